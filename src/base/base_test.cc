@@ -1,0 +1,104 @@
+// Tests of the small things in base: JSON limits, half precision, the pool, mapped files.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include "base/byte_reader.h"
+#include "base/half.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "base/thread_pool.h"
+
+namespace nibble {
+namespace {
+
+TEST(Json, RefusesDuplicatesDepthAndTrailingBytes) {
+  EXPECT_TRUE(parse_untrusted(R"({"a": [1, 2.5, null, "x"]})", "t").ok());
+  const auto duplicate = parse_untrusted(R"({"a": 1, "b": {"a": 1}, "a": 2})", "t");
+  ASSERT_FALSE(duplicate.ok());
+  EXPECT_NE(duplicate.error().message.find("\"a\" appears twice"), std::string::npos);
+  EXPECT_FALSE(parse_untrusted(std::string(1000, '['), "t").ok());
+  EXPECT_FALSE(parse_untrusted("{} x", "t").ok());
+  EXPECT_FALSE(parse_untrusted("{\"a\": \"\xff\"}", "t").ok());
+}
+
+TEST(Half, EveryCodeSurvivesTheRoundTrip) {
+  for (std::uint32_t code = 0; code < 0x10000; ++code) {
+    const auto h = static_cast<std::uint16_t>(code);
+    const float value = f16_to_f32(h);
+    if (std::isnan(value))
+      EXPECT_TRUE((f32_to_f16(value) & 0x7FFF) == 0x7E00);
+    else
+      ASSERT_EQ(f32_to_f16(value), h) << code;
+    const float wide = bf16_to_f32(h);
+    if (!std::isnan(wide)) ASSERT_EQ(f32_to_bf16(wide), h) << code;
+  }
+}
+
+/// Between two neighbouring halves the midpoint goes to the even one and its neighbours to the nearest one.
+TEST(Half, RoundsToNearestEven) {
+  for (std::uint32_t code = 0; code < 0x7BFF; ++code) {
+    const auto low = static_cast<std::uint16_t>(code);
+    const auto high = static_cast<std::uint16_t>(code + 1);
+    const float middle = (f16_to_f32(low) + f16_to_f32(high)) * 0.5f;  // exact in float
+    ASSERT_EQ(f32_to_f16(middle), (code & 1u) == 0 ? low : high) << code;
+    ASSERT_EQ(f32_to_f16(std::nextafter(middle, 0.0f)), low) << code;
+    ASSERT_EQ(f32_to_f16(std::nextafter(middle, 1e9f)), high) << code;
+    ASSERT_EQ(f32_to_f16(-middle), ((code & 1u) == 0 ? low : high) | 0x8000u) << code;
+  }
+  EXPECT_EQ(f32_to_f16(65519.99f), 0x7BFF);
+  EXPECT_EQ(f32_to_f16(65520.0f), 0x7C00);
+}
+
+TEST(ThreadPool, CoversEveryItemOnceAndCarriesExceptions) {
+  for (int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> hits(1000);
+      pool.run(hits.size(), 7, [&](std::size_t begin, std::size_t end, int) {
+        for (std::size_t i = begin; i < end; ++i) hits[i].fetch_add(1);
+      });
+      for (const auto& hit : hits) ASSERT_EQ(hit.load(), 1);
+    }
+    EXPECT_THROW(pool.run(100, 1,
+                          [](std::size_t begin, std::size_t, int) {
+                            if (begin == 50) throw std::runtime_error("x");
+                          }),
+                 std::runtime_error);
+    std::atomic<int> after{0};
+    pool.run(10, 1, [&](std::size_t, std::size_t, int) { after.fetch_add(1); });
+    EXPECT_EQ(after.load(), 10);
+  }
+}
+
+TEST(MappedFile, ShrinkingGivesAnErrorNotASignal) {
+  const auto path = std::filesystem::temp_directory_path() / "nibble_shrink_test";
+  std::ofstream(path, std::ios::binary) << std::string(1 << 20, 'x');
+  auto file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE((*file)->check_intact().ok());
+  std::filesystem::resize_file(path, 4096);
+  const volatile std::byte* bytes = (*file)->bytes().data();
+  EXPECT_EQ(bytes[900000], std::byte{0});
+  EXPECT_FALSE((*file)->check_intact().ok());
+  std::filesystem::remove(path);
+  EXPECT_EQ(MappedFile::open("/nonexistent/file").error().code, ErrorCode::kNotFound);
+}
+
+TEST(ByteReader, RefusesToReadPastTheEnd) {
+  const std::array<std::byte, 6> bytes{};
+  ByteReader reader(bytes, "f");
+  EXPECT_TRUE(reader.read<std::uint32_t>("a").ok());
+  const auto late = reader.read<std::uint32_t>("b");
+  ASSERT_FALSE(late.ok());
+  EXPECT_NE(late.error().message.find("f: b needs 4 bytes at offset 4"), std::string::npos);
+  EXPECT_FALSE(reader.read_bytes(UINT64_MAX, "c").ok());
+}
+
+}  // namespace
+}  // namespace nibble

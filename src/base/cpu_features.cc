@@ -1,0 +1,136 @@
+// CPU feature detection: CPUID and XGETBV on x86, the ELF auxiliary vector on ARM.
+#include "base/cpu_features.h"
+
+#include <array>
+#include <cstdlib>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace nibble {
+namespace {
+
+struct NamedFeature {
+  CpuFeature bit;
+  std::string_view name;
+};
+constexpr std::array<NamedFeature, 8> kNames{{{kAvx2, "avx2"},
+                                              {kFma, "fma"},
+                                              {kF16c, "f16c"},
+                                              {kAvx512, "avx512"},
+                                              {kAvx512Vnni, "avx512-vnni"},
+                                              {kAvx512Vbmi, "avx512-vbmi"},
+                                              {kNeon, "neon"},
+                                              {kDotProd, "dotprod"}}};
+
+/// What each value of NIBBLE_ISA allows and what it needs.
+struct IsaLevel {
+  std::string_view name;
+  CpuFeatures allows;
+  CpuFeatures needs;
+};
+constexpr CpuFeatures kAvx2Level = kAvx2 | kFma | kF16c;
+constexpr CpuFeatures kAvx512Level = kAvx2Level | kAvx512 | kAvx512Vnni | kAvx512Vbmi;
+constexpr std::array<IsaLevel, 4> kLevels{{{"portable", 0, 0},
+                                           {"avx2", kAvx2Level, kAvx2Level},
+                                           {"avx512", kAvx512Level, kAvx2Level | kAvx512 | kAvx512Vnni},
+                                           {"neon", kNeon | kDotProd, kNeon}}};
+
+#if defined(__x86_64__)
+std::uint64_t saved_registers() {
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (static_cast<std::uint64_t>(high) << 32) | low;
+}
+
+CpuFeatures detect() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return 0;
+  constexpr unsigned kOsXsave = 1u << 27;
+  if ((ecx & kOsXsave) == 0) return 0;
+  const unsigned leaf1_ecx = ecx;
+  const std::uint64_t saved = saved_registers();
+  const bool ymm_saved = (saved & 0x6u) == 0x6u;
+  const bool zmm_saved = (saved & 0xE6u) == 0xE6u;
+  if (!ymm_saved) return 0;
+  CpuFeatures found = 0;
+  if ((leaf1_ecx & (1u << 12)) != 0) found |= kFma;
+  if ((leaf1_ecx & (1u << 29)) != 0) found |= kF16c;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return found;
+  if ((ebx & (1u << 5)) != 0) found |= kAvx2;
+  constexpr unsigned kF = 1u << 16;
+  constexpr unsigned kDq = 1u << 17;
+  constexpr unsigned kBw = 1u << 30;
+  constexpr unsigned kVl = 1u << 31;
+  if (zmm_saved && (ebx & (kF | kDq | kBw | kVl)) == (kF | kDq | kBw | kVl)) {
+    found |= kAvx512;
+    if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+    if ((ecx & (1u << 1)) != 0) found |= kAvx512Vbmi;
+  }
+  return found;
+}
+#elif defined(__aarch64__)
+CpuFeatures detect() {
+  const unsigned long caps = getauxval(AT_HWCAP);
+  CpuFeatures found = 0;
+  if ((caps & HWCAP_ASIMD) != 0) found |= kNeon;
+  if ((caps & HWCAP_ASIMDDP) != 0) found |= kDotProd;
+  return found;
+}
+#else
+CpuFeatures detect() { return 0; }
+#endif
+
+const IsaLevel* forced_level() {
+  const char* name = std::getenv("NIBBLE_ISA");
+  if (name == nullptr) return nullptr;
+  for (const IsaLevel& level : kLevels)
+    if (level.name == name) return &level;
+  return nullptr;
+}
+
+}  // namespace
+
+CpuFeatures detected_cpu_features() {
+  static const CpuFeatures features = detect();
+  return features;
+}
+
+CpuFeatures cpu_features() {
+  static const CpuFeatures features = [] {
+    const IsaLevel* level = forced_level();
+    return level == nullptr ? detected_cpu_features() : (detected_cpu_features() & level->allows);
+  }();
+  return features;
+}
+
+Status check_forced_isa() {
+  const char* name = std::getenv("NIBBLE_ISA");
+  if (name == nullptr) return {};
+  std::string known;
+  for (const IsaLevel& level : kLevels) known += (known.empty() ? "" : ", ") + std::string(level.name);
+  const IsaLevel* level = forced_level();
+  if (level == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "NIBBLE_ISA=\"{}\": unknown instruction set; known: {}", name, known);
+  if ((detected_cpu_features() & level->needs) != level->needs)
+    return fail(ErrorCode::kInvalidArgument,
+                "NIBBLE_ISA={}: this processor does not have it; unset it or use another of {}", name, known);
+  return {};
+}
+
+std::vector<std::string> cpu_feature_names(CpuFeatures features) {
+  std::vector<std::string> names;
+  for (const NamedFeature& feature : kNames)
+    if ((features & feature.bit) != 0) names.emplace_back(feature.name);
+  return names;
+}
+
+}  // namespace nibble

@@ -1,0 +1,39 @@
+// What this processor and operating system let a kernel use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nibble {
+
+/// Bits of CpuFeatures. A wide-register bit is set only when the operating system also saves those registers.
+enum CpuFeature : std::uint32_t {
+  kAvx2 = 1u << 0,
+  kFma = 1u << 1,
+  kF16c = 1u << 2,
+  kAvx512 = 1u << 3,  ///< F, BW, VL and DQ together
+  kAvx512Vnni = 1u << 4,
+  kAvx512Vbmi = 1u << 5,
+  kNeon = 1u << 6,
+  kDotProd = 1u << 7,
+};
+
+using CpuFeatures = std::uint32_t;
+
+/// Detected once. NIBBLE_ISA=portable|avx2|avx512|neon lowers the level; see forced_isa_error().
+CpuFeatures cpu_features();
+
+/// What the machine has, whatever NIBBLE_ISA says.
+CpuFeatures detected_cpu_features();
+
+/// The error to report at start when NIBBLE_ISA names an unknown or unsupported level; success otherwise.
+Status check_forced_isa();
+
+/// Names of the bits set, for `nibble info`.
+std::vector<std::string> cpu_feature_names(CpuFeatures features);
+
+}  // namespace nibble
