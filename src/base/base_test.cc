@@ -31,12 +31,15 @@ TEST(Half, EveryCodeSurvivesTheRoundTrip) {
   for (std::uint32_t code = 0; code < 0x10000; ++code) {
     const auto h = static_cast<std::uint16_t>(code);
     const float value = f16_to_f32(h);
-    if (std::isnan(value))
-      EXPECT_TRUE((f32_to_f16(value) & 0x7FFF) == 0x7E00);
-    else
+    if (std::isnan(value)) {
+      ASSERT_EQ(f32_to_f16(value) & 0x7FFF, 0x7E00);
+    } else {
       ASSERT_EQ(f32_to_f16(value), h) << code;
+    }
     const float wide = bf16_to_f32(h);
-    if (!std::isnan(wide)) ASSERT_EQ(f32_to_bf16(wide), h) << code;
+    if (!std::isnan(wide)) {
+      ASSERT_EQ(f32_to_bf16(wide), h) << code;
+    }
   }
 }
 
@@ -84,7 +87,8 @@ TEST(MappedFile, ShrinkingGivesAnErrorNotASignal) {
   EXPECT_TRUE((*file)->check_intact().ok());
   std::filesystem::resize_file(path, 4096);
   const volatile std::byte* bytes = (*file)->bytes().data();
-  EXPECT_EQ(bytes[900000], std::byte{0});
+  const std::byte lost = bytes[900000];
+  EXPECT_EQ(lost, std::byte{0});
   EXPECT_FALSE((*file)->check_intact().ok());
   std::filesystem::remove(path);
   EXPECT_EQ(MappedFile::open("/nonexistent/file").error().code, ErrorCode::kNotFound);
