@@ -37,8 +37,9 @@ class AtomicFile {
   void discard() noexcept;
 };
 
-/// A folder under construction: fill path(), then commit() puts it in place of the target (an existing folder is exchanged
-/// in one step and removed afterwards). Refuses a target that exists and does not look like an output of ours or a model folder.
+/// A folder under construction: fill path(), then commit() puts it in place of the target (an existing folder is
+/// exchanged in one step and removed afterwards). Refuses a target that exists and does not look like an output of ours
+/// or a model folder.
 class AtomicFolder {
  public:
   static Result<AtomicFolder> create(const std::filesystem::path& target);

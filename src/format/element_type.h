@@ -12,12 +12,12 @@ namespace nibble {
 /// One stored number. The order is the one in which the safetensors writer sorts (formats-hf.md 1.4).
 enum class ElementType : std::uint8_t {
   kBool,
-  kF4,      ///< FP4 E2M1, two per byte, low nibble first; `bits` is 4
+  kF4,  ///< FP4 E2M1, two per byte, low nibble first; `bits` is 4
   kU8,
   kI8,
-  kE5m2,    ///< FP8 E5M2: infinities and NaNs as IEEE
-  kE4m3,    ///< FP8 E4M3FN: no infinity, NaN = 0x7F and 0xFF
-  kE8m0,    ///< a power of two, 2^(e - 127); 0xFF is NaN
+  kE5m2,  ///< FP8 E5M2: infinities and NaNs as IEEE
+  kE4m3,  ///< FP8 E4M3FN: no infinity, NaN = 0x7F and 0xFF
+  kE8m0,  ///< a power of two, 2^(e - 127); 0xFF is NaN
   kI16,
   kU16,
   kF16,
@@ -64,8 +64,8 @@ float e2m1_to_f32(std::uint8_t code) noexcept;
 /// Float to the nearest FP4 E2M1 code, ties to the even code, saturating at 6; NaN gives 0.
 std::uint8_t f32_to_e2m1(float value) noexcept;
 
-/// out[i] = element i of `bytes` as float32 (rounded when the element is wider). `bytes` holds at least `count` elements.
-/// Not for kF4.
+/// out[i] = element i of `bytes` as float32 (rounded when the element is wider). `bytes` holds at least `count`
+/// elements. Not for kF4.
 void decode_elements(ElementType type, const std::byte* bytes, std::size_t count, float* out) noexcept;
 
 /// bytes = `count` floats in the given type: floats round to nearest even and saturate as above (f16 overflows to

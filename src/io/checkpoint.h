@@ -33,12 +33,14 @@ class Checkpoint {
 
   /// config.json of a folder (an empty object when absent); for a GGUF file an empty object.
   const Json& config() const { return config_; }
-  /// quantization_config, wherever the folder keeps it (config.json, its text_config, quantize_config.json, ...), or null.
+  /// quantization_config, wherever the folder keeps it (config.json, its text_config, quantize_config.json, ...), or
+  /// null.
   const Json& quantization_config() const { return quantization_config_; }
   /// Metadata of a GGUF file; nullptr for a folder.
   const GgufMetadata* gguf() const { return gguf_.get(); }
 
-  /// The family that reads the quantized modules ("compressed-tensors", "gguf", ...); "float" when nothing is quantized.
+  /// The family that reads the quantized modules ("compressed-tensors", "gguf", ...); "float" when nothing is
+  /// quantized.
   std::string_view family_name() const;
   const TensorSet& tensors() const { return tensors_; }
 

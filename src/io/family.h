@@ -1,5 +1,5 @@
-// A checkpoint family: how quantized matrices lie in a container's tensors. One file per family (io/<name>.cc), one line
-// in io/all_families.cc. No family knows another; all meet in QuantizedMatrix.
+// A checkpoint family: how quantized matrices lie in a container's tensors. One file per family (io/<name>.cc), one
+// line in io/all_families.cc. No family knows another; all meet in QuantizedMatrix.
 #pragma once
 
 #include <functional>
@@ -17,26 +17,26 @@ namespace nibble {
 
 /// What a family sees of a checkpoint while it is opened.
 struct FamilyInput {
-  std::string what;                   ///< path, for messages
-  const Json& config;                 ///< config.json or an empty object
-  const Json& quantization_config;    ///< or null
+  std::string what;                 ///< path, for messages
+  const Json& config;               ///< config.json or an empty object
+  const Json& quantization_config;  ///< or null
   const TensorSet& tensors;
   bool is_gguf = false;
 };
 
 /// One module that a family recognised.
 struct FamilyModule {
-  std::string module;                            ///< "model.layers.0.mlp.up_proj"
+  std::string module;  ///< "model.layers.0.mlp.up_proj"
   MatrixPtr weight;
-  std::vector<const StoredTensor*> consumed;     ///< the tensors that hold it
+  std::vector<const StoredTensor*> consumed;  ///< the tensors that hold it
 };
 
 /// A tensor that encoding a matrix will produce.
 struct EncodedPlan {
-  std::string name;                   ///< full name: "model.layers.0.mlp.up_proj.weight_packed"
-  std::vector<std::int64_t> shape;    ///< row-major
+  std::string name;                 ///< full name: "model.layers.0.mlp.up_proj.weight_packed"
+  std::vector<std::int64_t> shape;  ///< row-major
   ElementType element = ElementType::kF32;
-  int ggml_type = -1;                 ///< GGUF only
+  int ggml_type = -1;  ///< GGUF only
 };
 
 /// Receives bytes of planned tensor number `index` at `offset` within it.
@@ -46,7 +46,7 @@ using EncodedSink = std::function<Status(std::size_t index, std::uint64_t offset
 struct WrittenModule {
   std::string module;
   QuantScheme scheme;
-  bool is_linear = true;   ///< false for embeddings
+  bool is_linear = true;  ///< false for embeddings
 };
 
 struct Family {
@@ -55,8 +55,8 @@ struct Family {
   /// Is this checkpoint's quantization this family's? Decides on quant_method and on tensor names and types.
   bool (*detect)(const FamilyInput& input) = nullptr;
 
-  /// Every module of the checkpoint that this family holds. Checks shapes, types and config against each other; an error
-  /// names the tensor and the field. Log messages report quirks that were mended.
+  /// Every module of the checkpoint that this family holds. Checks shapes, types and config against each other; an
+  /// error names the tensor and the field. Log messages report quirks that were mended.
   Result<std::vector<FamilyModule>> (*open)(const FamilyInput& input) = nullptr;
 
   /// Success when the family can hold matrices of this scheme and shape exactly; else the reason, said to a user.
@@ -67,12 +67,14 @@ struct Family {
   Result<std::vector<EncodedPlan>> (*plan)(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols,
                                            const std::string& module) = nullptr;
 
-  /// Encodes a range of rows (a multiple of row_step, or to the end) of a module into its planned tensors. Ranges are given in
-  /// order and cover the matrix once; tensor-wide planes (a scale per tensor) are written with the first range.
+  /// Encodes a range of rows (a multiple of row_step, or to the end) of a module into its planned tensors. Ranges are
+  /// given in order and cover the matrix once; tensor-wide planes (a scale per tensor) are written with the first
+  /// range.
   Status (*encode)(const QuantizedMatrix& rows, const std::string& module, const EncodedSink& sink) = nullptr;
 
   /// The quantization_config of a folder with these modules; `unquantized` names the linear modules left in float.
-  Json (*quantization_config)(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) = nullptr;
+  Json (*quantization_config)(std::span<const WrittenModule> modules,
+                              std::span<const std::string> unquantized) = nullptr;
 
   /// Rows that encode() wants at once (0: all of them).
   std::int64_t (*encode_row_step)(const QuantScheme& scheme) = nullptr;

@@ -1,4 +1,5 @@
-// GGUF v3 (reference: ggml's gguf.cpp): the container of llama.cpp. Reading maps; writing streams tensors in listed order.
+// GGUF v3 (reference: ggml's gguf.cpp): the container of llama.cpp. Reading maps; writing streams tensors in listed
+// order.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,19 @@ namespace nibble {
 
 /// The value types of GGUF metadata, with their ids.
 enum class GgufType : std::uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64
 };
 
 struct GgufValue;
@@ -83,8 +96,8 @@ struct GgufTensorPlan {
   int ggml_type = 0;
 };
 
-/// Writes a GGUF file (or split files of at most `shard_bytes` each, 0: one file): metadata and infos first, then tensor
-/// data in plan order by any number of append() calls per tensor. finish() makes it appear under its final name.
+/// Writes a GGUF file (or split files of at most `shard_bytes` each, 0: one file): metadata and infos first, then
+/// tensor data in plan order by any number of append() calls per tensor. finish() makes it appear under its final name.
 class GgufWriter {
  public:
   static Result<std::unique_ptr<GgufWriter>> create(const std::filesystem::path& path, const GgufMetadata& metadata,

@@ -17,8 +17,8 @@ namespace nibble {
 /// Adds the tensors of one file to `tensors`; returns the file's size. Makes every check of formats-hf.md 1.2.
 Result<std::uint64_t> open_safetensors(const std::filesystem::path& path, TensorSet& tensors);
 
-/// Adds the tensors of a folder: model.safetensors.index.json if present (then only the files it lists, paths checked), else
-/// model.safetensors, else the only *.safetensors. Returns the files' total size.
+/// Adds the tensors of a folder: model.safetensors.index.json if present (then only the files it lists, paths checked),
+/// else model.safetensors, else the only *.safetensors. Returns the files' total size.
 Result<std::uint64_t> open_safetensors_folder(const std::filesystem::path& folder, TensorSet& tensors);
 
 struct SafetensorsPlan {
@@ -27,13 +27,15 @@ struct SafetensorsPlan {
   ElementType element = ElementType::kF32;
 };
 
-/// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into a folder under construction. Tensors
-/// may be written in any order and in pieces. Files are laid out as the official writer does (formats-hf.md 1.4).
+/// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into a folder under construction.
+/// Tensors may be written in any order and in pieces. Files are laid out as the official writer does
+/// (formats-hf.md 1.4).
 class SafetensorsWriter {
  public:
-  static Result<std::unique_ptr<SafetensorsWriter>> create(const std::filesystem::path& folder, std::vector<SafetensorsPlan> plan,
-                                                           const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
-                                                           std::uint64_t shard_bytes = 5'000'000'000);
+  static Result<std::unique_ptr<SafetensorsWriter>> create(
+      const std::filesystem::path& folder, std::vector<SafetensorsPlan> plan,
+      const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
+      std::uint64_t shard_bytes = 5'000'000'000);
   virtual ~SafetensorsWriter() = default;
   /// `index` is the tensor's position in the plan; `offset` is in bytes within the tensor.
   virtual Status write(std::size_t index, std::uint64_t offset, std::span<const std::byte> bytes) = 0;

@@ -1,4 +1,5 @@
-// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF) give these; families group them.
+// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF) give these; families group
+// them.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +19,14 @@ namespace nibble {
 /// A view of one tensor's bytes in a mapped file.
 struct StoredTensor {
   std::string name;
-  std::vector<std::int64_t> shape;    ///< row-major: [out, in] for a weight (GGUF's order reversed)
+  std::vector<std::int64_t> shape;  ///< row-major: [out, in] for a weight (GGUF's order reversed)
   ElementType element = ElementType::kF32;
-  int ggml_type = -1;                 ///< >= 0: a GGUF tensor of this type id; `element` then says nothing for block types
-  std::span<const std::byte> bytes;   ///< alignment is not promised
+  int ggml_type = -1;  ///< >= 0: a GGUF tensor of this type id; `element` then says nothing for block types
+  std::span<const std::byte> bytes;  ///< alignment is not promised
   MappedFile::Ptr file;
   std::size_t file_offset = 0;
 
-  std::int64_t elements() const;      ///< product of the shape; containers have checked that it fits
+  std::int64_t elements() const;  ///< product of the shape; containers have checked that it fits
 };
 
 /// The tensors of a checkpoint by name, in file order.

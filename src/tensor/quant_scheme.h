@@ -54,26 +54,26 @@ struct Grouping {
 /// Constant value tables, and how a table of the matrix's own is kept.
 enum class TableKind : std::uint8_t {
   kNone,
-  kNf4,      ///< bitsandbytes' NormalFloat4, 16 values
-  kFp4,      ///< bitsandbytes' FP4, 16 values, not E2M1
-  kIq4,      ///< ggml's 16 int8 values of IQ4_NL and IQ4_XS
-  kBinary,   ///< {-1, 1}
-  kIq1,      ///< {-1, 0, 1} + 0.125, then {-1, 0, 1} - 0.125: code = grid + 1 (+ 3 when the delta is negative)
-  kIq2,      ///< {8, 25, 43}, then their negatives
-  kIq3Xxs,   ///< {4, 12, 20, 28, 36, 44, 52, 62}, then their negatives
-  kIq3S,     ///< {1, 3, ..., 15}, then their negatives
-  kDynamic8, ///< bitsandbytes' signed 8-bit dynamic map, 256 values; for nested planes
-  kHalfStep, ///< 0.5, 1.5, ... 15.5: the scales of IQ2 and IQ3_XXS, for nested planes
-  kOdd,      ///< 1, 3, 5, ... 31: the scales of IQ1 and IQ3_S, for nested planes
-  kStored,   ///< in QuantizedMatrix::tables (PlaneData::table for a nested plane)
+  kNf4,       ///< bitsandbytes' NormalFloat4, 16 values
+  kFp4,       ///< bitsandbytes' FP4, 16 values, not E2M1
+  kIq4,       ///< ggml's 16 int8 values of IQ4_NL and IQ4_XS
+  kBinary,    ///< {-1, 1}
+  kIq1,       ///< {-1, 0, 1} + 0.125, then {-1, 0, 1} - 0.125: code = grid + 1 (+ 3 when the delta is negative)
+  kIq2,       ///< {8, 25, 43}, then their negatives
+  kIq3Xxs,    ///< {4, 12, 20, 28, 36, 44, 52, 62}, then their negatives
+  kIq3S,      ///< {1, 3, ..., 15}, then their negatives
+  kDynamic8,  ///< bitsandbytes' signed 8-bit dynamic map, 256 values; for nested planes
+  kHalfStep,  ///< 0.5, 1.5, ... 15.5: the scales of IQ2 and IQ3_XXS, for nested planes
+  kOdd,       ///< 1, 3, 5, ... 31: the scales of IQ1 and IQ3_S, for nested planes
+  kStored,    ///< in QuantizedMatrix::tables (PlaneData::table for a nested plane)
 };
 
 /// How one code is read as a number.
 struct CodeFormat {
   enum class Kind : std::uint8_t {
     kInteger,  ///< unsigned, `bits` wide; value = code - bias
-    kFloat,    ///< `float_type`: f32, f16, bf16 (a float matrix), e4m3, e5m2, or kF4 (e2m1, one code per byte in the hub)
-    kTable,    ///< an index into a table of 2^bits values
+    kFloat,  ///< `float_type`: f32, f16, bf16 (a float matrix), e4m3, e5m2, or kF4 (e2m1, one code per byte in the hub)
+    kTable,  ///< an index into a table of 2^bits values
   };
   Kind kind = Kind::kInteger;
   std::uint8_t bits = 8;
@@ -99,11 +99,11 @@ struct CodeFormat {
 /// A plane whose entries are quantized themselves, one level deep:
 ///   entry[e] = outer[e / entries_per_outer] * value(code[e]) + constant          (or outer dividing)
 struct NestedFormat {
-  CodeFormat code;                                ///< integer, e4m3, or table
+  CodeFormat code;  ///< integer, e4m3, or table
   ElementType outer = ElementType::kF16;
-  std::int64_t entries_per_outer = 0;             ///< 0: one outer scale for the whole plane
-  bool outer_divides = false;                     ///< entry = value(code) / outer (compressed-tensors NVFP4)
-  bool has_constant = false;                      ///< PlaneData::constant is added (bitsandbytes' nested_offset)
+  std::int64_t entries_per_outer = 0;  ///< 0: one outer scale for the whole plane
+  bool outer_divides = false;          ///< entry = value(code) / outer (compressed-tensors NVFP4)
+  bool has_constant = false;           ///< PlaneData::constant is added (bitsandbytes' nested_offset)
   bool operator==(const NestedFormat&) const = default;
 };
 
@@ -138,15 +138,15 @@ struct ActivationScheme {
   ElementType element = ElementType::kI8;  ///< kI8, kE4m3, kF4
   int bits = 8;                            ///< 8, or 4 for int4
   bool symmetric = true;
-  std::int64_t group = 0;   ///< dynamic: 0 per token, else per group of this many columns; static: per tensor
+  std::int64_t group = 0;       ///< dynamic: 0 per token, else per group of this many columns; static: per tensor
   float outlier_threshold = 0;  ///< > 0: columns whose magnitude exceeds it are multiplied in 16 bits (LLM.int8())
   bool operator==(const ActivationScheme&) const = default;
 };
 
 struct QuantScheme {
   CodeFormat code = CodeFormat::floating(ElementType::kF32);
-  TableFormat table;                  ///< meaningful when code.table is kStored or a selector picks from a bank
-  std::optional<PlaneFormat> scale;   ///< absent: 1
+  TableFormat table;                 ///< meaningful when code.table is kStored or a selector picks from a bank
+  std::optional<PlaneFormat> scale;  ///< absent: 1
   ZeroKind zero_kind = ZeroKind::kNone;
   PlaneFormat zero;
   std::optional<PlaneFormat> offset;  ///< absent: 0

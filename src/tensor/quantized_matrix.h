@@ -15,32 +15,32 @@ namespace nibble {
 
 /// The entries of a plane that a range of rows needs.
 struct PlaneData {
-  std::int64_t first_entry = 0;       ///< number (in the whole matrix) of the first entry held
-  std::int64_t first_outer = 0;       ///< nested: number of the first outer scale held
-  std::vector<std::byte> entries;     ///< plain: PlaneFormat::element, one per entry
-  std::vector<std::uint8_t> codes;    ///< nested: one code per entry
-  std::vector<std::byte> outer;       ///< nested: NestedFormat::outer, one per entries_per_outer entries
-  std::vector<float> table;           ///< nested with TableKind::kStored: 2^bits values
-  float constant = 0.0f;              ///< nested with has_constant
+  std::int64_t first_entry = 0;     ///< number (in the whole matrix) of the first entry held
+  std::int64_t first_outer = 0;     ///< nested: number of the first outer scale held
+  std::vector<std::byte> entries;   ///< plain: PlaneFormat::element, one per entry
+  std::vector<std::uint8_t> codes;  ///< nested: one code per entry
+  std::vector<std::byte> outer;     ///< nested: NestedFormat::outer, one per entries_per_outer entries
+  std::vector<float> table;         ///< nested with TableKind::kStored: 2^bits values
+  float constant = 0.0f;            ///< nested with has_constant
   bool operator==(const PlaneData&) const = default;
 };
 
 /// Rows [row_begin, row_begin + row_count) of a rows x cols matrix.
 struct QuantizedMatrix {
   QuantScheme scheme;
-  std::int64_t rows = 0;       ///< of the whole matrix
+  std::int64_t rows = 0;  ///< of the whole matrix
   std::int64_t cols = 0;
   std::int64_t row_begin = 0;
   std::int64_t row_count = 0;
 
-  std::vector<std::uint8_t> codes;         ///< row_count x cols codes of code_bytes() bytes each, row-major
+  std::vector<std::uint8_t> codes;  ///< row_count x cols codes of code_bytes() bytes each, row-major
   PlaneData scale;
-  PlaneData zero;                          ///< kInteger: i16 entries; kReal: float entries
+  PlaneData zero;  ///< kInteger: i16 entries; kReal: float entries
   PlaneData offset;
-  std::vector<float> tables;               ///< kStored: 2^bits values per table entry held; or the bank
-  std::int64_t first_table = 0;            ///< number of the first table entry held
-  std::vector<std::uint8_t> selector;      ///< with a bank: one index per table entry held
-  std::vector<std::int32_t> group_index;   ///< kIndexed: one group per column, cols of them
+  std::vector<float> tables;              ///< kStored: 2^bits values per table entry held; or the bank
+  std::int64_t first_table = 0;           ///< number of the first table entry held
+  std::vector<std::uint8_t> selector;     ///< with a bank: one index per table entry held
+  std::vector<std::int32_t> group_index;  ///< kIndexed: one group per column, cols of them
 
   /// Gives every part the size that its scheme asks for on rows [begin, begin + count) and zeroes it.
   void allocate(const QuantScheme& new_scheme, std::int64_t total_rows, std::int64_t total_cols, std::int64_t begin,

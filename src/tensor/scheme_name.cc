@@ -1,0 +1,266 @@
+// The short names of schemes: parsing and the one canonical printing of
+//   CODE-GROUPING[-sym|-asym][-dq][-scale:T][+ACT]
+#include <charconv>
+#include <vector>
+
+#include "tensor/quant_scheme.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kKnown =
+    "known codes: int1..int8, ternary, binary, nf4, fp4, fp8-e4m3, fp8-e5m2, codebook1..codebook8; groupings: tensor, "
+    "channel, gN, "
+    "blockRxC, flatN; then -sym or -asym, -dq, -scale:f16|bf16|f32; then +dyn-token, +dyn-gN, +static; or f32, f16, "
+    "bf16, or a GGUF "
+    "type such as q4_k. Example: int4-g128-sym";
+
+bool parse_number(std::string_view text, std::int64_t& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc{} && end == text.data() + text.size() && out >= 1;
+}
+
+bool parse_grouping(std::string_view word, Grouping& out) {
+  std::int64_t a = 0;
+  std::int64_t b = 0;
+  if (word == "tensor") {
+    out = Grouping::tensor();
+  } else if (word == "channel" || word == "row") {
+    out = Grouping::row();
+  } else if (word.starts_with("flat") && parse_number(word.substr(4), a)) {
+    out = Grouping::flat(a);
+  } else if (word.starts_with("block")) {
+    const std::size_t x = word.find('x');
+    if (x == std::string_view::npos || !parse_number(word.substr(5, x - 5), a) || !parse_number(word.substr(x + 1), b))
+      return false;
+    out = Grouping::block(a, b);
+  } else if (word.starts_with("g") && parse_number(word.substr(1), a)) {
+    out = Grouping::columns(a);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::string grouping_name(const Grouping& grouping) {
+  switch (grouping.kind) {
+    case Grouping::Kind::kTensor:
+      return "tensor";
+    case Grouping::Kind::kRow:
+      return "channel";
+    case Grouping::Kind::kColumns:
+      return fmt::format("g{}", grouping.size);
+    case Grouping::Kind::kBlock:
+      return fmt::format("block{}x{}", grouping.rows, grouping.size);
+    case Grouping::Kind::kFlat:
+      return fmt::format("flat{}", grouping.size);
+    case Grouping::Kind::kStrided:
+      return fmt::format("strided{}", grouping.size);
+    case Grouping::Kind::kIndexed:
+      return fmt::format("indexed{}", grouping.size);
+  }
+  return "?";
+}
+
+/// bitsandbytes' double quantization of the scales: 8-bit dynamic codes, one f32 per 256 of them, a constant offset.
+NestedFormat double_quantization() {
+  return {CodeFormat::indexed(TableKind::kDynamic8, 8), ElementType::kF32, 256, false, true};
+}
+
+struct NamedCode {
+  std::string_view name;
+  CodeFormat code;
+};
+const std::vector<NamedCode>& named_codes() {
+  static const std::vector<NamedCode> codes{
+      {"ternary", CodeFormat::integer(2, 1)},
+      {"binary", CodeFormat::indexed(TableKind::kBinary, 1)},
+      {"nf4", CodeFormat::indexed(TableKind::kNf4, 4)},
+      {"fp4", CodeFormat::indexed(TableKind::kFp4, 4)},
+      {"fp8-e4m3", CodeFormat::floating(ElementType::kE4m3)},
+      {"fp8-e5m2", CodeFormat::floating(ElementType::kE5m2)},
+      {"e2m1", CodeFormat::floating(ElementType::kF4)},
+      {"iq4", CodeFormat::indexed(TableKind::kIq4, 4)},
+  };
+  return codes;
+}
+
+/// Takes the code at the front of `text`; the rest begins after it.
+bool take_code(std::string_view& text, CodeFormat& code) {
+  for (const NamedCode& named : named_codes()) {
+    if (!text.starts_with(named.name) || (text.size() > named.name.size() && text[named.name.size()] != '-')) continue;
+    code = named.code;
+    text.remove_prefix(named.name.size());
+    return true;
+  }
+  const std::string_view word = text.substr(0, text.find('-'));
+  std::int64_t bits = 0;
+  if (word.starts_with("int") && parse_number(word.substr(3), bits) && bits <= 8) {
+    code = CodeFormat::integer(static_cast<int>(bits), 1 << (bits - 1));
+  } else if (word.starts_with("codebook") && parse_number(word.substr(8), bits) && bits <= 8) {
+    code = CodeFormat::indexed(TableKind::kStored, static_cast<int>(bits));
+  } else {
+    return false;
+  }
+  text.remove_prefix(word.size());
+  return true;
+}
+
+std::string code_name(const CodeFormat& code) {
+  for (const NamedCode& named : named_codes())
+    if (named.code == code) return std::string(named.name);
+  if (code.kind == CodeFormat::Kind::kTable && code.table == TableKind::kStored)
+    return fmt::format("codebook{}", code.bits);
+  if (code.kind == CodeFormat::Kind::kInteger) {
+    const std::string name = fmt::format("int{}", code.bits);
+    return code.bias == 1 << (code.bits - 1) || code.bias == 0 ? name : fmt::format("{}(-{})", name, code.bias);
+  }
+  if (code.kind == CodeFormat::Kind::kFloat) return std::string(element_info(code.float_type).name);
+  return fmt::format("table{}", static_cast<int>(code.table));
+}
+
+Result<ActivationScheme> parse_activations(std::string_view text, const CodeFormat& code) {
+  ActivationScheme act;
+  act.element = code.kind == CodeFormat::Kind::kFloat ? ElementType::kE4m3 : ElementType::kI8;
+  if (text.starts_with("int8-")) {
+    act.element = ElementType::kI8;
+    text.remove_prefix(5);
+  } else if (text.starts_with("fp8-")) {
+    act.element = ElementType::kE4m3;
+    text.remove_prefix(4);
+  } else if (text.starts_with("int4-")) {
+    act.element = ElementType::kI8;
+    act.bits = 4;
+    text.remove_prefix(5);
+  }
+  if (text == "dyn-token") {
+    act.kind = ActivationScheme::Kind::kDynamic;
+  } else if (text == "static") {
+    act.kind = ActivationScheme::Kind::kStatic;
+  } else if (text.starts_with("dyn-g") && parse_number(text.substr(5), act.group)) {
+    act.kind = ActivationScheme::Kind::kDynamic;
+  } else {
+    return fail(ErrorCode::kInvalidArgument, "\"+{}\": unknown activations; known: +dyn-token, +dyn-gN, +static", text);
+  }
+  return act;
+}
+
+std::string activation_name(const ActivationScheme& act, const CodeFormat& code) {
+  const ElementType usual = code.kind == CodeFormat::Kind::kFloat ? ElementType::kE4m3 : ElementType::kI8;
+  std::string name = "+";
+  if (act.element == ElementType::kI8 && act.bits == 4) {
+    name += "int4-";
+  } else if (act.element != usual) {
+    name += act.element == ElementType::kI8 ? "int8-" : act.element == ElementType::kE4m3 ? "fp8-" : "fp4-";
+  }
+  if (act.kind == ActivationScheme::Kind::kStatic) return name + "static";
+  return act.group == 0 ? name + "dyn-token" : name + fmt::format("dyn-g{}", act.group);
+}
+
+Error unknown_scheme(std::string_view text, std::string_view why) {
+  return fail(ErrorCode::kInvalidArgument, "\"{}\": {}; {}", text, why, kKnown);
+}
+
+std::vector<std::string_view> split_words(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const std::size_t dash = text.find('-', 1);
+    words.push_back(text.substr(0, dash));
+    if (dash == std::string_view::npos) break;
+    text.remove_prefix(dash + 1);
+  }
+  return words;
+}
+
+/// Fills scheme from the words after the code: groupings, then options.
+Status parse_words(std::string_view text, const std::vector<std::string_view>& words, QuantScheme& scheme) {
+  const bool codebook = scheme.code.table == TableKind::kStored;
+  std::size_t next = 0;
+  if (codebook) {
+    if (next >= words.size() || !parse_grouping(words[next++], scheme.table.grouping))
+      return unknown_scheme(text, "a codebook needs a grouping, as in codebook4-row");
+  }
+  Grouping grouping;
+  const bool has_scale = next < words.size() && parse_grouping(words[next], grouping);
+  if (has_scale) ++next;
+  if (!has_scale && !codebook) return unknown_scheme(text, "the grouping is missing or unknown");
+  if (has_scale) scheme.scale = PlaneFormat{grouping, ElementType::kF16, false, std::nullopt};
+  bool asym = false;
+  for (; next < words.size(); ++next) {
+    const std::string_view word = words[next];
+    if (word == "sym") continue;
+    if (word == "asym") {
+      if (scheme.code.kind != CodeFormat::Kind::kInteger) return unknown_scheme(text, "-asym is for integer codes");
+      asym = true;
+    } else if (word == "dq" && scheme.scale) {
+      scheme.scale->nested = double_quantization();
+    } else if (word.starts_with("scale:")) {
+      const auto type = element_from_name(word.substr(6));
+      if (!type || (!element_info(*type).is_float) || *type == ElementType::kF4)
+        return unknown_scheme(text, "unknown scale type");
+      if (scheme.scale && !scheme.scale->nested) scheme.scale->element = *type;
+      if (codebook) scheme.table.element = *type;
+    } else {
+      return unknown_scheme(text, fmt::format("\"{}\" is not understood", word));
+    }
+  }
+  if (asym) {
+    scheme.code.bias = 0;
+    scheme.zero_kind = ZeroKind::kInteger;
+    scheme.zero = PlaneFormat{grouping, ElementType::kI16, false, std::nullopt};
+  }
+  return {};
+}
+
+/// The name by the grammar; whether it says everything is checked by parsing it back.
+std::string grammar_name(const QuantScheme& scheme) {
+  std::string name = code_name(scheme.code);
+  const bool codebook = scheme.code.table == TableKind::kStored;
+  if (codebook)
+    name += "-" + (scheme.table.grouping.kind == Grouping::Kind::kRow ? "row" : grouping_name(scheme.table.grouping));
+  if (scheme.scale) name += "-" + grouping_name(scheme.scale->grouping);
+  if (scheme.code.kind == CodeFormat::Kind::kInteger && named_codes()[0].code != scheme.code)
+    name += scheme.zero_kind == ZeroKind::kInteger ? "-asym" : "-sym";
+  ElementType stored = ElementType::kF16;
+  if (codebook) stored = scheme.table.element;
+  if (scheme.scale && scheme.scale->nested) {
+    name += "-dq";
+  } else if (scheme.scale) {
+    stored = scheme.scale->element;
+  }
+  if (stored != ElementType::kF16) name += fmt::format("-scale:{}", element_info(stored).name);
+  if (scheme.activations.kind != ActivationScheme::Kind::kNone)
+    name += activation_name(scheme.activations, scheme.code);
+  return name;
+}
+
+}  // namespace
+
+Result<QuantScheme> parse_scheme(std::string_view text) {
+  for (const ElementType type : {ElementType::kF32, ElementType::kF16, ElementType::kBf16})
+    if (text == element_info(type).name) return QuantScheme::of_float(type);
+  QuantScheme scheme;
+  const std::size_t plus = text.find('+');
+  std::string_view rest = text.substr(0, plus);
+  if (!take_code(rest, scheme.code)) return unknown_scheme(text, "unknown scheme");
+  if (rest.starts_with('-')) rest.remove_prefix(1);
+  NIBBLE_TRY_STATUS(parse_words(text, split_words(rest), scheme));
+  if (plus != std::string_view::npos) {
+    NIBBLE_TRY(scheme.activations, parse_activations(text.substr(plus + 1), scheme.code));
+  }
+  NIBBLE_TRY_STATUS(scheme.validate());
+  return scheme;
+}
+
+std::string to_string(const QuantScheme& scheme) {
+  if (scheme.is_float() && !scheme.scale && !scheme.offset)
+    return std::string(element_info(scheme.code.float_type).name);
+  std::string name = grammar_name(scheme);
+  const Result<QuantScheme> back = parse_scheme(name);
+  if (back.ok() && *back == scheme) return name;
+  if (scheme.zero_kind == ZeroKind::kReal) name += ",real-zero";
+  if (scheme.offset) name += ",offset-" + grouping_name(scheme.offset->grouping);
+  return name;
+}
+
+}  // namespace nibble
