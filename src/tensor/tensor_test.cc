@@ -32,7 +32,7 @@ TEST(SchemeName, CanonicalNamesSurviveTheRoundTrip) {
                            "f32",
                            "bf16",
                            "int8-channel-sym+dyn-token",
-                           "int4-g128-sym+int8-dyn-g32",
+
                            "int8-tensor-asym-scale:bf16+static"}) {
     const auto scheme = parse_scheme(name);
     ASSERT_TRUE(scheme.ok()) << name << ": " << scheme.error().message;
