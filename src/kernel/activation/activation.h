@@ -1,0 +1,4 @@
+#pragma once
+namespace nibble {
+enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu };
+}

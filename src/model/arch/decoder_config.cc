@@ -1,0 +1,314 @@
+// Reading and writing of the common decoder's configuration.
+#include "model/arch/decoder_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/log.h"
+
+namespace nibble {
+namespace {
+
+/// A required or defaulted integer within [low, high].
+Result<std::int64_t> ranged(const JsonFields& fields, std::string_view key, std::optional<std::int64_t> fallback,
+                            std::int64_t low, std::int64_t high) {
+  NIBBLE_TRY(const std::optional<std::int64_t> found, fields.integer(key));
+  if (!found && !fallback) return fail(ErrorCode::kCorrupt, "{}: \"{}\" is missing", fields.what(), key);
+  const std::int64_t value = found ? *found : *fallback;
+  if (value < low || value > high)
+    return fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {} to {}", fields.what(), key, value, low, high);
+  return value;
+}
+
+Result<Activation> activation_named(const std::string& name, const JsonFields& fields, std::string_view key) {
+  if (name == "silu" || name == "swish") return Activation::kSilu;
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") return Activation::kGeluTanh;
+  if (name == "gelu") return Activation::kGeluErf;
+  if (name == "relu") return Activation::kRelu;
+  return fail(ErrorCode::kUnsupported, "{}: \"{}\" is \"{}\"; known: silu, gelu, gelu_pytorch_tanh, gelu_new, relu",
+              fields.what(), key, name);
+}
+
+/// Keys that change nothing about inference, or that decoders read themselves.
+constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
+                                                      "model_type",
+                                                      "torch_dtype",
+                                                      "dtype",
+                                                      "transformers_version",
+                                                      "use_cache",
+                                                      "bos_token_id",
+                                                      "eos_token_id",
+                                                      "pad_token_id",
+                                                      "vocab_size",
+                                                      "hidden_size",
+                                                      "intermediate_size",
+                                                      "num_hidden_layers",
+                                                      "num_attention_heads",
+                                                      "num_key_value_heads",
+                                                      "head_dim",
+                                                      "max_position_embeddings",
+                                                      "rms_norm_eps",
+                                                      "rope_theta",
+                                                      "rope_scaling",
+                                                      "rope_parameters",
+                                                      "tie_word_embeddings",
+                                                      "hidden_act",
+                                                      "hidden_activation",
+                                                      "attention_bias",
+                                                      "attention_dropout",
+                                                      "mlp_bias",
+                                                      "initializer_range",
+                                                      "pretraining_tp",
+                                                      "quantization_config",
+                                                      "sliding_window",
+                                                      "use_sliding_window",
+                                                      "max_window_layers",
+                                                      "layer_types",
+                                                      "sliding_window_pattern",
+                                                      "_sliding_window_pattern",
+                                                      "query_pre_attn_scalar",
+                                                      "final_logit_softcapping",
+                                                      "attn_logit_softcapping",
+                                                      "rope_local_base_freq",
+                                                      "cache_implementation",
+                                                      "_name_or_path",
+                                                      "rope_interleaved",
+                                                      "is_llama_config",
+                                                      "transformers.js_config",
+                                                      "id2label",
+                                                      "label2id",
+                                                      "return_dict",
+                                                      "output_hidden_states",
+                                                      "output_attentions",
+                                                      "is_encoder_decoder",
+                                                      "_attn_implementation_autoset",
+                                                      "use_bidirectional_attention",
+                                                      "unk_token_id",
+                                                      "name_or_path",
+                                                      "partial_rotary_factor",
+                                                      "auto_map",
+                                                      "problem_type",
+                                                      "chunk_size_feed_forward",
+                                                      "tf_legacy_loss",
+                                                      "torchscript",
+                                                      "use_bfloat16"};
+
+Status read_rope_scaling(const JsonFields& scaling, RopeConfig& rope) {
+  NIBBLE_TRY(std::optional<std::string> type, scaling.string("rope_type"));
+  if (!type) {
+    NIBBLE_TRY(type, scaling.string("type"));
+  }
+  const std::string kind = type.value_or("default");
+  const auto number = [&](std::string_view key, double fallback) -> Result<double> {
+    NIBBLE_TRY(const std::optional<double> found, scaling.number(key));
+    return found.value_or(fallback);
+  };
+  NIBBLE_TRY(const double theta, number("rope_theta", rope.theta));
+  rope.theta = theta;
+  NIBBLE_TRY(const double factor, number("factor", 1.0));
+  if (!(factor > 0))
+    return fail(ErrorCode::kCorrupt, "{}: \"factor\" is {}, expected a positive number", scaling.what(), factor);
+  rope.factor = factor;
+  NIBBLE_TRY(const double original,
+             number("original_max_position_embeddings", static_cast<double>(rope.max_position_embeddings)));
+  rope.original_max_position_embeddings = static_cast<std::int64_t>(original);
+  if (kind == "default" || kind == "none") {
+    rope.kind = RopeKind::kNone;
+  } else if (kind == "linear") {
+    rope.kind = RopeKind::kLinear;
+  } else if (kind == "dynamic") {
+    rope.kind = RopeKind::kDynamic;
+  } else if (kind == "llama3") {
+    rope.kind = RopeKind::kLlama3;
+    NIBBLE_TRY(rope.low_freq_factor, number("low_freq_factor", 1.0));
+    NIBBLE_TRY(rope.high_freq_factor, number("high_freq_factor", 4.0));
+    if (!(rope.high_freq_factor > rope.low_freq_factor))
+      return fail(ErrorCode::kCorrupt, "{}: \"high_freq_factor\" must exceed \"low_freq_factor\"", scaling.what());
+  } else if (kind == "yarn") {
+    rope.kind = RopeKind::kYarn;
+    NIBBLE_TRY(rope.beta_fast, number("beta_fast", 32.0));
+    NIBBLE_TRY(rope.beta_slow, number("beta_slow", 1.0));
+    NIBBLE_TRY(const std::optional<double> attention_factor, scaling.number("attention_factor"));
+    if (attention_factor) rope.attention_factor = *attention_factor;
+  } else {
+    return fail(ErrorCode::kUnsupported,
+                "{}: rope type \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
+                scaling.what(), kind);
+  }
+  return {};
+}
+
+}  // namespace
+
+double shortest_double(double stored_float) {
+  return std::strtod(fmt::format("{}", static_cast<float>(stored_float)).c_str(), nullptr);
+}
+
+Result<RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
+                             std::int64_t max_positions) {
+  RopeConfig rope;
+  rope.rotary_dim = rotary_dim;
+  rope.max_position_embeddings = max_positions;
+  rope.original_max_position_embeddings = max_positions;
+  NIBBLE_TRY(const std::optional<double> theta, fields.number("rope_theta"));
+  rope.theta = theta.value_or(default_theta);
+  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
+    const Json* scaling = fields.child(key);
+    if (scaling == nullptr) continue;
+    NIBBLE_TRY_STATUS(read_rope_scaling(JsonFields(*scaling, fmt::format("{}: {}", fields.what(), key)), rope));
+  }
+  if (!(rope.theta > 0))
+    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(), rope.theta);
+  return rope;
+}
+
+Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderDefaults& defaults) {
+  constexpr std::int64_t kMany = std::int64_t{1} << 24;
+  ModelConfig config;
+  NIBBLE_TRY(config.vocab_size, ranged(fields, "vocab_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.hidden_size, ranged(fields, "hidden_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.intermediate_size, ranged(fields, "intermediate_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.num_hidden_layers, ranged(fields, "num_hidden_layers", std::nullopt, 1, 4096));
+  const std::optional<std::int64_t> default_heads =
+      defaults.num_attention_heads > 0 ? std::optional(defaults.num_attention_heads) : std::nullopt;
+  NIBBLE_TRY(config.num_attention_heads, ranged(fields, "num_attention_heads", default_heads, 1, 65536));
+  const std::int64_t default_kv =
+      defaults.num_key_value_heads > 0 ? defaults.num_key_value_heads : config.num_attention_heads;
+  NIBBLE_TRY(config.num_key_value_heads,
+             ranged(fields, "num_key_value_heads", default_kv, 1, config.num_attention_heads));
+  if (config.num_attention_heads % config.num_key_value_heads != 0)
+    return fail(ErrorCode::kCorrupt, "{}: \"num_attention_heads\" {} is not a multiple of \"num_key_value_heads\" {}",
+                fields.what(), config.num_attention_heads, config.num_key_value_heads);
+  const std::int64_t default_dim = defaults.head_dim > 0
+                                       ? defaults.head_dim
+                                       : std::max<std::int64_t>(config.hidden_size / config.num_attention_heads, 1);
+  NIBBLE_TRY(config.head_dim, ranged(fields, "head_dim", default_dim, 2, 4096));
+  if (config.head_dim % 2 != 0)
+    return fail(ErrorCode::kUnsupported, "{}: \"head_dim\" {} is odd", fields.what(), config.head_dim);
+  NIBBLE_TRY(config.max_position_embeddings,
+             ranged(fields, "max_position_embeddings", defaults.max_position_embeddings, 1, std::int64_t{1} << 31));
+  NIBBLE_TRY(const std::optional<double> eps, fields.number("rms_norm_eps"));
+  config.rms_norm_eps = static_cast<float>(eps.value_or(defaults.rms_norm_eps));
+  NIBBLE_TRY(const std::optional<bool> tied, fields.boolean("tie_word_embeddings"));
+  config.tie_word_embeddings = tied.value_or(defaults.tie_word_embeddings);
+  NIBBLE_TRY(const std::optional<std::string> act, fields.string(defaults.activation_key));
+  NIBBLE_TRY(config.hidden_act,
+             activation_named(act.value_or(std::string(defaults.activation)), fields, defaults.activation_key));
+  NIBBLE_TRY(RopeConfig rope, read_rope(fields, defaults.rope_theta, config.head_dim, config.max_position_embeddings));
+  config.ropes = {std::move(rope)};
+  config.layers.assign(static_cast<std::size_t>(config.num_hidden_layers), LayerKind{});
+  config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  return config;
+}
+
+void report_unknown_keys(const JsonFields& fields, const Json& config, std::span<const std::string_view> also_known) {
+  std::string unknown;
+  for (const auto& [key, value] : config.items()) {
+    if (value.is_null() || std::find(kKnownKeys.begin(), kKnownKeys.end(), key) != kKnownKeys.end()) continue;
+    if (std::find(also_known.begin(), also_known.end(), key) != also_known.end()) continue;
+    unknown += (unknown.empty() ? "" : ", ") + key;
+  }
+  if (!unknown.empty()) log_info("{}: fields that Nibble does not know and ignores: {}", fields.what(), unknown);
+}
+
+Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& fields, std::int64_t layers) {
+  NIBBLE_TRY(const auto types, fields.strings("layer_types"));
+  if (!types) return std::optional<std::vector<bool>>{};
+  if (static_cast<std::int64_t>(types->size()) != layers)
+    return fail(ErrorCode::kCorrupt, "{}: \"layer_types\" lists {} layers, \"num_hidden_layers\" is {}", fields.what(),
+                types->size(), layers);
+  std::vector<bool> sliding;
+  for (const std::string& type : *types) {
+    if (type != "sliding_attention" && type != "full_attention")
+      return fail(ErrorCode::kUnsupported,
+                  "{}: layer type \"{}\" is not implemented; known: full_attention, sliding_attention", fields.what(),
+                  type);
+    sliding.push_back(type == "sliding_attention");
+  }
+  return std::optional(std::move(sliding));
+}
+
+Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_view arch, bool tied) {
+  Json config = Json::object();
+  const auto key = [&](std::string_view name) { return fmt::format("{}.{}", arch, name); };
+  const auto copy_integer = [&](std::string_view gguf, const char* hf, bool required) -> Status {
+    NIBBLE_TRY(const std::optional<std::int64_t> value, metadata.integer(key(gguf)));
+    if (!value && required) return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(), key(gguf));
+    if (value) config[hf] = *value;
+    return {};
+  };
+  NIBBLE_TRY_STATUS(copy_integer("embedding_length", "hidden_size", true));
+  NIBBLE_TRY_STATUS(copy_integer("feed_forward_length", "intermediate_size", true));
+  NIBBLE_TRY_STATUS(copy_integer("block_count", "num_hidden_layers", true));
+  NIBBLE_TRY_STATUS(copy_integer("attention.head_count", "num_attention_heads", true));
+  NIBBLE_TRY_STATUS(copy_integer("attention.head_count_kv", "num_key_value_heads", false));
+  NIBBLE_TRY_STATUS(copy_integer("attention.key_length", "head_dim", false));
+  NIBBLE_TRY_STATUS(copy_integer("context_length", "max_position_embeddings", true));
+  NIBBLE_TRY_STATUS(copy_integer("vocab_size", "vocab_size", false));
+  if (!config.contains("vocab_size")) {
+    NIBBLE_TRY(const auto tokens, metadata.strings("tokenizer.ggml.tokens"));
+    if (!tokens)
+      return fail(ErrorCode::kCorrupt, "{}: neither {} nor tokenizer.ggml.tokens is there", metadata.what(),
+                  key("vocab_size"));
+    config["vocab_size"] = tokens->size();
+  }
+  NIBBLE_TRY(const std::optional<double> eps, metadata.number(key("attention.layer_norm_rms_epsilon")));
+  if (!eps)
+    return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(),
+                key("attention.layer_norm_rms_epsilon"));
+  config["rms_norm_eps"] = shortest_double(*eps);
+  NIBBLE_TRY(const std::optional<double> theta, metadata.number(key("rope.freq_base")));
+  config["rope_theta"] = shortest_double(theta.value_or(10000.0));
+  NIBBLE_TRY(const std::optional<std::string> scaling, metadata.string(key("rope.scaling.type")));
+  NIBBLE_TRY(const std::optional<double> factor, metadata.number(key("rope.scaling.factor")));
+  if (scaling && *scaling != "none" && factor && *factor > 0 && (*factor != 1.0 || *scaling == "yarn")) {
+    Json rope = {{"rope_type", *scaling}, {"factor", shortest_double(*factor)}};
+    NIBBLE_TRY(const auto original, metadata.integer(key("rope.scaling.original_context_length")));
+    if (original) rope["original_max_position_embeddings"] = *original;
+    config["rope_scaling"] = rope;
+  }
+  config["tie_word_embeddings"] = tied;
+  for (const auto& [gguf, hf] :
+       {std::pair("bos", "bos_token_id"), std::pair("eos", "eos_token_id"), std::pair("padding", "pad_token_id")}) {
+    NIBBLE_TRY(const auto id, metadata.integer(fmt::format("tokenizer.ggml.{}_token_id", gguf)));
+    if (id) config[hf] = *id;
+  }
+  return config;
+}
+
+Status decoder_config_to_gguf(const ModelConfig& config, std::string_view arch, GgufMetadata& metadata) {
+  const auto key = [&](std::string_view name) { return fmt::format("{}.{}", arch, name); };
+  const auto u32 = [&](std::string_view name, std::int64_t value) {
+    metadata.set_u32(key(name), static_cast<std::uint32_t>(value));
+  };
+  u32("block_count", config.num_hidden_layers);
+  u32("context_length", config.max_position_embeddings);
+  u32("embedding_length", config.hidden_size);
+  u32("feed_forward_length", config.intermediate_size);
+  u32("attention.head_count", config.num_attention_heads);
+  u32("attention.head_count_kv", config.num_key_value_heads);
+  metadata.set_f32(key("rope.freq_base"), static_cast<float>(config.ropes.front().theta));
+  metadata.set_f32(key("attention.layer_norm_rms_epsilon"), config.rms_norm_eps);
+  u32("attention.key_length", config.head_dim);
+  u32("attention.value_length", config.head_dim);
+  const RopeConfig& rope = config.ropes.front();
+  switch (rope.kind) {
+    case RopeKind::kNone:
+    case RopeKind::kLlama3:  // goes into the rope_freqs tensor
+      break;
+    case RopeKind::kLinear:
+    case RopeKind::kYarn:
+      metadata.set_string(key("rope.scaling.type"), rope.kind == RopeKind::kLinear ? "linear" : "yarn");
+      metadata.set_f32(key("rope.scaling.factor"), static_cast<float>(rope.factor));
+      if (rope.kind == RopeKind::kYarn)
+        u32("rope.scaling.original_context_length", rope.original_max_position_embeddings);
+      break;
+    default:
+      return fail(ErrorCode::kUnsupported, "{}: this rope scaling cannot be said in GGUF", metadata.what());
+  }
+  return {};
+}
+
+}  // namespace nibble

@@ -1,0 +1,177 @@
+// Opening a checkpoint as a language model: names, row orders and norms are brought to the Hugging Face form.
+#include "model/model_files.h"
+
+#include <cmath>
+
+#include "base/log.h"
+#include "tensor/permuted_rows.h"
+
+namespace nibble {
+namespace {
+
+/// GGUF stores Llama 3's frequency scaling as a tensor of divisors; config.json states it by four numbers. Finds the
+/// published combination that gives exactly these divisors.
+std::optional<Json> llama3_scaling(const std::vector<float>& divisors, double theta, std::int64_t head_dim) {
+  constexpr double kPi = 3.14159265358979323846;
+  for (const double factor : {8.0, 32.0, 16.0, 4.0, 2.0}) {
+    bool same = true;
+    for (std::size_t i = 0; i < divisors.size() && same; ++i) {
+      const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+      const double wavelength = 2.0 * kPi / frequency;
+      const double smooth = (8192.0 / wavelength - 1.0) / 3.0;
+      const double expected = wavelength < 2048.0   ? 1.0
+                              : wavelength > 8192.0 ? factor
+                                                    : 1.0 / ((1.0 - smooth) / factor + smooth);
+      same = std::fabs(static_cast<double>(divisors[i]) - expected) <= 1e-5 * expected;
+    }
+    if (same)
+      return Json{{"rope_type", "llama3"},
+                  {"factor", factor},
+                  {"low_freq_factor", 1.0},
+                  {"high_freq_factor", 4.0},
+                  {"original_max_position_embeddings", 8192}};
+  }
+  return std::nullopt;
+}
+
+/// The config.json of a GGUF file's metadata and of the facts that only its tensors tell.
+Result<Json> config_of_gguf(const Checkpoint& checkpoint, const Architecture& architecture) {
+  const bool tied = checkpoint.tensors().find("output.weight") == nullptr;
+  const bool biased = checkpoint.tensors().find("blk.0.attn_q.bias") != nullptr;
+  NIBBLE_TRY(Json config, architecture.config_from_gguf(*checkpoint.gguf(), tied, biased));
+  const StoredTensor* embedding = checkpoint.tensors().find("token_embd.weight");
+  if (embedding != nullptr && embedding->shape.size() == 2) config["vocab_size"] = embedding->shape[0];
+  const StoredTensor* divisors = checkpoint.tensors().find("rope_freqs.weight");
+  if (divisors == nullptr) return config;
+  NIBBLE_TRY(const std::vector<float> values, read_floats(*divisors));
+  const auto head_dim = static_cast<std::int64_t>(values.size()) * 2;
+  if (const auto scaling = llama3_scaling(values, config["rope_theta"].get<double>(), head_dim)) {
+    config["rope_scaling"] = *scaling;
+  } else {
+    log_warning(
+        "{}: rope_freqs.weight is not a published Llama 3 scaling; it is used as it is, but config.json cannot say it",
+        checkpoint.path().string());
+  }
+  return config;
+}
+
+std::vector<float> reordered(const std::vector<float>& values, const std::vector<std::int64_t>& order) {
+  std::vector<float> out(values.size());
+  for (std::size_t i = 0; i < order.size(); ++i) out[i] = values[static_cast<std::size_t>(order[i])];
+  return out;
+}
+
+}  // namespace
+
+Result<ModelFiles::Ptr> ModelFiles::open(const std::filesystem::path& path) {
+  std::shared_ptr<ModelFiles> model(new ModelFiles);
+  NIBBLE_TRY(model->checkpoint_, Checkpoint::open(path));
+  const Checkpoint& checkpoint = *model->checkpoint_;
+  const std::string what = checkpoint.path().string();
+  if (checkpoint.is_gguf()) {
+    NIBBLE_TRY(const auto name, checkpoint.gguf()->string("general.architecture"));
+    if (!name) return fail(ErrorCode::kCorrupt, "{}: the key general.architecture is missing", what);
+    NIBBLE_TRY(model->architecture_, find_gguf_architecture(*name, what));
+    NIBBLE_TRY(model->config_json_, config_of_gguf(checkpoint, *model->architecture_));
+  } else {
+    if (checkpoint.config().empty())
+      return fail(ErrorCode::kNotFound, "{}: there is no config.json, so this is not a model folder", what);
+    model->config_json_ = checkpoint.config();
+    NIBBLE_TRY(model->architecture_, find_architecture(model->config_json_, what + "/config.json"));
+  }
+  NIBBLE_TRY(model->config_, model->architecture_->read_config(model->config_json_,
+                                                               checkpoint.is_gguf() ? what : what + "/config.json"));
+  if (checkpoint.is_gguf() && !model->config_json_.contains("rope_scaling")) {
+    const StoredTensor* divisors = checkpoint.tensors().find("rope_freqs.weight");
+    if (divisors != nullptr) {
+      NIBBLE_TRY(model->config_.ropes.front().freq_factors, read_floats(*divisors));
+      if (static_cast<std::int64_t>(model->config_.ropes.front().freq_factors.size()) * 2 != model->config_.head_dim)
+        return fail(ErrorCode::kCorrupt, "{}: tensor \"rope_freqs.weight\" has {} values for a head size of {}", what,
+                    divisors->elements(), model->config_.head_dim);
+    }
+  }
+  const std::string head = model->stored_name("lm_head", nullptr);
+  const bool has_head = checkpoint.has_matrix(head);
+  if (!has_head && !model->config_.tie_word_embeddings)
+    log_warning(
+        "{}: lm_head.weight is missing although the configuration does not tie it to the embedding; the embedding is "
+        "used",
+        what);
+  model->layout_ = decoder_layout(model->config_, has_head);
+  NIBBLE_TRY_STATUS(model->check_weights());
+  return Ptr(std::move(model));
+}
+
+std::string ModelFiles::stored_name(const std::string& hf_name, GgufTransform* transform) const {
+  if (transform != nullptr) *transform = GgufTransform::kNone;
+  return checkpoint_->is_gguf() ? gguf_name_of(*architecture_, hf_name, transform) : hf_name;
+}
+
+Status ModelFiles::check_weights() const {
+  for (const LinearInfo& linear : layout_.linears) {
+    const std::string name = stored_name(linear.name, nullptr);
+    if (!checkpoint_->has_matrix(name))
+      return fail(ErrorCode::kNotFound, "{}: tensor \"{}.weight\" is missing; {} layers of {} need it", path(), name,
+                  config_.num_hidden_layers, architecture_->name);
+    NIBBLE_TRY(const MatrixPtr matrix, checkpoint_->matrix(name));
+    if (matrix->rows() != linear.rows || matrix->cols() != linear.cols)
+      return fail(ErrorCode::kCorrupt, "{}: tensor \"{}.weight\" is {} x {}, the configuration asks for {} x {}",
+                  path(), name, matrix->rows(), matrix->cols(), linear.rows, linear.cols);
+  }
+  return {};
+}
+
+Result<MatrixPtr> ModelFiles::matrix(LinearId id) const {
+  const LinearInfo& linear = layout_.linears.at(static_cast<std::size_t>(id));
+  GgufTransform transform;
+  const std::string name = stored_name(linear.name, &transform);
+  NIBBLE_TRY(MatrixPtr stored, checkpoint_->matrix(name));
+  if (transform != GgufTransform::kInterleavedQueryRows && transform != GgufTransform::kInterleavedKeyRows)
+    return stored;
+  Result<MatrixPtr> permuted =
+      permute_rows(std::move(stored), interleaved_row_order(linear.rows / config_.head_dim, config_.head_dim));
+  if (!permuted.ok()) return with_context(permuted.error(), path() + ": tensor \"" + name + "\"");
+  return permuted;
+}
+
+Result<std::vector<float>> ModelFiles::stored_vector(const std::string& hf_name, std::int64_t size) const {
+  GgufTransform transform;
+  const std::string name = stored_name(hf_name, &transform);
+  const StoredTensor* tensor = checkpoint_->tensors().find(name);
+  if (tensor == nullptr) return fail(ErrorCode::kNotFound, "{}: tensor \"{}\" is missing", path(), name);
+  if (tensor->elements() != size)
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has {} values, the configuration asks for {}", path(), name,
+                tensor->elements(), size);
+  NIBBLE_TRY(std::vector<float> values, read_floats(*tensor));
+  switch (transform) {
+    case GgufTransform::kPlusOne:
+      for (float& value : values) value -= 1.0f;
+      return values;
+    case GgufTransform::kInterleavedQueryRows:
+    case GgufTransform::kInterleavedKeyRows:
+      return reordered(values, interleaved_row_order(size / config_.head_dim, config_.head_dim));
+    case GgufTransform::kNone:
+      return values;
+  }
+  return values;
+}
+
+Result<std::vector<float>> ModelFiles::bias(LinearId id) const {
+  const LinearInfo& linear = layout_.linears.at(static_cast<std::size_t>(id));
+  if (!linear.bias) return std::vector<float>{};
+  return stored_vector(linear.name + ".bias", linear.rows);
+}
+
+Result<std::vector<float>> ModelFiles::vector(VectorId id) const {
+  const VectorInfo& info = layout_.vectors.at(static_cast<std::size_t>(id));
+  return stored_vector(info.name, info.size);
+}
+
+std::int64_t ModelFiles::parameters() const {
+  std::int64_t count = 0;
+  for (const LinearInfo& linear : layout_.linears) count += linear.rows * linear.cols + (linear.bias ? linear.rows : 0);
+  for (const VectorInfo& vector : layout_.vectors) count += vector.size;
+  return count;
+}
+
+}  // namespace nibble
