@@ -1,21 +1,13 @@
-// Where the library's messages go. The library never prints: a client installs a sink, the default drops everything.
+// How the library says something: to the sink that a client installed (nibble/log.h).
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "nibble/log.h"
 
 namespace nibble {
 
-enum class LogLevel { kInfo, kWarning };
-
-using LogSink = std::function<void(LogLevel, std::string_view message)>;
-
-/// Replaces the sink for the whole process; call it before starting threads.
-void set_log_sink(LogSink sink);
 void log_message(LogLevel level, std::string_view message);
 
 template <typename... Args>

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "kernel/activation/activation.h"
-#include "kernel/rope/rope_config.h"
+#include "kernel/rope/rope.h"
 
 namespace nibble {
+
+using kernel::Activation;
 
 /// One decoder layer's differences from its neighbours.
 struct LayerKind {
@@ -42,7 +44,7 @@ struct ModelConfig {
   float final_logit_softcapping = 0.0f;
   float attn_logit_softcapping = 0.0f;
 
-  std::vector<RopeConfig> ropes;  ///< one, or two for Gemma 3 (global, local)
+  std::vector<kernel::RopeConfig> ropes;  ///< one, or two for Gemma 3 (global, local)
   std::vector<LayerKind> layers;  ///< num_hidden_layers of them
 };
 

@@ -95,7 +95,7 @@ constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
                                                       "torchscript",
                                                       "use_bfloat16"};
 
-Status read_rope_scaling(const JsonFields& scaling, RopeConfig& rope) {
+Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
   NIBBLE_TRY(std::optional<std::string> type, scaling.string("rope_type"));
   if (!type) {
     NIBBLE_TRY(type, scaling.string("type"));
@@ -105,8 +105,8 @@ Status read_rope_scaling(const JsonFields& scaling, RopeConfig& rope) {
     NIBBLE_TRY(const std::optional<double> found, scaling.number(key));
     return found.value_or(fallback);
   };
-  NIBBLE_TRY(const double theta, number("rope_theta", rope.theta));
-  rope.theta = theta;
+  NIBBLE_TRY(const double theta, number("rope_theta", rope.rope_theta));
+  rope.rope_theta = theta;
   NIBBLE_TRY(const double factor, number("factor", 1.0));
   if (!(factor > 0))
     return fail(ErrorCode::kCorrupt, "{}: \"factor\" is {}, expected a positive number", scaling.what(), factor);
@@ -115,19 +115,19 @@ Status read_rope_scaling(const JsonFields& scaling, RopeConfig& rope) {
              number("original_max_position_embeddings", static_cast<double>(rope.max_position_embeddings)));
   rope.original_max_position_embeddings = static_cast<std::int64_t>(original);
   if (kind == "default" || kind == "none") {
-    rope.kind = RopeKind::kNone;
+    rope.scaling = kernel::RopeScaling::kNone;
   } else if (kind == "linear") {
-    rope.kind = RopeKind::kLinear;
+    rope.scaling = kernel::RopeScaling::kLinear;
   } else if (kind == "dynamic") {
-    rope.kind = RopeKind::kDynamic;
+    rope.scaling = kernel::RopeScaling::kDynamic;
   } else if (kind == "llama3") {
-    rope.kind = RopeKind::kLlama3;
+    rope.scaling = kernel::RopeScaling::kLlama3;
     NIBBLE_TRY(rope.low_freq_factor, number("low_freq_factor", 1.0));
     NIBBLE_TRY(rope.high_freq_factor, number("high_freq_factor", 4.0));
     if (!(rope.high_freq_factor > rope.low_freq_factor))
       return fail(ErrorCode::kCorrupt, "{}: \"high_freq_factor\" must exceed \"low_freq_factor\"", scaling.what());
   } else if (kind == "yarn") {
-    rope.kind = RopeKind::kYarn;
+    rope.scaling = kernel::RopeScaling::kYarn;
     NIBBLE_TRY(rope.beta_fast, number("beta_fast", 32.0));
     NIBBLE_TRY(rope.beta_slow, number("beta_slow", 1.0));
     NIBBLE_TRY(const std::optional<double> attention_factor, scaling.number("attention_factor"));
@@ -146,21 +146,21 @@ double shortest_double(double stored_float) {
   return std::strtod(fmt::format("{}", static_cast<float>(stored_float)).c_str(), nullptr);
 }
 
-Result<RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
+Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
                              std::int64_t max_positions) {
-  RopeConfig rope;
-  rope.rotary_dim = rotary_dim;
+  kernel::RopeConfig rope;
+  rope.rotary_dim = static_cast<int>(rotary_dim);
   rope.max_position_embeddings = max_positions;
   rope.original_max_position_embeddings = max_positions;
   NIBBLE_TRY(const std::optional<double> theta, fields.number("rope_theta"));
-  rope.theta = theta.value_or(default_theta);
+  rope.rope_theta = theta.value_or(default_theta);
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const Json* scaling = fields.child(key);
     if (scaling == nullptr) continue;
     NIBBLE_TRY_STATUS(read_rope_scaling(JsonFields(*scaling, fmt::format("{}: {}", fields.what(), key)), rope));
   }
-  if (!(rope.theta > 0))
-    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(), rope.theta);
+  if (!(rope.rope_theta > 0))
+    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(), rope.rope_theta);
   return rope;
 }
 
@@ -196,7 +196,7 @@ Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderD
   NIBBLE_TRY(const std::optional<std::string> act, fields.string(defaults.activation_key));
   NIBBLE_TRY(config.hidden_act,
              activation_named(act.value_or(std::string(defaults.activation)), fields, defaults.activation_key));
-  NIBBLE_TRY(RopeConfig rope, read_rope(fields, defaults.rope_theta, config.head_dim, config.max_position_embeddings));
+  NIBBLE_TRY(kernel::RopeConfig rope, read_rope(fields, defaults.rope_theta, config.head_dim, config.max_position_embeddings));
   config.ropes = {std::move(rope)};
   config.layers.assign(static_cast<std::size_t>(config.num_hidden_layers), LayerKind{});
   config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
@@ -289,20 +289,20 @@ Status decoder_config_to_gguf(const ModelConfig& config, std::string_view arch, 
   u32("feed_forward_length", config.intermediate_size);
   u32("attention.head_count", config.num_attention_heads);
   u32("attention.head_count_kv", config.num_key_value_heads);
-  metadata.set_f32(key("rope.freq_base"), static_cast<float>(config.ropes.front().theta));
+  metadata.set_f32(key("rope.freq_base"), static_cast<float>(config.ropes.front().rope_theta));
   metadata.set_f32(key("attention.layer_norm_rms_epsilon"), config.rms_norm_eps);
   u32("attention.key_length", config.head_dim);
   u32("attention.value_length", config.head_dim);
-  const RopeConfig& rope = config.ropes.front();
-  switch (rope.kind) {
-    case RopeKind::kNone:
-    case RopeKind::kLlama3:  // goes into the rope_freqs tensor
+  const kernel::RopeConfig& rope = config.ropes.front();
+  switch (rope.scaling) {
+    case kernel::RopeScaling::kNone:
+    case kernel::RopeScaling::kLlama3:  // goes into the rope_freqs tensor
       break;
-    case RopeKind::kLinear:
-    case RopeKind::kYarn:
-      metadata.set_string(key("rope.scaling.type"), rope.kind == RopeKind::kLinear ? "linear" : "yarn");
+    case kernel::RopeScaling::kLinear:
+    case kernel::RopeScaling::kYarn:
+      metadata.set_string(key("rope.scaling.type"), rope.scaling == kernel::RopeScaling::kLinear ? "linear" : "yarn");
       metadata.set_f32(key("rope.scaling.factor"), static_cast<float>(rope.factor));
-      if (rope.kind == RopeKind::kYarn)
+      if (rope.scaling == kernel::RopeScaling::kYarn)
         u32("rope.scaling.original_context_length", rope.original_max_position_embeddings);
       break;
     default:

@@ -28,7 +28,7 @@ struct DecoderDefaults {
 Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderDefaults& defaults);
 
 /// rope_theta and rope_scaling, or rope_parameters (newer files); `rotary_dim` is the number of rotated dimensions.
-Result<RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
+Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
                              std::int64_t max_positions);
 
 /// Reports keys of config.json that no decoder knows, once, through the log.

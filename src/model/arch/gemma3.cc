@@ -59,16 +59,16 @@ Status read_ropes(const JsonFields& fields, const Json& json, ModelConfig& confi
     for (const char* kind : {"full_attention", "sliding_attention"}) {
       const Json one = {{"rope_parameters", parameters->value(kind, Json::object())}};
       const JsonFields of_kind(one, fields.what());
-      NIBBLE_TRY(RopeConfig rope, read_rope(of_kind, 10000.0, config.head_dim, config.max_position_embeddings));
+      NIBBLE_TRY(kernel::RopeConfig rope, read_rope(of_kind, 10000.0, config.head_dim, config.max_position_embeddings));
       config.ropes.push_back(std::move(rope));
     }
     return {};
   }
   (void)json;
   NIBBLE_TRY(const std::optional<double> local, fields.number("rope_local_base_freq"));
-  RopeConfig rope;
-  rope.theta = local.value_or(10000.0);
-  rope.rotary_dim = config.head_dim;
+  kernel::RopeConfig rope;
+  rope.rope_theta = local.value_or(10000.0);
+  rope.rotary_dim = static_cast<int>(config.head_dim);
   rope.max_position_embeddings = rope.original_max_position_embeddings = config.max_position_embeddings;
   config.ropes.push_back(std::move(rope));
   return {};
@@ -152,7 +152,7 @@ Status config_to_gguf(const Json& json, const ModelConfig& config, GgufMetadata&
       metadata.set_u32("gemma3.attention.sliding_window", static_cast<std::uint32_t>(layer.window));
       break;
     }
-  metadata.set_f32("gemma3.rope.freq_base_swa", static_cast<float>(config.ropes.back().theta));
+  metadata.set_f32("gemma3.rope.freq_base_swa", static_cast<float>(config.ropes.back().rope_theta));
   if (config.final_logit_softcapping > 0)
     metadata.set_f32("gemma3.final_logit_softcapping", config.final_logit_softcapping);
   return {};

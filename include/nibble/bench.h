@@ -1,0 +1,44 @@
+// Measuring speed: prompt and decode tokens per second beside what the memory and the arithmetic units give.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nibble/model.h"
+#include "nibble/result.h"
+
+namespace nibble {
+
+struct BenchOptions {
+  std::string model;   ///< a path; or empty with a shape
+  std::string shape;   ///< "llama-1.1b": seeded random weights made in memory
+  std::string scheme;  ///< of a shape's weights (head included); quantize-on-load for a model
+  std::int64_t prompt = 512;
+  std::int64_t decode = 128;
+  int repetitions = 5;
+  LoadOptions load;
+};
+
+struct BenchReport {
+  std::string name;
+  std::string scheme;
+  int threads = 0;
+  std::int64_t model_bytes = 0;  ///< that the scheme stores for all linears and the head
+  std::int64_t packed_bytes = 0;
+  std::vector<double> prompt_tps;  ///< one per repetition
+  std::vector<double> decode_tps;
+  double prompt_gops = 0;      ///< of the median repetition: 2 x weights x tokens / s
+  double decode_gb_per_s = 0;  ///< of the median repetition
+  double read_gb_per_s = 0;    ///< the memory's, same run and threads
+  double fma_gflops = 0;       ///< fp32 multiply-add peak, same run and threads
+  double load_seconds = 0;
+  std::uint64_t peak_rss_bytes = 0;
+};
+
+Result<BenchReport> bench(const BenchOptions& options);
+
+/// The shapes that bench knows.
+std::vector<std::string> bench_shapes();
+
+}  // namespace nibble

@@ -1,0 +1,95 @@
+// A language model, loaded and ready to run: tokens in, text out.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/progress.h"
+#include "nibble/result.h"
+
+namespace nibble {
+
+enum class Arithmetic {
+  kInt8,  ///< activations in int8 where weights are integers, KV cache in float16
+  kF32,   ///< weights, activations and KV cache in float32
+};
+
+struct LoadOptions {
+  int threads = 0;  ///< 0: all processors
+  Arithmetic arithmetic = Arithmetic::kInt8;
+  std::int64_t context = 0;    ///< positions; 0: what the model was made for
+  std::string scheme;          ///< not empty: a float model is quantized while loading ("int4-g32-sym")
+  std::string range = "full";  ///< range rule of that quantization
+  bool quantize_head = false;  ///< that quantization covers the embedding and the output head too
+  Progress progress;
+};
+
+struct Sampling {
+  float temperature = 0.8f;  ///< 0: greedy
+  int top_k = 40;            ///< 0: all
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  float repetition_penalty = 1.0f;
+  int repeat_last_n = 64;
+  std::uint64_t seed = 0;
+};
+
+struct GenerateOptions {
+  std::int64_t max_tokens = 0;  ///< 0: until the model ends or the context is full
+  Sampling sampling;
+  std::vector<std::string> stop;  ///< generation ends before the first of these strings
+  bool ignore_eos = false;
+};
+
+enum class StopReason { kEnd, kStopString, kMaxTokens, kContextFull, kCancelled };
+
+struct GenerateReport {
+  StopReason reason = StopReason::kEnd;
+  std::int64_t prompt_tokens = 0;  ///< fed in this call
+  std::int64_t generated_tokens = 0;
+  double prompt_seconds = 0;
+  double decode_seconds = 0;
+};
+
+struct ChatMessage {
+  std::string role;  ///< "system", "user", "assistant"
+  std::string content;
+};
+
+/// Receives text as it is generated, always whole UTF-8 characters. Returning false ends the generation.
+using TextSink = std::function<bool(std::string_view text)>;
+
+/// One conversation or text with its cache. Belongs to the Model that made it.
+class Session {
+ public:
+  virtual ~Session() = default;
+  /// Feeds token ids and generates. What the cache holds already (a common prefix) is not computed again.
+  virtual Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
+                                          const TextSink& sink) = 0;
+};
+
+class Model {
+ public:
+  /// Loads a GGUF file or a Hugging Face folder. Errors name the file, the tensor and the way out.
+  static Result<std::shared_ptr<Model>> load(const std::string& path, const LoadOptions& options);
+  virtual ~Model() = default;
+
+  virtual std::unique_ptr<Session> new_session() = 0;
+  virtual Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special,
+                                                     bool parse_special) const = 0;
+  /// The prompt that the model's chat template makes of a conversation, as token ids ready for Session::generate.
+  virtual Result<std::vector<std::int32_t>> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
+  virtual bool has_chat_template() const = 0;
+
+  virtual std::string architecture() const = 0;
+  virtual std::int64_t context() const = 0;
+  virtual std::int64_t packed_bytes() const = 0;
+  virtual double load_seconds() const = 0;
+};
+
+}  // namespace nibble

@@ -1,0 +1,57 @@
+// Quantizing a model and converting it between checkpoint families.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nibble/progress.h"
+#include "nibble/result.h"
+
+namespace nibble {
+
+struct QuantizeOptions {
+  std::string method = "rtn";
+  std::string scheme;  ///< "int4-g32-sym", ...
+  std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
+  std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
+  bool quantize_head = false;  ///< embedding and output head too
+  int threads = 0;
+  std::uint64_t shard_bytes = 0;  ///< 0: the container's default
+  Progress progress;
+};
+
+struct ConvertOptions {
+  std::string to;      ///< gguf[:TYPE] | hf:f32|f16|bf16 | compressed-tensors | nibble
+  bool lossy = false;  ///< requantize what the target cannot express
+  int threads = 0;
+  std::uint64_t shard_bytes = 0;
+  Progress progress;
+};
+
+/// What happened to one matrix.
+struct TensorReport {
+  std::string name;
+  std::string source_scheme;
+  std::string scheme;
+  double relative_error = 0;  ///< |w - q| / |w| in the Frobenius norm against the source's values; 0: exact
+  bool exact = false;
+};
+
+struct ConversionReport {
+  std::string family;
+  std::uint64_t bytes = 0;     ///< of the output's tensor files
+  double bits_per_weight = 0;  ///< all matrices
+  double relative_error = 0;   ///< over all matrices
+  std::vector<TensorReport> tensors;
+  double seconds = 0;
+};
+
+/// Quantizes the linears of `model` (and, when asked, embedding and head) into `out`. The output appears whole or not
+/// at all.
+Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options);
+
+/// Converts `model` to another family or container, exactly where the target can express the source.
+Result<ConversionReport> convert(const std::string& model, const std::string& out, const ConvertOptions& options);
+
+}  // namespace nibble

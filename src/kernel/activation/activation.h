@@ -1,4 +1,0 @@
-#pragma once
-namespace nibble {
-enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu };
-}

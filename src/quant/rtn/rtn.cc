@@ -1,0 +1,360 @@
+// Round-to-nearest on matrices: groups are gathered, gridded, stored and coded; rows in parallel where they stand
+// alone.
+#include "quant/rtn/rtn.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "quant/rtn/codebook.h"
+#include "quant/rtn/group_grid.h"
+
+namespace nibble {
+namespace {
+
+using Kind = Grouping::Kind;
+
+bool crosses_rows(const Grouping& grouping) { return !grouping.row_aligned(); }
+
+std::size_t element_size(ElementType type) { return static_cast<std::size_t>(element_info(type).bits) / 8; }
+
+/// A scale after storing, never 0 or infinite: a scale too small for its type becomes the smallest that is not zero, so
+/// that its group keeps the right signs.
+float stored_scale(ElementType type, float scale) {
+  float stored = type == ElementType::kE8m0 ? std::ldexp(1.0f, static_cast<int>(std::ceil(std::log2(std::fabs(scale)))))
+                                            : round_to_element(type, scale);
+  if (type == ElementType::kE8m0) return std::clamp(stored, 0x1p-127f, 0x1p127f);
+  if (std::isinf(stored)) {
+    const float largest = type == ElementType::kF16    ? 65504.0f
+                          : type == ElementType::kBf16 ? 0x1.FEp127f
+                                                       : 0x1.FFFFFEp127f;
+    stored = std::copysign(largest, scale);
+  }
+  if (stored == 0.0f) {
+    const float smallest = type == ElementType::kF16    ? 0x1p-24f
+                           : type == ElementType::kE4m3 ? 0x1p-9f
+                           : type == ElementType::kE5m2 ? 0x1p-16f
+                                                        : 0x1p-126f;
+    stored = std::copysign(smallest, scale);
+  }
+  return stored;
+}
+
+void store_entry(ElementType type, float value, std::vector<std::byte>& bytes, std::int64_t index) {
+  encode_elements(type, &value, 1, bytes.data() + static_cast<std::size_t>(index) * element_size(type));
+}
+
+/// The weights of one scale group: a contiguous run, or gathered from a block and scattered back.
+class GroupView {
+ public:
+  GroupView(const QuantizedMatrix& m, const Grouping& grouping) : m_(m), grouping_(grouping) {}
+
+  std::int64_t groups() const { return entry_range(grouping_, m_.rows, m_.cols, m_.row_begin, m_.row_count).count; }
+
+  /// Calls run(offset, length) for each contiguous run of group `g` (counted from the first held) within the range's
+  /// weights.
+  template <typename F>
+  void runs(std::int64_t g, F&& run) const {
+    const std::int64_t cols = m_.cols;
+    switch (grouping_.kind) {
+      case Kind::kTensor:
+        return run(0, m_.row_count * cols);
+      case Kind::kRow:
+        return run(g * cols, cols);
+      case Kind::kColumns: {
+        const std::int64_t per_row = grouping_.entries_per_row(m_.rows, cols);
+        const std::int64_t first = (g % per_row) * grouping_.size;
+        return run(g / per_row * cols + first, std::min(grouping_.size, cols - first));
+      }
+      case Kind::kFlat: {
+        const std::int64_t first = g * grouping_.size;
+        return run(first, std::min(grouping_.size, m_.row_count * cols - first));
+      }
+      case Kind::kBlock: {
+        const std::int64_t per_row = grouping_.entries_per_row(m_.rows, cols);
+        const std::int64_t first_row = g / per_row * grouping_.rows;
+        const std::int64_t first = (g % per_row) * grouping_.size;
+        for (std::int64_t r = first_row; r < std::min(first_row + grouping_.rows, m_.row_count); ++r)
+          run(r * cols + first, std::min(grouping_.size, cols - first));
+        return;
+      }
+      case Kind::kStrided:
+      case Kind::kIndexed:
+        return;
+    }
+  }
+
+ private:
+  const QuantizedMatrix& m_;
+  Grouping grouping_;
+};
+
+/// Grids with plain scales: choose, store and code group by group.
+void quantize_plain(const float* weights, const QuantScheme& scheme, const GroupQuantizer& quantizer,
+                    QuantizedMatrix& out) {
+  const GroupView view(out, scheme.scale->grouping);
+  const ElementType type = scheme.scale->element;
+  const auto round_scale = [type](float s) { return stored_scale(type, s); };
+  std::vector<float> gathered;
+  const bool contiguous = scheme.scale->grouping.kind != Kind::kBlock;
+  for (std::int64_t g = 0; g < view.groups(); ++g) {
+    std::span<const float> x;
+    if (contiguous) {
+      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+        x = {weights + offset, static_cast<std::size_t>(length)};
+      });
+    } else {
+      gathered.clear();
+      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+        gathered.insert(gathered.end(), weights + offset, weights + offset + length);
+      });
+      x = gathered;
+    }
+    const GroupGrid grid = quantizer.choose(x, round_scale);
+    store_entry(type, grid.scale, out.scale.entries, g);
+    if (scheme.zero_kind == ZeroKind::kInteger)
+      store_entry(ElementType::kI16, static_cast<float>(grid.zero), out.zero.entries, g);
+    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+      quantizer.encode({weights + offset, static_cast<std::size_t>(length)}, grid, out.codes.data() + offset);
+    });
+  }
+}
+
+/// Double quantization (algorithms.md 13, formats-hf.md 4.6): all scales first, then their codes, then the weights'
+/// codes on the scales that a reader will see.
+void quantize_nested(const float* weights, const QuantScheme& scheme, const GroupQuantizer& quantizer,
+                     QuantizedMatrix& out) {
+  const GroupView view(out, scheme.scale->grouping);
+  const NestedFormat& nested = *scheme.scale->nested;
+  const std::int64_t groups = view.groups();
+  std::vector<float> scales(static_cast<std::size_t>(groups));
+  for (std::int64_t g = 0; g < groups; ++g)
+    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+      scales[static_cast<std::size_t>(g)] =
+          quantizer.choose({weights + offset, static_cast<std::size_t>(length)}, [](float s) { return s; }).scale;
+    });
+  const double sum = std::accumulate(scales.begin(), scales.end(), 0.0);
+  out.scale.constant =
+      nested.has_constant ? static_cast<float>(sum / static_cast<double>(std::max<std::int64_t>(groups, 1))) : 0.0f;
+  const std::span<const float> table = table_values(nested.code.table);
+  const std::int64_t per_outer = nested.entries_per_outer == 0 ? groups : nested.entries_per_outer;
+  for (std::int64_t first = 0; first < groups; first += per_outer) {
+    const std::int64_t last = std::min(first + per_outer, groups);
+    float magnitude = 0;
+    for (std::int64_t g = first; g < last; ++g)
+      magnitude = std::max(magnitude, std::fabs(scales[static_cast<std::size_t>(g)] - out.scale.constant));
+    const float outer = stored_scale(nested.outer, magnitude == 0.0f ? 1.0f : magnitude);
+    store_entry(nested.outer, magnitude == 0.0f ? 0.0f : outer, out.scale.outer, first / per_outer);
+    for (std::int64_t g = first; g < last; ++g) {
+      const float r = scales[static_cast<std::size_t>(g)] - out.scale.constant;
+      nearest_codes({&r, 1}, 1.0f / outer, table, &out.scale.codes[static_cast<std::size_t>(g)]);
+    }
+  }
+  std::vector<float> stored(static_cast<std::size_t>(groups));
+  decode_plane(*scheme.scale, out.scale, stored);
+  for (std::int64_t g = 0; g < groups; ++g)
+    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+      const GroupGrid grid{stored[static_cast<std::size_t>(g)] == 0.0f ? 1.0f : stored[static_cast<std::size_t>(g)], 0};
+      quantizer.encode({weights + offset, static_cast<std::size_t>(length)}, grid, out.codes.data() + offset);
+    });
+}
+
+/// Codebooks: groups are first divided by their scale (if the scheme has one), then each table's weights are clustered
+/// with the square of their scale as weight.
+void quantize_codebook(const float* weights, const QuantScheme& scheme, QuantizedMatrix& out) {
+  const auto count = static_cast<std::size_t>(out.row_count * out.cols);
+  std::vector<float> scale_of;  // the stored scale of every weight
+  if (scheme.scale) {
+    scale_of.resize(count);
+    const GroupView view(out, scheme.scale->grouping);
+    for (std::int64_t g = 0; g < view.groups(); ++g) {
+      float magnitude = 0;
+      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+        for (std::int64_t i = offset; i < offset + length; ++i) magnitude = std::max(magnitude, std::fabs(weights[i]));
+      });
+      const float stored = stored_scale(scheme.scale->element, magnitude == 0.0f ? 1.0f : magnitude);
+      store_entry(scheme.scale->element, stored, out.scale.entries, g);
+      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+        std::fill(scale_of.begin() + offset, scale_of.begin() + offset + length, stored);
+      });
+    }
+  }
+  const auto normalized = [&](std::int64_t i) {
+    return scheme.scale ? weights[i] / scale_of[static_cast<std::size_t>(i)] : weights[i];
+  };
+  const int entries = 1 << scheme.code.bits;
+  const GroupView tables(out, scheme.table.grouping);
+  std::vector<float> values;
+  std::vector<WeightedValue> weighted;
+  for (std::int64_t t = 0; t < tables.groups(); ++t) {
+    values.clear();
+    weighted.clear();
+    tables.runs(t, [&](std::int64_t offset, std::int64_t length) {
+      for (std::int64_t i = offset; i < offset + length; ++i) {
+        values.push_back(normalized(i));
+        const double s = scheme.scale ? static_cast<double>(scale_of[static_cast<std::size_t>(i)]) : 1.0;
+        weighted.push_back({values.back(), s * s});
+      }
+    });
+    constexpr std::size_t kExactLimit = 1 << 17;
+    std::vector<float> table =
+        values.size() <= kExactLimit ? optimal_codebook(weighted, entries) : binned_codebook(values, entries);
+    for (float& v : table) v = round_to_element(scheme.table.element, v);
+    std::copy(table.begin(), table.end(), out.tables.begin() + t * entries);
+    std::size_t next = 0;
+    tables.runs(t, [&](std::int64_t offset, std::int64_t length) {
+      nearest_codes({values.data() + next, static_cast<std::size_t>(length)}, 1.0f, table, out.codes.data() + offset);
+      next += static_cast<std::size_t>(length);
+    });
+  }
+}
+
+/// NaN and infinities are replaced row by row, before any group is looked at.
+std::int64_t make_rows_finite(float* weights, std::int64_t rows, std::int64_t cols) {
+  std::int64_t replaced = 0;
+  for (std::int64_t r = 0; r < rows; ++r) replaced += make_finite({weights + r * cols, static_cast<std::size_t>(cols)});
+  return replaced;
+}
+
+/// Decodes rows of a source to float32.
+Status decode_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, QuantizedMatrix& scratch,
+                     float* out) {
+  NIBBLE_TRY_STATUS(source.decode(begin, count, scratch));
+  dequantize(scratch, out);
+  return {};
+}
+
+/// Quantizes on demand; for schemes whose rows stand alone.
+class RtnSource final : public MatrixSource {
+ public:
+  RtnSource(MatrixPtr source, QuantScheme scheme, RtnOptions options)
+      : source_(std::move(source)), scheme_(std::move(scheme)), options_(options) {}
+
+  const QuantScheme& scheme() const override { return scheme_; }
+  std::int64_t rows() const override { return source_->rows(); }
+  std::int64_t cols() const override { return source_->cols(); }
+  std::int64_t row_step() const override { return std::lcm(rtn_row_step(scheme_), source_->row_step()); }
+  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
+
+  Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
+    thread_local QuantizedMatrix scratch;
+    thread_local std::vector<float> weights;
+    weights.resize(static_cast<std::size_t>(count * cols()));
+    NIBBLE_TRY_STATUS(decode_floats(*source_, begin, count, scratch, weights.data()));
+    const RtnReport report = quantize_rtn_rows(weights.data(), rows(), cols(), begin, count, scheme_, options_, out);
+    if (report.non_finite > 0 && !warned_.exchange(true))
+      log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
+                  report.non_finite);
+    return {};
+  }
+
+ private:
+  MatrixPtr source_;
+  QuantScheme scheme_;
+  RtnOptions options_;
+  mutable std::atomic<bool> warned_{false};
+};
+
+}  // namespace
+
+Status check_rtn_scheme(const QuantScheme& scheme) {
+  NIBBLE_TRY_STATUS(scheme.validate());
+  const auto refuse = [&](std::string_view why) {
+    return fail(ErrorCode::kUnsupported,
+                "rtn cannot make {}: {}; use a scheme such as int4-g32-sym, nf4-g64 or fp8-e4m3-channel",
+                to_string(scheme), why);
+  };
+  if (scheme.is_float()) return {};
+  if (scheme.offset || scheme.zero_kind == ZeroKind::kReal || scheme.post_scale != 1.0f)
+    return refuse("it has offsets or real zero points");
+  if (scheme.scale && (scheme.scale->grouping.kind == Kind::kIndexed || scheme.scale->grouping.kind == Kind::kStrided))
+    return refuse("its groups are not runs of columns");
+  if (scheme.scale && scheme.scale->divides) return refuse("its scales divide");
+  if (scheme.code.table == TableKind::kStored) {
+    if (scheme.table.bank_size > 0) return refuse("it picks tables from a bank");
+    if (scheme.scale && scheme.scale->nested) return refuse("codebooks with double quantization are not implemented");
+    return {};
+  }
+  if (!scheme.scale) return refuse("it has no scale");
+  if (scheme.scale->nested) {
+    if (scheme.zero_kind != ZeroKind::kNone) return refuse("double quantization with zero points is not implemented");
+    if (scheme.scale->nested->code.table != TableKind::kDynamic8)
+      return refuse("its scales are nested in another way than -dq");
+    if (scheme.scale->grouping.kind == Kind::kBlock)
+      return refuse("double quantization of block scales is not implemented");
+  }
+  return {};
+}
+
+std::int64_t rtn_row_step(const QuantScheme& scheme) {
+  if (scheme.is_float()) return 1;
+  std::int64_t step = 1;
+  if (scheme.scale) {
+    if (crosses_rows(scheme.scale->grouping) || scheme.scale->nested) return 0;
+    if (scheme.scale->grouping.kind == Kind::kBlock) step = scheme.scale->grouping.rows;
+  }
+  if (scheme.code.table == TableKind::kStored) {
+    if (crosses_rows(scheme.table.grouping)) return 0;
+    if (scheme.table.grouping.kind == Kind::kBlock) step = std::lcm(step, scheme.table.grouping.rows);
+  }
+  return step;
+}
+
+RtnReport quantize_rtn_rows(float* weights, std::int64_t rows, std::int64_t cols, std::int64_t row_begin,
+                            std::int64_t row_count, const QuantScheme& scheme, const RtnOptions& options,
+                            QuantizedMatrix& out) {
+  out.allocate(scheme, rows, cols, row_begin, row_count);
+  RtnReport report;
+  if (scheme.is_float()) {
+    encode_elements(scheme.code.float_type, weights, static_cast<std::size_t>(row_count * cols),
+                    reinterpret_cast<std::byte*>(out.codes.data()));
+    return report;
+  }
+  report.non_finite = make_rows_finite(weights, row_count, cols);
+  if (scheme.code.table == TableKind::kStored) {
+    quantize_codebook(weights, scheme, out);
+    return report;
+  }
+  const GroupQuantizer quantizer(scheme, options.range);
+  if (scheme.scale->nested) {
+    quantize_nested(weights, scheme, quantizer, out);
+  } else {
+    quantize_plain(weights, scheme, quantizer, out);
+  }
+  return report;
+}
+
+Result<MatrixPtr> quantize_rtn(MatrixPtr source, const QuantScheme& scheme, const RtnOptions& options,
+                               ThreadPool& pool) {
+  NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
+  if (rtn_row_step(scheme) > 0) return MatrixPtr(std::make_shared<RtnSource>(std::move(source), scheme, options));
+  const std::int64_t rows = source->rows();
+  const std::int64_t cols = source->cols();
+  std::vector<float> weights(static_cast<std::size_t>(rows * cols));
+  const std::int64_t step = source->row_step();
+  const auto steps = static_cast<std::size_t>((rows + step - 1) / step);
+  std::atomic<bool> failed{false};
+  Status status;
+  pool.run(steps, 1, [&](std::size_t begin, std::size_t end, int) {
+    QuantizedMatrix scratch;
+    for (std::size_t s = begin; s < end && !failed; ++s) {
+      const std::int64_t first = static_cast<std::int64_t>(s) * step;
+      const Status decoded =
+          decode_floats(*source, first, std::min(step, rows - first), scratch, weights.data() + first * cols);
+      if (!decoded.ok() && !failed.exchange(true)) status = decoded;
+    }
+  });
+  if (failed) return status.error();
+  QuantizedMatrix out;
+  const RtnReport report = quantize_rtn_rows(weights.data(), rows, cols, 0, rows, scheme, options, out);
+  if (report.non_finite > 0)
+    log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
+                report.non_finite);
+  return make_source(std::move(out));
+}
+
+}  // namespace nibble

@@ -1,0 +1,71 @@
+// The CPU executor: runs a ragged batch of sequences through a model and gives the logits that were asked for.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "model/ops.h"
+#include "run/cpu_model.h"
+#include "run/kv_cache.h"
+
+namespace nibble {
+
+/// What one sequence does in a step.
+struct BatchItem {
+  enum class Logits { kNone, kLast, kAll };
+  Sequence* sequence = nullptr;          ///< each sequence at most once per batch
+  std::span<const std::int32_t> tokens;  ///< stand at positions length() ... ; at least one
+  Logits logits = Logits::kLast;
+};
+
+/// `logits` [rows, vocab_size] of batch item `item`, the first row being its token number `first_token`. Valid during
+/// the call.
+using LogitsSink =
+    std::function<void(std::size_t item, std::int64_t first_token, std::int64_t rows, const float* logits)>;
+
+class CpuExecutor {
+ public:
+  struct Options {
+    kernel::Compute compute = kernel::Compute::kInt8;  ///< kF32 also keeps the KV cache in float32
+    std::int64_t max_batch_tokens = 512;               ///< longer batches are cut; the results do not depend on it
+    std::size_t max_kv_blocks = 0;
+  };
+
+  CpuExecutor(CpuModel::Ptr model, std::shared_ptr<ThreadPool> pool, const Options& options);
+  ~CpuExecutor();
+
+  const CpuModel& model() const { return *model_; }
+  ThreadPool& pool() { return *pool_; }
+  std::unique_ptr<Sequence> new_sequence() const { return std::make_unique<Sequence>(kv_pool_); }
+  std::size_t kv_bytes() const { return kv_pool_->blocks_in_use() * kv_pool_->block_bytes(); }
+
+  /// Runs the batch. Refuses token ids outside the vocabulary and sequences that would outgrow the context. On an error
+  /// no sequence has advanced beyond what was finished.
+  Status forward(std::span<const BatchItem> batch, const LogitsSink& sink);
+
+ private:
+  class OpsOnBatch;
+  Status check(std::span<const BatchItem> batch) const;
+  /// Consecutive rows of the batch that belong to one item and whose logits are wanted.
+  struct WantedRows {
+    std::size_t item = 0;
+    std::int64_t first_token = 0;
+    std::int64_t batch_row = 0;
+    std::int64_t rows = 0;
+  };
+  void run_head(std::span<const WantedRows> wanted, const Value& x, const LogitsSink& sink);
+  Status forward_slice(std::span<const BatchItem> batch, std::span<const std::size_t> item_of,
+                       std::span<const std::int64_t> first_token, const LogitsSink& sink);
+
+  CpuModel::Ptr model_;
+  std::shared_ptr<ThreadPool> pool_;
+  Options options_;
+  std::shared_ptr<KvBlockPool> kv_pool_;
+  std::unique_ptr<OpsOnBatch> ops_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,71 @@
+// CpuModel: a model's weights in the layouts of the CPU kernels, ready to run. Shared by executors, immutable.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernel/matmul/packed_matrix.h"
+#include "kernel/rope/rope.h"
+#include "model/model_files.h"
+#include "nibble/progress.h"
+
+namespace nibble {
+
+/// Gives the matrix to pack in place of the stored one: quantize-on-load. Gets the linear's description.
+using MatrixHook = std::function<Result<MatrixPtr>(const LinearInfo& linear, MatrixPtr stored)>;
+
+struct CpuModelOptions {
+  std::int64_t context_length = 0;  ///< positions that rope tables serve; 0: the model's max_position_embeddings
+  MatrixHook matrix_hook;           ///< optional
+  Progress progress;                ///< optional
+};
+
+class CpuModel {
+ public:
+  using Ptr = std::shared_ptr<const CpuModel>;
+
+  /// Decodes and packs every matrix tile by tile. Errors name the file and the tensor.
+  static Result<Ptr> load(const ModelFiles& files, const CpuModelOptions& options, ThreadPool& pool);
+
+  const ModelConfig& config() const { return config_; }
+  const ModelLayout& layout() const { return layout_; }
+  std::int64_t context_length() const { return context_length_; }
+
+  const kernel::PackedMatrix& matrix(LinearId id) const { return matrices_[static_cast<std::size_t>(id)]; }
+  /// Empty when the linear has no bias.
+  const std::vector<float>& bias(LinearId id) const { return biases_[static_cast<std::size_t>(id)]; }
+  const std::vector<float>& vector(VectorId id) const { return vectors_[static_cast<std::size_t>(id)]; }
+  const kernel::RopeTable& rope(int id) const { return *ropes_[static_cast<std::size_t>(id)]; }
+
+  /// out [hidden_size] = the embedding of a token.
+  Status embedding_row(std::int32_t token, float* out) const;
+
+  /// Bytes of packed weights in memory.
+  std::size_t packed_bytes() const { return packed_bytes_; }
+  /// Bytes that the schemes store for all linears and the head (no embedding that is not the head): what one decoded
+  /// token must read at least.
+  std::int64_t bytes_per_token() const { return bytes_per_token_; }
+  /// The scheme of each linear as it runs.
+  const QuantScheme& scheme(LinearId id) const { return schemes_[static_cast<std::size_t>(id)]; }
+
+ private:
+  CpuModel() = default;
+  Status load_linear(const ModelFiles& files, const CpuModelOptions& options, LinearId id, ThreadPool& pool);
+
+  ModelConfig config_;
+  ModelLayout layout_;
+  std::int64_t context_length_ = 0;
+  std::vector<kernel::PackedMatrix> matrices_;
+  std::vector<std::vector<float>> biases_;
+  std::vector<std::vector<float>> vectors_;
+  std::vector<QuantScheme> schemes_;
+  std::vector<std::unique_ptr<kernel::RopeTable>> ropes_;
+  MatrixPtr embedding_;         ///< of an untied model: rows are read from the file when needed
+  Checkpoint::Ptr checkpoint_;  ///< keeps embedding_'s file mapped
+  std::size_t packed_bytes_ = 0;
+  std::int64_t bytes_per_token_ = 0;
+};
+
+}  // namespace nibble
