@@ -179,9 +179,12 @@ class CpuExecutor::OpsOnBatch final : public Ops {
   }
 
   Value output_rows(const Value& x) override {
-    Value out = make(output_count, x->width);
-    std::memcpy(cpu(out).data(), cpu(x).data() + output_begin * x->width,
-                static_cast<std::size_t>(cpu(out).size()) * sizeof(float));
+    const auto rows = static_cast<std::int64_t>(output_row_numbers.size());
+    Value out = make(rows, x->width);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::memcpy(cpu(out).data() + r * x->width,
+                  cpu(x).data() + output_row_numbers[static_cast<std::size_t>(r)] * x->width,
+                  static_cast<std::size_t>(x->width) * sizeof(float));
     return out;
   }
 
