@@ -45,7 +45,7 @@ struct ModelConfig {
   float attn_logit_softcapping = 0.0f;
 
   std::vector<kernel::RopeConfig> ropes;  ///< one, or two for Gemma 3 (global, local)
-  std::vector<LayerKind> layers;  ///< num_hidden_layers of them
+  std::vector<LayerKind> layers;          ///< num_hidden_layers of them
 };
 
 }  // namespace nibble

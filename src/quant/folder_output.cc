@@ -1,0 +1,294 @@
+// Writing a Hugging Face folder.
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "base/log.h"
+#include "io/safetensors.h"
+#include "model/text_assets.h"
+#include "quant/matrix_stream.h"
+#include "quant/model_output.h"
+
+namespace nibble {
+namespace {
+
+/// A tensor of the output and where its bytes come from.
+struct PlainTensor {
+  const StoredTensor* stored = nullptr;  ///< copied as it is
+  std::vector<float> values;             ///< or these, converted
+};
+
+/// Files of a model folder that the output replaces or that hold its weights.
+bool is_replaced(const std::string& name) {
+  static const std::set<std::string> kReplaced{
+      "config.json",          "quantize_config.json",         "quant_config.json",
+      "hf_quant_config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"};
+  for (const char* suffix : {".safetensors", ".bin", ".gguf", ".pth", ".pt", ".h5", ".msgpack"})
+    if (name.ends_with(suffix)) return true;
+  return kReplaced.contains(name);
+}
+
+class FolderWriter {
+ public:
+  FolderWriter(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
+               ThreadPool& pool)
+      : files_(files), targets_(targets), options_(options), pool_(pool) {}
+
+  Result<ConversionReport> write(const std::filesystem::path& out) {
+    NIBBLE_TRY_STATUS(plan());
+    NIBBLE_TRY(AtomicFolder folder, AtomicFolder::create(out));
+    std::map<std::string, std::string> metadata{{"format", "pt"}};
+    carry_gguf_metadata(metadata);
+    const std::uint64_t shard = options_.shard_bytes > 0 ? options_.shard_bytes : 5'000'000'000;
+    NIBBLE_TRY(const std::unique_ptr<SafetensorsWriter> writer,
+               SafetensorsWriter::create(folder.path(), plan_, metadata, shard));
+    for (std::size_t i = 0; i < targets_.size(); ++i) NIBBLE_TRY_STATUS(write_matrix(i, *writer));
+    for (std::size_t i = 0; i < plain_.size(); ++i)
+      NIBBLE_TRY_STATUS(write_plain(first_plain_ + i, plain_[i], *writer));
+    NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
+    NIBBLE_TRY_STATUS(writer->finish());
+    NIBBLE_TRY_STATUS(write_companions(folder));
+    NIBBLE_TRY_STATUS(folder.commit());
+    return report();
+  }
+
+ private:
+  Status plan() {
+    for (const MatrixTarget& target : targets_) {
+      const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+      first_tensor_.push_back(plan_.size());
+      if (target.family == nullptr) {
+        plan_.push_back({info.name + ".weight", {info.rows, info.cols}, target.matrix->scheme().code.float_type});
+      } else {
+        NIBBLE_TRY(const std::vector<EncodedPlan> tensors,
+                   target.family->plan(target.matrix->scheme(), info.rows, info.cols, info.name));
+        for (const EncodedPlan& tensor : tensors) plan_.push_back({tensor.name, tensor.shape, tensor.element});
+      }
+    }
+    first_plain_ = plan_.size();
+    return files_.checkpoint().is_gguf() ? plan_vectors() : plan_stored();
+  }
+
+  /// A GGUF source: norms and biases under their Hugging Face names.
+  Status plan_vectors() {
+    for (std::size_t i = 0; i < files_.layout().linears.size(); ++i) {
+      const LinearInfo& info = files_.layout().linears[i];
+      if (!info.bias) continue;
+      NIBBLE_TRY(std::vector<float> values, files_.bias(static_cast<LinearId>(i)));
+      add_vector(info.name + ".bias", std::move(values));
+    }
+    for (std::size_t i = 0; i < files_.layout().vectors.size(); ++i) {
+      NIBBLE_TRY(std::vector<float> values, files_.vector(static_cast<VectorId>(i)));
+      add_vector(files_.layout().vectors[i].name, std::move(values));
+    }
+    return {};
+  }
+
+  void add_vector(const std::string& name, std::vector<float> values) {
+    plan_.push_back({name, {static_cast<std::int64_t>(values.size())}, options_.float_type});
+    plain_.push_back({nullptr, std::move(values)});
+  }
+
+  /// A folder: every tensor that is not part of a matrix of the model, whatever it is.
+  Status plan_stored() {
+    std::set<std::string> planned;
+    for (const SafetensorsPlan& tensor : plan_) planned.insert(tensor.name);
+    const auto carry = [&](const StoredTensor& tensor) -> Status {
+      if (!planned.insert(tensor.name).second) return {};
+      ElementType type = tensor.element;
+      PlainTensor plain{&tensor, {}};
+      if (options_.convert_plain && element_info(type).is_float && type != options_.float_type &&
+          element_info(type).bits >= 16) {
+        NIBBLE_TRY(plain.values, read_floats(tensor));
+        plain.stored = nullptr;
+        type = options_.float_type;
+      }
+      plan_.push_back({tensor.name, tensor.shape, type});
+      plain_.push_back(std::move(plain));
+      return {};
+    };
+    for (const StoredTensor* tensor : files_.checkpoint().plain_tensors()) NIBBLE_TRY_STATUS(carry(*tensor));
+    std::set<std::string> of_model;
+    for (const LinearInfo& info : files_.layout().linears) of_model.insert(info.name);
+    for (const std::string& module : files_.checkpoint().modules()) {
+      if (of_model.contains(module)) continue;
+      const StoredTensor* tensor = files_.checkpoint().tensors().find(module + ".weight");
+      if (tensor != nullptr) {
+        NIBBLE_TRY_STATUS(carry(*tensor));
+      } else {
+        log_warning("{}: module {} is not part of the {} architecture and is left out", files_.path(), module,
+                    files_.architecture().name);
+      }
+    }
+    return {};
+  }
+
+  Status write_matrix(std::size_t index, SafetensorsWriter& writer) {
+    const MatrixTarget& target = targets_[index];
+    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+    const std::size_t first = first_tensor_[index];
+    ErrorSample error;
+    const bool measure = options_.measure_error && !target.exact;
+    const std::int64_t step = target.family == nullptr || target.family->encode_row_step == nullptr
+                                  ? 1
+                                  : target.family->encode_row_step(target.matrix->scheme());
+    const Status done = stream_matrix(
+        *target.matrix, step, *target.original, measure ? &error : nullptr, pool_,
+        [&](const QuantizedMatrix& tile) -> Status {
+          if (target.family == nullptr) {
+            const std::uint64_t offset =
+                static_cast<std::uint64_t>(tile.row_begin * tile.cols * tile.scheme.code.code_bytes());
+            NIBBLE_TRY_STATUS(writer.write(first, offset, std::as_bytes(std::span(tile.codes))));
+          } else {
+            NIBBLE_TRY_STATUS(target.family->encode(
+                tile, info.name, [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
+                  return writer.write(first + tensor, offset, bytes);
+                }));
+          }
+          return step_progress(tile.row_count * tile.cols);
+        });
+    if (!done.ok()) return with_context(done.error(), info.name);
+    note(info, target, error);
+    return {};
+  }
+
+  Status write_plain(std::size_t index, const PlainTensor& plain, SafetensorsWriter& writer) {
+    if (plain.stored != nullptr) return writer.write(index, 0, plain.stored->bytes);
+    const ElementType type = plan_[index].element;
+    std::vector<std::byte> bytes(plain.values.size() * static_cast<std::size_t>(element_info(type).bits) / 8);
+    encode_elements(type, plain.values.data(), plain.values.size(), bytes.data());
+    return writer.write(index, 0, bytes);
+  }
+
+  Status step_progress(std::int64_t weights) {
+    done_ += static_cast<std::uint64_t>(weights);
+    if (options_.progress &&
+        !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
+      return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
+    return {};
+  }
+
+  void note(const LinearInfo& info, const MatrixTarget& target, const ErrorSample& error) {
+    TensorReport tensor;
+    tensor.name = info.name;
+    tensor.source_scheme = to_string(target.original->scheme());
+    tensor.scheme = to_string(target.matrix->scheme());
+    tensor.exact = target.exact;
+    tensor.relative_error = error.relative();
+    report_.tensors.push_back(std::move(tensor));
+    total_error_.add(error);
+    stored_bits_ += target.matrix->scheme().stored_bits(info.rows, info.cols);
+    weights_ += info.rows * info.cols;
+  }
+
+  Json config() const {
+    Json config = files_.config_json();
+    config.erase("quantization_config");
+    const bool all_float =
+        std::all_of(targets_.begin(), targets_.end(), [](const MatrixTarget& t) { return t.family == nullptr; });
+    if (files_.checkpoint().is_gguf() || options_.convert_plain) {
+      const char* key = config.contains("dtype") ? "dtype" : "torch_dtype";
+      config[key] = element_info(options_.float_type).torch;
+    }
+    if (all_float) return config;
+    std::vector<WrittenModule> written;
+    std::vector<std::string> unquantized;
+    const Family* family = nullptr;
+    for (const MatrixTarget& target : targets_) {
+      const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+      if (target.family != nullptr) {
+        family = target.family;
+        written.push_back({info.name, target.matrix->scheme(), info.role != LinearInfo::Role::kEmbedding});
+      } else if (info.role != LinearInfo::Role::kEmbedding) {
+        unquantized.push_back(info.name);
+      }
+    }
+    if (files_.layout().head == files_.layout().embedding) unquantized.emplace_back("lm_head");
+    config["quantization_config"] = family->quantization_config(written, unquantized);
+    return config;
+  }
+
+  Status write_companions(AtomicFolder& folder) {
+    NIBBLE_TRY_STATUS(folder.write_file("config.json", config().dump(2) + "\n"));
+    if (files_.checkpoint().is_gguf()) {
+      const Result<TextAssets> assets = read_text_assets(files_.checkpoint());
+      if (!assets.ok()) {
+        log_warning("the output has no tokenizer: {}", assets.error().message);
+        return {};
+      }
+      NIBBLE_TRY(const auto companions, text_assets_as_files(*assets));
+      for (const auto& [name, text] : companions) NIBBLE_TRY_STATUS(folder.write_file(name, text));
+      return {};
+    }
+    return copy_other_files(files_.checkpoint().path(), folder);
+  }
+
+  static Status copy_other_files(const std::filesystem::path& source, AtomicFolder& folder) {
+    std::error_code error;
+    for (auto it = std::filesystem::recursive_directory_iterator(source, error);
+         !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
+      const std::filesystem::path relative = std::filesystem::relative(it->path(), source, error);
+      if (it->is_directory() && relative.filename().string().starts_with(".")) {
+        it.disable_recursion_pending();
+        continue;
+      }
+      if (!it->is_regular_file() || is_replaced(relative.filename().string())) continue;
+      std::filesystem::create_directories((folder.path() / relative).parent_path(), error);
+      std::filesystem::copy_file(it->path(), folder.path() / relative, error);
+      if (error) return fail(ErrorCode::kIo, "{}: cannot copy: {}", it->path().string(), error.message());
+    }
+    if (error) return fail(ErrorCode::kIo, "{}: {}", source.string(), error.message());
+    return {};
+  }
+
+  /// The strings of general.* of a GGUF source have no other place in a folder.
+  void carry_gguf_metadata(std::map<std::string, std::string>& metadata) const {
+    if (!files_.checkpoint().is_gguf()) return;
+    for (const auto& [key, value] : files_.checkpoint().gguf()->all()) {
+      if (!key.starts_with("general.") || value.type != GgufType::kString) continue;
+      const auto& text = std::get<std::string>(value.value);
+      if (text.size() <= 4096) metadata["gguf." + key] = text;
+    }
+  }
+
+  ConversionReport report() {
+    report_.bytes = 0;
+    for (const SafetensorsPlan& tensor : plan_) {
+      std::uint64_t count = 1;
+      for (const std::int64_t d : tensor.shape) count *= static_cast<std::uint64_t>(d);
+      report_.bytes += element_bytes(tensor.element, count).value_or(0);
+    }
+    report_.bits_per_weight = weights_ > 0 ? static_cast<double>(stored_bits_) / static_cast<double>(weights_) : 0;
+    report_.relative_error = total_error_.relative();
+    report_.family = "float";
+    for (const MatrixTarget& target : targets_)
+      if (target.family != nullptr) report_.family = std::string(target.family->name);
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    return std::move(report_);
+  }
+
+  const ModelFiles& files_;
+  const std::vector<MatrixTarget>& targets_;
+  const OutputOptions& options_;
+  ThreadPool& pool_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::vector<SafetensorsPlan> plan_;
+  std::vector<std::size_t> first_tensor_;
+  std::size_t first_plain_ = 0;
+  std::vector<PlainTensor> plain_;
+  std::uint64_t done_ = 0;
+  ConversionReport report_;
+  ErrorSample total_error_;
+  std::int64_t stored_bits_ = 0;
+  std::int64_t weights_ = 0;
+};
+
+}  // namespace
+
+Result<ConversionReport> write_folder(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                      const std::filesystem::path& out, const OutputOptions& options,
+                                      ThreadPool& pool) {
+  return FolderWriter(files, targets, options, pool).write(out);
+}
+
+}  // namespace nibble

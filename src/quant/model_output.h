@@ -1,0 +1,45 @@
+// Writing a model: every matrix in the scheme chosen for it, streamed tile by tile, with everything else carried over.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "io/family.h"
+#include "model/model_files.h"
+#include "nibble/progress.h"
+#include "nibble/quantize.h"
+
+namespace nibble {
+
+/// What becomes of one matrix of the model.
+struct MatrixTarget {
+  LinearId id = kNoWeight;
+  MatrixPtr original;              ///< as the source holds it, Hugging Face row order
+  MatrixPtr matrix;                ///< in the target's scheme, same row order; may be `original` itself
+  const Family* family = nullptr;  ///< how it is stored; nullptr: a plain float tensor (folders only)
+  bool exact = false;              ///< known to keep every value
+};
+
+struct OutputOptions {
+  std::string what;                            ///< the word for progress: "quantizing"
+  ElementType float_type = ElementType::kF32;  ///< hf:T, and the type of small vectors that come from GGUF
+  bool convert_plain = false;                  ///< store float tensors that are no matrices as float_type too
+  bool measure_error = true;                   ///< sample the relative error of matrices that are not exact
+  std::uint64_t shard_bytes = 0;               ///< 0: the container's default
+  int gguf_file_type = -1;                     ///< general.file_type; -1: by the most common type
+  Progress progress;
+};
+
+/// Writes a Hugging Face folder: weights, config.json with its quantization_config, tokenizer, chat template, and the
+/// source's other files. Appears under `out` only when complete.
+Result<ConversionReport> write_folder(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                      const std::filesystem::path& out, const OutputOptions& options, ThreadPool& pool);
+
+/// Writes a GGUF file: metadata, tokenizer and tensors under GGUF's names and row order.
+Result<ConversionReport> write_gguf(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                    const std::filesystem::path& out, const OutputOptions& options, ThreadPool& pool);
+
+}  // namespace nibble
