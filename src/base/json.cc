@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace nibble {
 namespace {
 
@@ -40,7 +42,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-    problem = fmt::format("byte {}: {}", position, e.what());
+    problem = fmt::format("byte {}: {}", position, printable(e.what()));
     return false;
   }
 
@@ -84,7 +86,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     const auto twice =
         std::adjacent_find(keys_.begin(), keys_.end(), [](const auto* a, const auto* b) { return *a == *b; });
     if (twice == keys_.end()) return true;
-    problem = fmt::format("the key \"{}\" appears twice", **twice);
+    problem = fmt::format("the key \"{}\" appears twice", printable(**twice));
     return false;
   }
 
