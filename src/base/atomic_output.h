@@ -12,7 +12,8 @@
 namespace nibble {
 
 /// A file under construction. Destroyed without commit(), it leaves nothing behind and the previous file intact. The
-/// temporary name is registered so that remove_unfinished_outputs() can be called from a signal handler's thread.
+/// temporary name is registered so that remove_unfinished_outputs() can be called from a signal handler's thread. What
+/// a killed process left behind for the same target is removed by the next create(). For one thread at a time.
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const std::filesystem::path& target);
@@ -20,6 +21,9 @@ class AtomicFile {
   AtomicFile& operator=(AtomicFile&&) noexcept;
   ~AtomicFile();
 
+  /// Asks the file system for room for a file of this size, so that a full disk shows before the work and not after it.
+  /// Succeeds without effect where the file system cannot tell.
+  Status reserve(std::uint64_t bytes);
   /// Appends at the end.
   Status append(std::span<const std::byte> bytes);
   /// Writes at an offset (the file grows as needed). Errors name the target and say "disk full" when it is.
@@ -33,6 +37,7 @@ class AtomicFile {
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int fd_ = -1;
+  int slot_ = -1;  ///< in the register of unfinished outputs
   std::uint64_t size_ = 0;
   void discard() noexcept;
 };
@@ -56,10 +61,12 @@ class AtomicFolder {
   AtomicFolder() = default;
   std::filesystem::path target_;
   std::filesystem::path temporary_;
+  int lock_fd_ = -1;  ///< the temporary folder, locked as long as this process is at work on it
+  int slot_ = -1;
   void discard() noexcept;
 };
 
-/// Removes every unfinished output of this process; for clients that are about to exit on a signal.
+/// Removes every unfinished output of this process; for clients that are about to exit on a signal. Async-signal-safe.
 void remove_unfinished_outputs() noexcept;
 
 }  // namespace nibble

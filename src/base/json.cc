@@ -1,48 +1,100 @@
 // The one place where untrusted JSON is parsed: bounded in size and depth, strict about duplicates and UTF-8.
 #include "base/json.h"
 
-#include <set>
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/utf8.h"
 
 namespace nibble {
 namespace {
 
-/// Follows the parse events: refuses depth beyond the limit and keys that repeat within one object.
-class Guard {
+/// Builds the document from the parser's events. Unlike the library's own builder it appends keys without looking for
+/// them first (ordered_map searches linearly, which makes an object of n keys cost n^2), and looks for duplicates once,
+/// by sorting, when an object ends.
+class DocumentBuilder final : public nlohmann::json_sax<Json> {
  public:
-  explicit Guard(int max_depth) : max_depth_(max_depth) {}
+  DocumentBuilder(Json& document, int max_depth) : document_(document), max_depth_(max_depth) {}
 
-  bool on_event(int depth, Json::parse_event_t event, const Json& value) {
-    if (!problem.empty()) return false;
-    switch (event) {
-      case Json::parse_event_t::object_start:
-      case Json::parse_event_t::array_start:
-        if (depth >= max_depth_) {
-          problem = fmt::format("nested deeper than {} levels", max_depth_);
-          return false;
-        }
-        keys_.emplace_back();
-        break;
-      case Json::parse_event_t::object_end:
-      case Json::parse_event_t::array_end:
-        if (!keys_.empty()) keys_.pop_back();
-        break;
-      case Json::parse_event_t::key:
-        if (!keys_.empty() && value.is_string() && !keys_.back().insert(value.get_ref<const std::string&>()).second) {
-          problem = fmt::format("the key \"{}\" appears twice", value.get_ref<const std::string&>());
-          return false;
-        }
-        break;
-      default:
-        break;
-    }
+  bool null() override { return put(Json()); }
+  bool boolean(bool value) override { return put(Json(value)); }
+  bool number_integer(number_integer_t value) override { return put(Json(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return put(Json(value)); }
+  bool number_float(number_float_t value, const string_t&) override { return put(Json(value)); }
+  bool string(string_t& value) override { return put(Json(std::move(value))); }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return open(Json::object()); }
+  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool key(string_t& name) override {
+    auto& members = static_cast<Json::object_t::Container&>(stack_.back()->get_ref<Json::object_t&>());
+    members.emplace_back(std::move(name), Json());
+    slot_ = &members.back().second;
     return true;
+  }
+  bool end_object() override {
+    if (!unique_keys(stack_.back()->get_ref<const Json::object_t&>())) return false;
+    stack_.pop_back();
+    return true;
+  }
+  bool end_array() override {
+    stack_.pop_back();
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+    problem = fmt::format("byte {}: {}", position, printable(e.what()));
+    return false;
   }
 
   std::string problem;
 
  private:
+  /// Stores a value where the parser stands: the document itself, the next element, or the key just read.
+  Json* place(Json&& value) {
+    if (stack_.empty()) {
+      document_ = std::move(value);
+      return &document_;
+    }
+    if (stack_.back()->is_array()) {
+      auto& elements = stack_.back()->get_ref<Json::array_t&>();
+      elements.push_back(std::move(value));
+      return &elements.back();
+    }
+    *slot_ = std::move(value);
+    return slot_;
+  }
+
+  bool put(Json&& value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(Json&& container) {
+    if (stack_.size() >= static_cast<std::size_t>(max_depth_)) {
+      problem = fmt::format("nested deeper than {} levels", max_depth_);
+      return false;
+    }
+    stack_.push_back(place(std::move(container)));
+    return true;
+  }
+
+  bool unique_keys(const Json::object_t& object) {
+    if (object.size() < 2) return true;
+    keys_.clear();
+    for (const auto& member : object) keys_.push_back(&member.first);
+    std::sort(keys_.begin(), keys_.end(), [](const auto* a, const auto* b) { return *a < *b; });
+    const auto twice =
+        std::adjacent_find(keys_.begin(), keys_.end(), [](const auto* a, const auto* b) { return *a == *b; });
+    if (twice == keys_.end()) return true;
+    problem = fmt::format("the key \"{}\" appears twice", printable(**twice));
+    return false;
+  }
+
+  Json& document_;
   int max_depth_;
-  std::vector<std::set<std::string>> keys_;
+  std::vector<Json*> stack_;  ///< open containers; each is the last of its parent, so that none moves while open
+  Json* slot_ = nullptr;      ///< the value of the key just read
+  std::vector<const std::string*> keys_;
 };
 
 }  // namespace
@@ -50,36 +102,10 @@ class Guard {
 Result<Json> parse_untrusted(std::string_view text, std::string_view what, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes)
     return fail(ErrorCode::kCorrupt, "{}: {} bytes of JSON, the limit is {}", what, text.size(), limits.max_bytes);
-  Guard guard(limits.max_depth);
-  // A first pass over the events without building values, so that depth and duplicates are refused before memory grows.
-  struct Events : nlohmann::json_sax<Json> {
-    Guard& guard;
-    int depth = 0;
-    std::string error;
-    explicit Events(Guard& g) : guard(g) {}
-    bool null() override { return true; }
-    bool boolean(bool) override { return true; }
-    bool number_integer(number_integer_t) override { return true; }
-    bool number_unsigned(number_unsigned_t) override { return true; }
-    bool number_float(number_float_t, const string_t&) override { return true; }
-    bool string(string_t&) override { return true; }
-    bool binary(binary_t&) override { return true; }
-    bool start_object(std::size_t) override { return guard.on_event(depth++, Json::parse_event_t::object_start, {}); }
-    bool key(string_t& name) override { return guard.on_event(depth, Json::parse_event_t::key, Json(name)); }
-    bool end_object() override { return guard.on_event(--depth, Json::parse_event_t::object_end, {}); }
-    bool start_array(std::size_t) override { return guard.on_event(depth++, Json::parse_event_t::array_start, {}); }
-    bool end_array() override { return guard.on_event(--depth, Json::parse_event_t::array_end, {}); }
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-      error = fmt::format("byte {}: {}", position, e.what());
-      return false;
-    }
-  } events(guard);
-  if (!Json::sax_parse(text.begin(), text.end(), &events)) {
-    const std::string& why = guard.problem.empty() ? events.error : guard.problem;
-    return fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what, why);
-  }
-  Json document = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (document.is_discarded()) return fail(ErrorCode::kCorrupt, "{}: not valid JSON", what);
+  Json document;
+  DocumentBuilder builder(document, limits.max_depth);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder))
+    return fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what, builder.problem);
   return document;
 }
 

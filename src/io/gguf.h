@@ -76,6 +76,7 @@ class GgufMetadata {
   const std::string& what() const { return what_; }
 
  private:
+  friend class GgufReader;  // appends keys that it knows to be new
   std::string what_;
   std::vector<std::pair<std::string, GgufValue>> entries_;
 };
@@ -86,7 +87,9 @@ struct GgufFile {
   std::uint64_t file_bytes = 0;
 };
 
-/// Opens a GGUF file and, when it is the first of a split, the other shards. Every check of gguf.md section 1 is made.
+/// Opens a GGUF file and, when it is the first of a split, the other shards (named PREFIX-00002-of-00003.gguf). Every
+/// check of gguf.md section 1 is made; only the padding behind the last tensor may be missing. Keys and tensor names
+/// are UTF-8; string values are bytes, as the file holds them.
 Result<GgufFile> open_gguf(const std::filesystem::path& path);
 
 /// One tensor to be written: row-major shape and ggml type id.
