@@ -1,6 +1,8 @@
 // Sizes and validity of schemes.
 #include "tensor/quant_scheme.h"
 
+#include "format/ggml_types.h"
+#include "tensor/ggml_schemes.h"
 #include "tensor/quantized_matrix.h"
 
 namespace nibble {
@@ -64,6 +66,15 @@ QuantScheme QuantScheme::of_float(ElementType type) {
 }
 
 std::int64_t QuantScheme::stored_bits(std::int64_t rows, std::int64_t cols) const {
+  if (code.kind == CodeFormat::Kind::kTable && code.table != TableKind::kStored) {
+    // ggml's grids and base-3 digits take fewer bits than a code's width; its block size says how many.
+    QuantScheme weights = *this;
+    weights.activations = {};
+    if (const auto type = ggml_type_of(weights)) {
+      const GgmlTypeInfo& info = *find_ggml_type(*type);
+      return rows * ((cols + info.block_values - 1) / info.block_values) * info.block_bytes * 8;
+    }
+  }
   std::int64_t bits = rows * cols * code.bits;
   if (scale) bits += plane_bits(*scale, rows, cols);
   if (zero_kind == ZeroKind::kInteger) bits += zero.grouping.entries(rows, cols) * code.bits;  // packed like the codes

@@ -58,8 +58,10 @@ enum class TableKind : std::uint8_t {
   kFp4,       ///< bitsandbytes' FP4, 16 values, not E2M1
   kIq4,       ///< ggml's 16 int8 values of IQ4_NL and IQ4_XS
   kBinary,    ///< {-1, 1}
+  kTernary,   ///< {-1, 0, 1}: base-3 digits (TQ1_0); 2-bit ternary codes are integers with bias 1
   kIq1,       ///< {-1, 0, 1} + 0.125, then {-1, 0, 1} - 0.125: code = grid + 1 (+ 3 when the delta is negative)
-  kIq2,       ///< {8, 25, 43}, then their negatives
+  kIq2,       ///< {8, 25, 43}, then their negatives: IQ2_XXS and IQ2_XS
+  kIq2S,      ///< the same values in IQ2_S's larger grid
   kIq3Xxs,    ///< {4, 12, 20, 28, 36, 44, 52, 62}, then their negatives
   kIq3S,      ///< {1, 3, ..., 15}, then their negatives
   kDynamic8,  ///< bitsandbytes' signed 8-bit dynamic map, 256 values; for nested planes

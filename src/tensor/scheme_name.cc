@@ -3,6 +3,8 @@
 #include <charconv>
 #include <vector>
 
+#include "format/ggml_types.h"
+#include "tensor/ggml_schemes.h"
 #include "tensor/quant_scheme.h"
 
 namespace nibble {
@@ -242,9 +244,14 @@ Result<QuantScheme> parse_scheme(std::string_view text) {
   QuantScheme scheme;
   const std::size_t plus = text.find('+');
   std::string_view rest = text.substr(0, plus);
-  if (!take_code(rest, scheme.code)) return unknown_scheme(text, "unknown scheme");
-  if (rest.starts_with('-')) rest.remove_prefix(1);
-  NIBBLE_TRY_STATUS(parse_words(text, split_words(rest), scheme));
+  const GgmlTypeInfo* type = find_ggml_type(rest);
+  if (const auto known = ggml_scheme(type == nullptr ? -1 : type->id); known.ok()) {
+    scheme = *known;
+  } else {
+    if (!take_code(rest, scheme.code)) return unknown_scheme(text, "unknown scheme");
+    if (rest.starts_with('-')) rest.remove_prefix(1);
+    NIBBLE_TRY_STATUS(parse_words(text, split_words(rest), scheme));
+  }
   if (plus != std::string_view::npos) {
     NIBBLE_TRY(scheme.activations, parse_activations(text.substr(plus + 1), scheme.code));
   }
@@ -255,6 +262,14 @@ Result<QuantScheme> parse_scheme(std::string_view text) {
 std::string to_string(const QuantScheme& scheme) {
   if (scheme.is_float() && !scheme.scale && !scheme.offset)
     return std::string(element_info(scheme.code.float_type).name);
+  QuantScheme weights = scheme;
+  weights.activations = {};
+  if (const auto type = ggml_type_of(weights)) {
+    std::string name(find_ggml_type(*type)->name);
+    if (scheme.activations.kind != ActivationScheme::Kind::kNone)
+      name += activation_name(scheme.activations, scheme.code);
+    return name;
+  }
   std::string name = grammar_name(scheme);
   const Result<QuantScheme> back = parse_scheme(name);
   if (back.ok() && *back == scheme) return name;

@@ -34,6 +34,7 @@ constexpr auto kFp4 =
                    0x00000000, 0xBBAAAAAB, 0xBF2AAAAB, 0xBF800000, 0xBEAAAAAB, 0xBF000000, 0xBE2AAAAB, 0xBE800000});
 constexpr std::array<float, 16> kIq4{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 constexpr std::array<float, 2> kBinary{-1, 1};
+constexpr std::array<float, 3> kTernary{-1, 0, 1};
 constexpr std::array<float, 6> kIq1{-0.875f, 0.125f, 1.125f, -1.125f, -0.125f, 0.875f};
 constexpr auto kIq2 = with_negatives<3>({8, 25, 43});
 constexpr auto kIq3Xxs = with_negatives<8>({4, 12, 20, 28, 36, 44, 52, 62});
@@ -82,9 +83,12 @@ std::span<const float> table_values(TableKind kind) {
       return kIq4;
     case TableKind::kBinary:
       return kBinary;
+    case TableKind::kTernary:
+      return kTernary;
     case TableKind::kIq1:
       return kIq1;
     case TableKind::kIq2:
+    case TableKind::kIq2S:
       return kIq2;
     case TableKind::kIq3Xxs:
       return kIq3Xxs;

@@ -17,7 +17,7 @@ TEST(SchemeName, CanonicalNamesSurviveTheRoundTrip) {
                            "int4-g32-asym",
                            "int8-channel-sym",
                            "int2-tensor-sym",
-                           "ternary-g64",
+                           "ternary-g32",
                            "binary-channel",
                            "nf4-g64",
                            "nf4-flat64-dq",

@@ -1,0 +1,176 @@
+#include "io/ggml.h"
+
+#include <cstring>
+
+#include "format/ggml_blocks.h"
+#include "tensor/ggml_codec.h"
+#include "tensor/ggml_schemes.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kSuffix = ".weight";
+
+/// A tensor of blocks or floats, decoded on demand from the mapped bytes.
+class GgmlMatrix final : public MatrixSource {
+ public:
+  GgmlMatrix(StoredTensor tensor, QuantScheme scheme, std::int64_t rows, std::int64_t cols, float tensor_scale)
+      : tensor_(std::move(tensor)),
+        scheme_(std::move(scheme)),
+        rows_(rows),
+        cols_(cols),
+        row_bytes_(rows == 0 ? 0 : tensor_.bytes.size() / static_cast<std::size_t>(rows)),
+        tensor_scale_(tensor_scale) {}
+
+  const QuantScheme& scheme() const override { return scheme_; }
+  std::int64_t rows() const override { return rows_; }
+  std::int64_t cols() const override { return cols_; }
+
+  Status decode(std::int64_t row_begin, std::int64_t row_count, QuantizedMatrix& out) const override {
+    if (row_begin < 0 || row_count < 0 || row_begin > rows_ || row_count > rows_ - row_begin) {
+      return fail(ErrorCode::kInvalidArgument, "{}: rows {} to {} are not within {} rows", where(), row_begin,
+                  row_begin + row_count, rows_);
+    }
+    const auto bytes = tensor_.bytes.subspan(static_cast<std::size_t>(row_begin) * row_bytes_,
+                                             static_cast<std::size_t>(row_count) * row_bytes_);
+    if (Status status = decode_ggml(tensor_.ggml_type, bytes, rows_, cols_, row_begin, row_count, out); !status.ok()) {
+      return with_context(status.error(), where());
+    }
+    if (tensor_.ggml_type == GgmlNvfp4::kId) std::memcpy(out.scale.outer.data(), &tensor_scale_, sizeof(float));
+    return tensor_.file ? tensor_.file->check_intact() : Status();
+  }
+
+  void release(std::int64_t row_begin, std::int64_t row_count) const override {
+    if (!tensor_.file) return;
+    tensor_.file->release(tensor_.file_offset + static_cast<std::size_t>(row_begin) * row_bytes_,
+                          static_cast<std::size_t>(row_count) * row_bytes_);
+  }
+
+ private:
+  std::string where() const {
+    return fmt::format("{}: tensor \"{}\"", tensor_.file ? tensor_.file->path() : std::string("GGUF"), tensor_.name);
+  }
+
+  StoredTensor tensor_;
+  QuantScheme scheme_;
+  std::int64_t rows_;
+  std::int64_t cols_;
+  std::size_t row_bytes_;
+  float tensor_scale_;
+};
+
+bool detect(const FamilyInput& input) { return input.is_gguf; }
+
+/// NVFP4's scale per tensor lies beside the weight as X.scale; the product is the weight. nullptr: it is 1.
+Result<const StoredTensor*> nvfp4_scale(const FamilyInput& input, const std::string& module) {
+  const StoredTensor* scale = input.tensors.find(module + ".scale");
+  if (scale == nullptr) return scale;
+  if (scale->ggml_type != GgmlF32::kId || scale->elements() != 1 || scale->bytes.size() != sizeof(float)) {
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" should be one f32, the scale of an NVFP4 weight", input.what,
+                scale->name);
+  }
+  return scale;
+}
+
+Result<FamilyModule> open_module(const FamilyInput& input, const StoredTensor& tensor, const QuantScheme& scheme) {
+  const std::int64_t cols = tensor.shape.back();
+  const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape.front() : 1;
+  const Result<std::int64_t> row_bytes = ggml_row_bytes(tensor.ggml_type, cols);
+  if (!row_bytes.ok()) {
+    return with_context(row_bytes.error(), fmt::format("{}: tensor \"{}\"", input.what, tensor.name));
+  }
+  std::uint64_t expected = 0;
+  if (rows < 0 ||
+      __builtin_mul_overflow(static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(*row_bytes), &expected) ||
+      expected != tensor.bytes.size()) {
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": {} x {} {} does not have {} bytes", input.what, tensor.name,
+                rows, cols, to_string(scheme), tensor.bytes.size());
+  }
+  FamilyModule module;
+  module.module = tensor.name.substr(0, tensor.name.size() - kSuffix.size());
+  module.consumed.push_back(&tensor);
+  float tensor_scale = 1.0f;
+  if (tensor.ggml_type == GgmlNvfp4::kId) {
+    NIBBLE_TRY(const StoredTensor* scale, nvfp4_scale(input, module.module));
+    if (scale != nullptr) {
+      std::memcpy(&tensor_scale, scale->bytes.data(), sizeof tensor_scale);
+      module.consumed.push_back(scale);
+    }
+  }
+  module.weight = std::make_shared<GgmlMatrix>(tensor, scheme, rows, cols, tensor_scale);
+  return module;
+}
+
+Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  std::vector<FamilyModule> modules;
+  for (const StoredTensor& tensor : input.tensors.all()) {
+    if (!tensor.name.ends_with(kSuffix)) continue;
+    const Result<QuantScheme> scheme = ggml_scheme(tensor.ggml_type);
+    if (!scheme.ok()) continue;
+    // ggml's tools drop trailing dimensions of one, so a matrix of one row may be written as a vector. A float vector
+    // is a norm; a vector of blocks can only be such a matrix.
+    const bool one_row = tensor.shape.size() == 1 && !scheme->is_float();
+    if (tensor.shape.size() != 2 && !one_row) continue;
+    NIBBLE_TRY(FamilyModule module, open_module(input, tensor, *scheme));
+    modules.push_back(std::move(module));
+  }
+  return modules;
+}
+
+Status can_express(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  NIBBLE_TRY([[maybe_unused]] const int type, ggml_type_for(scheme, rows, cols));
+  return {};
+}
+
+Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols,
+                                      const std::string& module) {
+  NIBBLE_TRY(const int type, ggml_type_for(scheme, rows, cols));
+  EncodedPlan weight;
+  weight.name = module + std::string(kSuffix);
+  weight.shape = {rows, cols};
+  weight.element = ggml_scheme(type)->code.float_type;
+  weight.ggml_type = type;
+  return std::vector<EncodedPlan>{std::move(weight)};
+}
+
+Status encode(const QuantizedMatrix& rows, const std::string& module, const EncodedSink& sink) {
+  NIBBLE_TRY(const int type, ggml_type_for(rows.scheme, rows.rows, rows.cols));
+  QuantScheme weights = rows.scheme;
+  weights.activations = {};
+  QuantizedMatrix moved;
+  const bool same = ggml_type_of(weights) == type;
+  if (!same) {
+    if (const Status status = regrid_for_ggml(rows, type, moved); !status.ok()) {
+      return with_context(status.error(), module);
+    }
+  }
+  NIBBLE_TRY(const std::vector<std::byte> bytes, encode_ggml(type, same ? rows : moved));
+  NIBBLE_TRY(const std::int64_t row_bytes, ggml_row_bytes(type, rows.cols));
+  return sink(0, static_cast<std::uint64_t>(rows.row_begin) * static_cast<std::uint64_t>(row_bytes), bytes);
+}
+
+std::int64_t encode_row_step(const QuantScheme& scheme) {
+  std::int64_t step = 1;
+  const auto widen = [&step](const PlaneFormat& plane) {
+    if (plane.grouping.kind == Grouping::Kind::kBlock && plane.grouping.rows > step) step = plane.grouping.rows;
+  };
+  if (scheme.scale) widen(*scheme.scale);
+  if (scheme.zero_kind != ZeroKind::kNone) widen(scheme.zero);
+  if (scheme.offset) widen(*scheme.offset);
+  return step;
+}
+
+}  // namespace
+
+const Family kGgmlFamily = {
+    .name = "gguf",
+    .detect = detect,
+    .open = open,
+    .can_express = can_express,
+    .plan = plan,
+    .encode = encode,
+    .quantization_config = nullptr,
+    .encode_row_step = encode_row_step,
+};
+
+}  // namespace nibble
