@@ -1,0 +1,154 @@
+// The matrix product: choosing kernels, and one parallel loop over the panels of all matrices of a group.
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/check.h"
+#include "kernel/matmul/matmul_kernel.h"
+
+namespace nibble::kernel {
+namespace {
+
+constexpr const KernelTable* kTables[] = {
+#if defined(__x86_64__)
+    &avx512::kMatmulKernels,
+    &avx2::kMatmulKernels,
+#endif
+    &reference::kMatmulKernels,
+};
+
+/// The kernels that this process uses, by layout and whether activations are int8.
+struct Chosen {
+  std::array<std::array<const MatmulKernel*, 2>, kLayoutCount> kernels{};
+  Chosen() {
+    for (int layout = 0; layout < kLayoutCount; ++layout)
+      for (const Compute compute : {Compute::kF32, Compute::kInt8})
+        if (compute == Compute::kF32 || static_cast<Layout>(layout) <= Layout::kQ8)
+          kernels[static_cast<std::size_t>(layout)][compute == Compute::kInt8] =
+              &choose_kernel(static_cast<Layout>(layout), compute, cpu_features());
+  }
+};
+
+/// One matrix of a group: its items follow those of the matrices before it.
+struct Job {
+  const PackedView* weights;
+  const InputView* input;
+  const MatmulKernel* kernel;
+  float* y;
+  std::int64_t ld_y;
+  std::int64_t first_item;
+  std::int64_t items;
+};
+
+Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t ld_y, ThreadPool& pool) {
+  static const Chosen chosen;
+  NIBBLE_CHECK(w.cols() == x.cols());
+  NIBBLE_CHECK(x.tokens() <= 1 || ld_y >= w.rows());
+  const MatmulInput& input = w.column_order().empty() ? x : x.permuted(w.column_order(), pool);
+  const PackedView& view = w.view();
+  const bool int8 = view.has_int8 && x.compute() == Compute::kInt8;
+  constexpr std::int64_t kItemRows = kPanelRows * kPanelsPerItem;
+  return {&view,
+          &input.view(),
+          chosen.kernels[static_cast<std::size_t>(view.layout)][int8],
+          y,
+          ld_y,
+          0,
+          (view.rows + kItemRows - 1) / kItemRows};
+}
+
+/// Runs jobs as one loop. A few chunks per thread: long enough to stream, short enough to balance.
+void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
+  std::int64_t items = 0;
+  for (Job& job : jobs) {
+    job.first_item = items;
+    items += job.items;
+  }
+  constexpr std::int64_t kChunksPerThread = 8;
+  const std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
+  pool.run(static_cast<std::size_t>(items), static_cast<std::size_t>(grain),
+           [&](std::size_t begin, std::size_t end, int) {
+             for (const Job& job : jobs) {
+               const std::int64_t first = std::max(static_cast<std::int64_t>(begin) - job.first_item, std::int64_t{0});
+               const std::int64_t last = std::min(static_cast<std::int64_t>(end) - job.first_item, job.items);
+               if (first < last) job.kernel->run(*job.weights, *job.input, first, last, job.y, job.ld_y);
+             }
+           });
+}
+
+}  // namespace
+
+std::span<const MatmulKernel* const> all_matmul_kernels() {
+  static const std::vector<const MatmulKernel*> kernels = [] {
+    std::vector<const MatmulKernel*> list;
+    for (const KernelTable* table : kTables)
+      for (std::size_t i = 0; i < table->count; ++i) list.push_back(&table->kernels[i]);
+    return list;
+  }();
+  return kernels;
+}
+
+std::span<const QuantizeKernel* const> all_quantize_kernels() {
+  static const std::vector<const QuantizeKernel*> kernels = [] {
+    std::vector<const QuantizeKernel*> list;
+    for (const KernelTable* table : kTables) list.push_back(&table->quantize);
+    return list;
+  }();
+  return kernels;
+}
+
+const MatmulKernel& choose_kernel(Layout layout, Compute compute, CpuFeatures features) {
+  for (const MatmulKernel* kernel : all_matmul_kernels())
+    if (kernel->layout == layout && kernel->int8 == (compute == Compute::kInt8) && (kernel->needs & ~features) == 0)
+      return *kernel;
+  NIBBLE_CHECK(false);
+}
+
+const QuantizeKernel& choose_quantize(CpuFeatures features) {
+  for (const QuantizeKernel* kernel : all_quantize_kernels())
+    if ((kernel->needs & ~features) == 0) return *kernel;
+  NIBBLE_CHECK(false);
+}
+
+std::string why_not(const MatmulKernel& kernel, CpuFeatures features) {
+  std::string missing;
+  for (const std::string& name : cpu_feature_names(kernel.needs & ~features))
+    missing += (missing.empty() ? "needs " : ", ") + name;
+  return missing;
+}
+
+std::string_view layout_word(Layout layout) {
+  constexpr std::string_view kWords[kLayoutCount] = {"q1",   "q2",   "q3",  "q4",   "q5",  "q6",     "q8",
+                                                     "e4m3", "e5m2", "f16", "bf16", "f32", "generic"};
+  return kWords[static_cast<int>(layout)];
+}
+
+void matmul(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t ld_y, ThreadPool& pool) {
+  Job job = make_job(w, x, y, ld_y, pool);
+  if (x.tokens() > 0) run_jobs({&job, 1}, pool);
+}
+
+void matmul_group(std::span<const PackedMatrix* const> ws, const MatmulInput& x, std::span<float* const> ys,
+                  std::span<const std::int64_t> ld_ys, ThreadPool& pool) {
+  NIBBLE_CHECK(ws.size() == ys.size() && ws.size() == ld_ys.size());
+  if (x.tokens() == 0) return;
+  constexpr std::size_t kMost = 16;
+  std::array<Job, kMost> jobs;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < ws.size(); ++i) {
+    // Another column order replaces the permuted activations, so matrices that want one run alone.
+    const bool alone = !ws[i]->column_order().empty();
+    if (alone) {
+      matmul(*ws[i], x, ys[i], ld_ys[i], pool);
+      continue;
+    }
+    if (count == kMost) {
+      run_jobs(jobs, pool);
+      count = 0;
+    }
+    jobs[count++] = make_job(*ws[i], x, ys[i], ld_ys[i], pool);
+  }
+  if (count > 0) run_jobs(std::span(jobs).first(count), pool);
+}
+
+}  // namespace nibble::kernel

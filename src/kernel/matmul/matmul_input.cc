@@ -1,0 +1,92 @@
+// Activations for the matrix product: quantized to int8 once, permuted for matrices with sorted columns.
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "kernel/matmul/matmul_kernel.h"
+
+namespace nibble::kernel {
+
+struct MatmulInput::State {
+  InputView view;
+  Compute compute = Compute::kF32;
+  std::vector<std::int8_t> q;
+  std::vector<float> scale;
+  std::vector<std::int32_t> sum32;
+  std::vector<std::int32_t> sum16;
+
+  // The same activations in another column order, for the matrices that want it.
+  std::vector<std::int32_t> order;
+  std::vector<float> permuted_x;
+  std::unique_ptr<MatmulInput> permuted;
+  bool permuted_valid = false;
+};
+
+MatmulInput::MatmulInput() : state_(std::make_unique<State>()) {}
+MatmulInput::MatmulInput(MatmulInput&&) noexcept = default;
+MatmulInput& MatmulInput::operator=(MatmulInput&&) noexcept = default;
+MatmulInput::~MatmulInput() = default;
+
+std::int64_t MatmulInput::tokens() const { return state_->view.tokens; }
+std::int64_t MatmulInput::cols() const { return state_->view.cols; }
+Compute MatmulInput::compute() const { return state_->compute; }
+const InputView& MatmulInput::view() const { return state_->view; }
+
+namespace {
+
+template <typename T>
+T* grown(std::vector<T>& buffer, std::int64_t size) {
+  if (buffer.size() < static_cast<std::size_t>(size)) buffer.resize(static_cast<std::size_t>(size));
+  return buffer.data();
+}
+
+/// Tokens per parallel chunk: a few thousand values.
+std::size_t token_grain(std::int64_t cols) {
+  return static_cast<std::size_t>(std::max<std::int64_t>(8192 / std::max<std::int64_t>(cols, 1), 1));
+}
+
+}  // namespace
+
+void MatmulInput::set(const float* x, std::int64_t tokens, std::int64_t cols, std::int64_t ld, Compute compute,
+                      ThreadPool& pool) {
+  NIBBLE_CHECK(tokens >= 0 && cols >= 0 && (tokens <= 1 || ld >= cols));
+  State& s = *state_;
+  s.compute = compute;
+  s.permuted_valid = false;
+  s.view = InputView{};
+  s.view.x = x;
+  s.view.ld = ld;
+  s.view.tokens = tokens;
+  s.view.cols = cols;
+  s.view.blocks = (cols + kBlockCols - 1) / kBlockCols;
+  if (compute != Compute::kInt8) return;
+  const std::int64_t blocks = s.view.blocks * tokens;
+  s.view.q = grown(s.q, blocks * kBlockCols);
+  s.view.scale = grown(s.scale, blocks);
+  s.view.sum32 = grown(s.sum32, blocks);
+  s.view.sum16 = grown(s.sum16, 2 * blocks);
+  static const QuantizeKernel& quantize = choose_quantize(cpu_features());
+  pool.run(static_cast<std::size_t>(tokens), token_grain(cols), [&](std::size_t begin, std::size_t end, int) {
+    quantize.run(s.view, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+  });
+}
+
+const MatmulInput& MatmulInput::permuted(std::span<const std::int32_t> order, ThreadPool& pool) const {
+  State& s = *state_;
+  const InputView& v = s.view;
+  NIBBLE_CHECK(static_cast<std::int64_t>(order.size()) == v.cols);
+  if (s.permuted_valid && std::equal(order.begin(), order.end(), s.order.begin(), s.order.end())) return *s.permuted;
+  s.order.assign(order.begin(), order.end());
+  float* out = grown(s.permuted_x, v.tokens * v.cols);
+  pool.run(static_cast<std::size_t>(v.tokens), token_grain(v.cols), [&](std::size_t begin, std::size_t end, int) {
+    for (auto t = static_cast<std::int64_t>(begin); t < static_cast<std::int64_t>(end); ++t)
+      for (std::int64_t c = 0; c < v.cols; ++c)
+        out[t * v.cols + c] = v.x[t * v.ld + s.order[static_cast<std::size_t>(c)]];
+  });
+  if (s.permuted == nullptr) s.permuted = std::make_unique<MatmulInput>();
+  s.permuted->set(out, v.tokens, v.cols, v.cols, s.compute, pool);
+  s.permuted_valid = true;
+  return *s.permuted;
+}
+
+}  // namespace nibble::kernel

@@ -1,0 +1,399 @@
+// Tests of the matrix product: packing keeps every value, every kernel by name agrees bit for bit with an oracle that
+// knows no layouts, results depend on neither threads nor batching.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "kernel/matmul/matmul_fixtures.h"
+
+namespace nibble::kernel::test {
+namespace {
+
+/// Memory that ends where a page without access begins.
+class GuardedBytes {
+ public:
+  explicit GuardedBytes(std::size_t size) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    mapped_ = (size + page - 1) / page * page + page;
+    base_ =
+        static_cast<std::uint8_t*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    EXPECT_NE(base_, MAP_FAILED);
+    mprotect(base_ + mapped_ - page, page, PROT_NONE);
+    data_ = base_ + mapped_ - page - size;
+  }
+  ~GuardedBytes() { munmap(base_, mapped_); }
+  GuardedBytes(const GuardedBytes&) = delete;
+  GuardedBytes& operator=(const GuardedBytes&) = delete;
+  std::uint8_t* data() const { return data_; }
+
+ private:
+  std::uint8_t* base_ = nullptr;
+  std::uint8_t* data_ = nullptr;
+  std::size_t mapped_ = 0;
+};
+
+PackedMatrix pack(const QuantizedMatrix& m, ThreadPool& pool) {
+  auto packed = PackedMatrix::pack(*make_source(m), pool);
+  EXPECT_TRUE(packed.ok()) << (packed.ok() ? "" : packed.error().message);
+  return std::move(packed).value();
+}
+
+struct Shape {
+  std::int64_t rows;
+  std::int64_t cols;
+};
+/// One value; odd sizes; rows past a panel, past an item; K past two tiles of every kernel.
+const std::vector<Shape> kShapes{{1, 1}, {3, 31}, {16, 32}, {17, 100}, {33, 257}, {50, 576}, {20, 1340}};
+
+bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
+
+/// Index of the first difference, or -1. NaNs of any payload are equal.
+std::int64_t first_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (!same_bits(a[i], b[i]) && !(std::isnan(a[i]) && std::isnan(b[i]))) return static_cast<std::int64_t>(i);
+  return -1;
+}
+
+TEST(PackedMatrix, RowsEqualTheHubsDequantize) {
+  ThreadPool pool(2);
+  for (const NamedScheme& scheme : all_schemes())
+    for (const Shape shape : kShapes) {
+      const QuantizedMatrix m = MatrixMaker(3).make(scheme, shape.rows, shape.cols);
+      std::vector<float> expected(static_cast<std::size_t>(shape.rows * shape.cols));
+      dequantize(m, expected.data());
+      const PackedMatrix packed = pack(m, pool);
+      EXPECT_EQ(packed.rows(), shape.rows);
+      EXPECT_EQ(packed.cols(), shape.cols);
+      std::vector<float> rows(expected.size());
+      for (std::int64_t r = 0; r < shape.rows; ++r) packed.decode_row(r, rows.data() + r * shape.cols);
+      EXPECT_EQ(first_difference(expected, rows), -1)
+          << scheme.name << " as " << packed.layout_name() << " " << shape.rows << " x " << shape.cols;
+    }
+}
+
+TEST(PackedMatrix, UsesPanelsWhereGroupsAreRegular) {
+  ThreadPool pool(1);
+  const auto layout = [&](const char* name) {
+    for (const NamedScheme& scheme : all_schemes())
+      if (scheme.name == name) return std::string(pack(MatrixMaker(1).make(scheme, 32, 512), pool).layout_name());
+    return std::string("no such scheme");
+  };
+  EXPECT_EQ(layout("int4-g32-sym"), "q4 scale f16/32");
+  EXPECT_EQ(layout("int4-g128-asym"), "q4 scale f16/128 zero u8/128");
+  EXPECT_EQ(layout("int7-g32-sym"), "q8 scale f16/32");
+  EXPECT_EQ(layout("q4_k"), "q4 scale i8*f16/32 offset i8*f16/32");
+  EXPECT_EQ(layout("q6_k"), "q6 scale i8*f16/16");
+  EXPECT_EQ(layout("iq4_nl"), "q4 int8 table scale f16/32");
+  EXPECT_EQ(layout("iq2"), "q3 int8 table scale i8*f32/16");
+  EXPECT_EQ(layout("mxfp4"), "q4 int8 table scale e8m0/32");
+  EXPECT_EQ(layout("nvfp4"), "q4 int8 table scale lut*f32/16");
+  EXPECT_EQ(layout("nf4-g64"), "q4 scale f16/64");
+  EXPECT_EQ(layout("nf4-flat64-dq"), "q4 scale lut*f32/64");
+  EXPECT_EQ(layout("fp8-e4m3-block32x64-scale:f32"), "e4m3 scale f32/64");
+  EXPECT_EQ(layout("g_idx"), "q4 scale f16/32 zero u8/32 sorted columns");
+  EXPECT_EQ(layout("wide_zero"), "q8 scale f16/32 zero f32/32");
+  EXPECT_EQ(layout("hqq_axis0"), "generic");
+  EXPECT_EQ(layout("int4-g7-sym"), "generic");
+  EXPECT_EQ(layout("bf16"), "bf16");
+}
+
+/// A source that counts and can fail.
+class WatchedSource final : public MatrixSource {
+ public:
+  WatchedSource(QuantizedMatrix m, std::int64_t fail_from) : inner_(make_source(std::move(m))), fail_from_(fail_from) {}
+  const QuantScheme& scheme() const override { return inner_->scheme(); }
+  std::int64_t rows() const override { return inner_->rows(); }
+  std::int64_t cols() const override { return inner_->cols(); }
+  Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
+    if (begin + count > fail_from_) return fail(ErrorCode::kCorrupt, "row {} is corrupt", fail_from_);
+    return inner_->decode(begin, count, out);
+  }
+  void release(std::int64_t begin, std::int64_t count) const override {
+    for (std::int64_t r = begin; r < begin + count; ++r) released[static_cast<std::size_t>(r)] = true;
+  }
+  mutable std::vector<char> released = std::vector<char>(10000, 0);
+
+ private:
+  MatrixPtr inner_;
+  std::int64_t fail_from_;
+};
+
+TEST(PackedMatrix, ReleasesEveryRowAndPassesErrorsOn) {
+  ThreadPool pool(2);
+  const QuantizedMatrix m = MatrixMaker(1).make(named("int4-g32-sym"), 1000, 1024);
+  const WatchedSource good(m, 1000);
+  ASSERT_TRUE(PackedMatrix::pack(good, pool).ok());
+  EXPECT_EQ(std::count(good.released.begin(), good.released.end(), 1), 1000);
+  const WatchedSource bad(m, 700);
+  const auto packed = PackedMatrix::pack(bad, pool);
+  ASSERT_FALSE(packed.ok());
+  EXPECT_EQ(packed.error().message, "row 700 is corrupt");
+}
+
+TEST(PackedMatrix, EmptyShapes) {
+  ThreadPool pool(2);
+  for (const Shape shape : {Shape{0, 64}, Shape{5, 0}, Shape{0, 0}}) {
+    const PackedMatrix packed = pack(MatrixMaker(1).make(named("int4-g32-sym"), shape.rows, shape.cols), pool);
+    const std::vector<float> x(128, 1.0f);
+    std::vector<float> y(16, 7.0f);
+    MatmulInput input;
+    input.set(x.data(), 2, shape.cols, 64, Compute::kInt8, pool);
+    matmul(packed, input, y.data(), 5, pool);
+    EXPECT_EQ(y[0], shape.rows == 0 ? 7.0f : 0.0f);
+    EXPECT_EQ(y[9], shape.rows == 0 ? 7.0f : 0.0f);
+    EXPECT_EQ(y[10], 7.0f);
+  }
+}
+
+class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
+ protected:
+  /// Runs the kernel on guarded copies of everything, unaligned x, padded rows of x and y, and compares bits.
+  void check(const NamedScheme& scheme, const QuantizedMatrix& m, const PackedMatrix& packed, std::int64_t tokens,
+             MatrixMaker& maker) {
+    const MatmulKernel& kernel = *GetParam();
+    const std::int64_t ld = m.cols + 3;
+    const auto order = packed.column_order();
+    std::vector<float> x = maker.activations((tokens - 1) * ld + m.cols);
+    MatmulInput input;
+    input.set(x.data(), tokens, m.cols, ld, Compute::kInt8, pool_);
+    const MatmulInput& used = order.empty() ? input : input.permuted(order, pool_);
+    InputView view = used.view();
+    const std::vector<float> expected =
+        kernel.int8 ? oracle_int8(m, packed.view(), view, order) : oracle_f32(m, x, tokens, ld, order);
+
+    const std::size_t x_floats = static_cast<std::size_t>((tokens - 1) * view.ld + m.cols);
+    const GuardedBytes guarded_x(x_floats * sizeof(float));
+    std::memcpy(guarded_x.data(), view.x, x_floats * sizeof(float));
+    view.x = reinterpret_cast<const float*>(guarded_x.data());
+    const auto q_bytes = static_cast<std::size_t>(tokens * view.blocks * kBlockCols);
+    const GuardedBytes guarded_q(q_bytes);
+    std::memcpy(guarded_q.data(), view.q, q_bytes);
+    view.q = reinterpret_cast<std::int8_t*>(guarded_q.data());
+
+    PackedView weights = packed.view();
+    const std::int64_t panels = (m.rows + kPanelRows - 1) / kPanelRows;
+    const GuardedBytes guarded_w(static_cast<std::size_t>(panels * weights.panel_bytes));
+    auto* const aligned = guarded_w.data();
+    if (weights.data != nullptr) {
+      std::memcpy(aligned, weights.data, static_cast<std::size_t>(panels * weights.panel_bytes));
+      weights.data = aligned;
+    }
+
+    const std::int64_t ld_y = m.rows + 1;
+    const float canary = -12345.0f;
+    std::vector<float> padded(static_cast<std::size_t>(tokens * ld_y), canary);
+    kernel.run(weights, view, 0, (panels + kPanelsPerItem - 1) / kPanelsPerItem, padded.data(), ld_y);
+    std::vector<float> y;
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      y.insert(y.end(), padded.begin() + t * ld_y, padded.begin() + t * ld_y + m.rows);
+      EXPECT_EQ(padded[static_cast<std::size_t>(t * ld_y + m.rows)], canary) << "wrote past the row's end";
+    }
+    const std::int64_t at = first_difference(expected, y);
+    EXPECT_EQ(at, -1) << scheme.name << " as " << packed.layout_name() << " " << m.rows << " x " << m.cols << " tokens "
+                      << tokens << ": output " << at << " is "
+                      << y[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))] << ", expected "
+                      << expected[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))];
+  }
+
+  ThreadPool pool_{1};
+};
+
+TEST_P(EveryKernel, EqualsTheOracleBitForBit) {
+  const MatmulKernel& kernel = *GetParam();
+  if (const std::string missing = why_not(kernel, detected_cpu_features()); !missing.empty())
+    GTEST_SKIP() << kernel.name << " " << missing;
+  int checked = 0;
+  MatrixMaker maker(17);
+  for (const NamedScheme& scheme : all_schemes())
+    for (const Shape shape : kShapes) {
+      const QuantizedMatrix m = maker.make(scheme, shape.rows, shape.cols);
+      const PackedMatrix packed = pack(m, pool_);
+      if (packed.view().layout != kernel.layout || (kernel.int8 && !packed.view().has_int8)) continue;
+      for (const std::int64_t tokens : {1, 2, 7, 14}) check(scheme, m, packed, tokens, maker);
+      ++checked;
+    }
+  EXPECT_GT(checked, 0) << "no fixture reaches " << kernel.name;
+}
+
+/// Every number of tokens from one to past two register tiles.
+TEST_P(EveryKernel, EveryNumberOfTokens) {
+  const MatmulKernel& kernel = *GetParam();
+  if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
+  MatrixMaker maker(5);
+  for (const NamedScheme& scheme : all_schemes()) {
+    const QuantizedMatrix m = maker.make(scheme, 37, 300);
+    const PackedMatrix packed = pack(m, pool_);
+    if (packed.view().layout != kernel.layout || (kernel.int8 && !packed.view().has_int8)) continue;
+    for (std::int64_t tokens = 1; tokens <= 27; ++tokens) check(scheme, m, packed, tokens, maker);
+    break;
+  }
+}
+
+std::string kernel_name(const testing::TestParamInfo<const MatmulKernel*>& kernel) { return kernel.param->name; }
+INSTANTIATE_TEST_SUITE_P(Matmul, EveryKernel,
+                         testing::ValuesIn(all_matmul_kernels().begin(), all_matmul_kernels().end()), kernel_name);
+
+/// FP8's NaNs and infinities, subnormals included: every code, through every kernel.
+TEST_P(EveryKernel, EveryByteOfFp8) {
+  const MatmulKernel& kernel = *GetParam();
+  if (kernel.layout != Layout::kE4m3 && kernel.layout != Layout::kE5m2) return;
+  if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
+  const NamedScheme scheme = named(kernel.layout == Layout::kE4m3 ? "fp8-e4m3-channel" : "fp8-e5m2-tensor");
+  MatrixMaker maker(1);
+  QuantizedMatrix m = maker.make(scheme, 256, 1);
+  std::iota(m.codes.begin(), m.codes.end(), std::uint8_t{0});
+  check(scheme, m, pack(m, pool_), 1, maker);
+}
+
+class EveryQuantizer : public testing::TestWithParam<const QuantizeKernel*> {};
+
+TEST_P(EveryQuantizer, EqualsTheReference) {
+  const QuantizeKernel& kernel = *GetParam();
+  if ((kernel.needs & ~detected_cpu_features()) != 0) GTEST_SKIP() << kernel.name;
+  const QuantizeKernel& reference = *all_quantize_kernels().back();
+  for (const std::int64_t cols : {1, 15, 16, 33, 64, 95, 416}) {
+    MatrixMaker maker(static_cast<unsigned>(cols));
+    std::vector<float> x = maker.activations(5 * cols);
+    for (float& value : x) {
+      const unsigned special = maker.pick(40);
+      if (special == 0) value = std::numeric_limits<float>::infinity();
+      if (special == 1) value = std::numeric_limits<float>::quiet_NaN();
+      if (special == 2) value = 1e-42f;
+      if (special == 3) value = std::numeric_limits<float>::max();
+    }
+    for (std::int64_t c = 0; c < cols; ++c) x[static_cast<std::size_t>(c)] *= 0x1p-110f;
+    const std::int64_t blocks = (cols + 31) / 32;
+    struct Output {
+      std::vector<std::int8_t> q;
+      std::vector<float> scale;
+      std::vector<std::int32_t> sum32, sum16;
+    } outputs[2];
+    const QuantizeKernel* const kernels[] = {&kernel, &reference};
+    for (int i = 0; i < 2; ++i) {
+      Output& o = outputs[i];
+      o.q.assign(static_cast<std::size_t>(5 * blocks * 32), 99);
+      o.scale.resize(static_cast<std::size_t>(5 * blocks));
+      o.sum32.resize(static_cast<std::size_t>(5 * blocks));
+      o.sum16.resize(static_cast<std::size_t>(10 * blocks));
+      const InputView view{x.data(), cols, 5, cols, blocks, o.q.data(), o.scale.data(), o.sum32.data(), o.sum16.data()};
+      kernels[i]->run(view, 0, 5);
+    }
+    EXPECT_EQ(outputs[0].q, outputs[1].q);
+    EXPECT_EQ(first_difference(outputs[0].scale, outputs[1].scale), -1);
+    EXPECT_EQ(outputs[0].sum32, outputs[1].sum32);
+    EXPECT_EQ(outputs[0].sum16, outputs[1].sum16);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Matmul, EveryQuantizer,
+                         testing::ValuesIn(all_quantize_kernels().begin(), all_quantize_kernels().end()),
+                         [](const auto& kernel) { return std::string(kernel.param->name); });
+
+TEST(Quantize, RoundsToEvenAtTheStatedScale) {
+  ThreadPool pool(1);
+  std::vector<float> x(32, 0.0f);
+  x[0] = 127.0f;
+  x[1] = 2.5f;
+  x[2] = 3.5f;
+  x[3] = -2.5f;
+  x[20] = -127.0f;
+  MatmulInput input;
+  input.set(x.data(), 1, 32, 32, Compute::kInt8, pool);
+  const InputView& view = input.view();
+  EXPECT_EQ(view.scale[0], 1.0f);
+  EXPECT_EQ(view.q[0], 127);
+  EXPECT_EQ(view.q[1], 2);
+  EXPECT_EQ(view.q[2], 4);
+  EXPECT_EQ(view.q[3], -2);
+  EXPECT_EQ(view.q[20], -127);
+  EXPECT_EQ(view.sum32[0], 4);
+  EXPECT_EQ(view.sum16[0], 131);
+}
+
+/// The same bits from one thread and several, from all tokens at once and one by one, alone and in a group.
+TEST(Matmul, BitsDependOnNeitherThreadsNorBatchNorGroup) {
+  ThreadPool one(1);
+  ThreadPool three(3);
+  constexpr std::int64_t kTokens = 13;
+  constexpr std::int64_t kCols = 576;
+  for (const char* name : {"int4-g32-sym", "int4-g128-asym", "nf4-g64", "bf16", "int4-g7-sym", "fp8-e4m3-channel"})
+    for (const Compute compute : {Compute::kInt8, Compute::kF32}) {
+      MatrixMaker maker(9);
+      const PackedMatrix a = pack(maker.make(named(name), 200, kCols), three);
+      const PackedMatrix b = pack(maker.make(named("int8-g32-sym"), 77, kCols), one);
+      const std::vector<float> x = maker.activations(kTokens * kCols);
+      MatmulInput input;
+      input.set(x.data(), kTokens, kCols, kCols, compute, three);
+      std::vector<float> ya(kTokens * 200);
+      std::vector<float> yb(kTokens * 77);
+      const PackedMatrix* const both[] = {&a, &b};
+      float* const outputs[] = {ya.data(), yb.data()};
+      const std::int64_t lds[] = {200, 77};
+      matmul_group(both, input, outputs, lds, three);
+      std::vector<float> alone(kTokens * 200);
+      for (std::int64_t t = 0; t < kTokens; ++t) {
+        MatmulInput token;
+        token.set(x.data() + t * kCols, 1, kCols, 0, compute, one);
+        matmul(a, token, alone.data() + t * 200, 0, one);
+      }
+      EXPECT_EQ(first_difference(ya, alone), -1) << name;
+    }
+}
+
+TEST(Matmul, SortedColumnsSeePermutedActivations) {
+  ThreadPool pool(2);
+  MatrixMaker maker(4);
+  for (const NamedScheme& scheme : special_schemes()) {
+    if (scheme.name != "g_idx") continue;
+    const QuantizedMatrix m = maker.make(scheme, 40, 256);
+    const PackedMatrix packed = pack(m, pool);
+    ASSERT_FALSE(packed.column_order().empty());
+    const std::vector<float> x = maker.activations(3 * 256);
+    const auto expected = oracle_f32(m, x, 3, 256, packed.column_order());
+    MatmulInput input;
+    input.set(x.data(), 3, 256, 256, Compute::kF32, pool);
+    std::vector<float> y(3 * 40);
+    matmul(packed, input, y.data(), 40, pool);
+    EXPECT_EQ(first_difference(y, expected), -1);
+  }
+}
+
+/// How far int8 activations may move a result: each activation by half a step of its group of 32.
+TEST(Matmul, Int8StaysWithinItsStepOfFloat) {
+  ThreadPool pool(1);
+  MatrixMaker maker(8);
+  const QuantizedMatrix m = maker.make(named("int4-g32-sym"), 64, 512);
+  const PackedMatrix packed = pack(m, pool);
+  std::vector<float> weights(64 * 512);
+  dequantize(m, weights.data());
+  const std::vector<float> x = maker.activations(512);
+  std::vector<float> exact(64);
+  std::vector<float> rounded(64);
+  MatmulInput input;
+  input.set(x.data(), 1, 512, 512, Compute::kF32, pool);
+  matmul(packed, input, exact.data(), 64, pool);
+  input.set(x.data(), 1, 512, 512, Compute::kInt8, pool);
+  matmul(packed, input, rounded.data(), 64, pool);
+  for (std::size_t r = 0; r < 64; ++r) {
+    double bound = 0;
+    double magnitude = 0;
+    for (std::size_t c = 0; c < 512; ++c) {
+      bound += std::abs(double{weights[r * 512 + c]}) * 0.5001 * double{input.view().scale[c / 32]};
+      magnitude += std::abs(double{weights[r * 512 + c]} * double{x[c]});
+    }
+    EXPECT_LE(std::abs(double{exact[r]} - double{rounded[r]}), bound + magnitude * 512 * 0x1p-23);
+  }
+}
+
+TEST(Selection, IsAPureFunctionOfLayoutAndFeatures) {
+  EXPECT_STREQ(choose_kernel(Layout::kQ4, Compute::kInt8, 0).name, "matmul_q4_q8g32_portable");
+  EXPECT_STREQ(choose_kernel(Layout::kGeneric, Compute::kF32, 0).name, "matmul_generic_f32_portable");
+  for (int layout = 0; layout < kLayoutCount; ++layout)
+    EXPECT_EQ(choose_kernel(static_cast<Layout>(layout), Compute::kF32, 0).layout, static_cast<Layout>(layout));
+}
+
+}  // namespace
+}  // namespace nibble::kernel::test

@@ -1,0 +1,148 @@
+// Single values out of packed panels, in portable scalar code: the meaning of the layouts of packed_view.h.
+#pragma once
+
+#include <bit>
+#include <cstring>
+
+#include "base/half.h"
+#include "format/element_type.h"
+#include "kernel/matmul/packed_view.h"
+
+namespace nibble::kernel {
+
+template <typename T>
+inline T load_as(const std::uint8_t* bytes) noexcept {
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));
+  return value;
+}
+
+inline float plain_entry(PlaneKind kind, const std::uint8_t* entries, std::int64_t index) noexcept {
+  switch (kind) {
+    case PlaneKind::kF32:
+      return load_as<float>(entries + 4 * index);
+    case PlaneKind::kF16:
+      return f16_to_f32(load_as<std::uint16_t>(entries + 2 * index));
+    case PlaneKind::kBf16:
+      return bf16_to_f32(load_as<std::uint16_t>(entries + 2 * index));
+    case PlaneKind::kE8m0:
+      return e8m0_to_f32(entries[index]);
+    case PlaneKind::kU8:
+      return static_cast<float>(entries[index]);
+    default:
+      return 0.0f;
+  }
+}
+
+/// The entry of column `col` of a panel's row.
+inline float plane_entry(const PlaneView& plane, const std::uint8_t* panel, int row, std::int64_t col) noexcept {
+  const std::int64_t index = kPanelRows * (col / plane.group) + row;
+  const std::uint8_t* entries = panel + plane.position;
+  if (plane.kind != PlaneKind::kI8 && plane.kind != PlaneKind::kLut) return plain_entry(plane.kind, entries, index);
+  const float outer =
+      plain_entry(plane.outer_kind, panel + plane.outer_position, kPanelRows * (col / plane.outer_group) + row);
+  const float code = plane.kind == PlaneKind::kI8 ? static_cast<float>(static_cast<std::int8_t>(entries[index]))
+                                                  : plane.lut[entries[index]];
+  const float value = plane.outer_divides ? code / outer : outer * code;
+  return plane.has_constant ? value + plane.constant : value;
+}
+
+/// Bit planes of a kQN layout, widest first; 0 ends the list.
+struct BitPlanes {
+  int bits[2];
+};
+inline BitPlanes bit_planes(Layout layout) noexcept {
+  switch (layout) {
+    case Layout::kQ1:
+      return {{1, 0}};
+    case Layout::kQ2:
+      return {{2, 0}};
+    case Layout::kQ3:
+      return {{2, 1}};
+    case Layout::kQ4:
+      return {{4, 0}};
+    case Layout::kQ5:
+      return {{4, 1}};
+    case Layout::kQ6:
+      return {{4, 2}};
+    default:
+      return {{8, 0}};
+  }
+}
+inline bool is_integer_layout(Layout layout) noexcept { return layout <= Layout::kQ8; }
+
+/// Bytes that 32 columns of a panel's codes take.
+inline std::int64_t block_bytes(Layout layout) noexcept {
+  if (is_integer_layout(layout)) {
+    const BitPlanes planes = bit_planes(layout);
+    return 64 * (planes.bits[0] + planes.bits[1]);
+  }
+  switch (layout) {
+    case Layout::kE4m3:
+    case Layout::kE5m2:
+      return 512;
+    case Layout::kF16:
+    case Layout::kBf16:
+      return 1024;
+    case Layout::kF32:
+      return 2048;
+    default:
+      return 0;
+  }
+}
+
+/// The code of (row, col) of a panel with a kQN layout.
+inline unsigned packed_code(Layout layout, const std::uint8_t* panel, int row, std::int64_t col) noexcept {
+  const std::uint8_t* block = panel + (col / kBlockCols) * block_bytes(layout);
+  const int k = static_cast<int>(col % kBlockCols);
+  const int i = 64 * (k / 4) + 4 * row + k % 4;
+  unsigned code = 0;
+  int shift = 0;
+  for (const int bits : bit_planes(layout).bits) {
+    if (bits == 0) break;
+    const int bytes = 64 * bits;
+    code |= ((static_cast<unsigned>(block[i % bytes]) >> (bits * (i / bytes))) & ((1u << bits) - 1u)) << shift;
+    block += bytes;
+    shift += bits;
+  }
+  return code;
+}
+
+/// x of (row, col) before zero, scale and offset. Not for kGeneric.
+inline float packed_x(const PackedView& w, const std::uint8_t* panel, int row, std::int64_t col) noexcept {
+  const std::int64_t index = kPanelRows * col + row;
+  switch (w.layout) {
+    case Layout::kE4m3:
+      return e4m3_to_f32(panel[index]);
+    case Layout::kE5m2:
+      return e5m2_to_f32(panel[index]);
+    case Layout::kF16:
+      return f16_to_f32(load_as<std::uint16_t>(panel + 2 * index));
+    case Layout::kBf16:
+      return bf16_to_f32(load_as<std::uint16_t>(panel + 2 * index));
+    case Layout::kF32:
+      return load_as<float>(panel + 4 * index);
+    default:
+      break;
+  }
+  const unsigned code = packed_code(w.layout, panel, row, col);
+  if (w.table_index_group > 0) {
+    const std::int64_t entry = kPanelRows * (col / w.table_index_group) + row;
+    const auto number = load_as<std::int32_t>(panel + w.table_index_position + 4 * entry);
+    const BitPlanes planes = bit_planes(w.layout);
+    return w.tables[(static_cast<std::int64_t>(number) << (planes.bits[0] + planes.bits[1])) + code];
+  }
+  return w.table != nullptr ? w.table[code] : static_cast<float>(static_cast<std::int32_t>(code) - w.bias);
+}
+
+/// The dequantized weight. Not for kGeneric.
+inline float packed_weight(const PackedView& w, const std::uint8_t* panel, int row, std::int64_t col) noexcept {
+  float x = packed_x(w, panel, row, col);
+  if (w.zero.kind != PlaneKind::kNone) x -= plane_entry(w.zero, panel, row, col);
+  if (w.scale.kind != PlaneKind::kNone) x = plane_entry(w.scale, panel, row, col) * x;
+  if (w.post_scale != 1.0f) x *= w.post_scale;
+  if (w.offset.kind != PlaneKind::kNone) x += plane_entry(w.offset, panel, row, col);
+  return x;
+}
+
+}  // namespace nibble::kernel

@@ -1,0 +1,74 @@
+// The packed matrix: its memory, and single rows dequantized (embedding lookup).
+#include "kernel/matmul/packed_matrix.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/check.h"
+#include "kernel/matmul/generic_rows.h"
+#include "kernel/matmul/packed_access.h"
+#include "kernel/matmul/packed_storage.h"
+
+namespace nibble::kernel {
+namespace {
+
+constexpr std::size_t kLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+}  // namespace
+
+AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
+  const std::size_t alignment = size >= kHugePage ? kHugePage : kLine;
+  const std::size_t rounded = (size + alignment) / alignment * alignment;
+  data_ = static_cast<std::uint8_t*>(std::aligned_alloc(alignment, rounded));
+  if (data_ != nullptr && size >= kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);
+}
+AlignedBytes::AlignedBytes(AlignedBytes&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+AlignedBytes& AlignedBytes::operator=(AlignedBytes&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+AlignedBytes::~AlignedBytes() { std::free(data_); }
+
+std::size_t PackedMatrix::Storage::bytes() const {
+  std::size_t total = panels.size() + (table.size() + tables.size()) * sizeof(float) + int_table.size() +
+                      column_order.size() * sizeof(std::int32_t) + selector.size() +
+                      group_index.size() * sizeof(std::int32_t);
+  for (const auto& lut : luts) total += lut.size() * sizeof(float);
+  for (const auto& plane : generic_planes) total += plane.size() * sizeof(float);
+  return total;
+}
+
+PackedMatrix::PackedMatrix() : storage_(std::make_unique<Storage>()) {}
+PackedMatrix::PackedMatrix(std::unique_ptr<Storage> storage) : storage_(std::move(storage)) {}
+PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
+PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
+PackedMatrix::~PackedMatrix() = default;
+
+std::int64_t PackedMatrix::rows() const { return storage_->view.rows; }
+std::int64_t PackedMatrix::cols() const { return storage_->view.cols; }
+std::size_t PackedMatrix::packed_bytes() const { return storage_->bytes(); }
+std::string_view PackedMatrix::layout_name() const { return storage_->name; }
+const PackedView& PackedMatrix::view() const { return storage_->view; }
+std::span<const std::int32_t> PackedMatrix::column_order() const { return storage_->column_order; }
+
+void PackedMatrix::decode_row(std::int64_t row, float* out) const {
+  const PackedView& w = storage_->view;
+  NIBBLE_CHECK(row >= 0 && row < w.rows);
+  if (w.layout == Layout::kGeneric) {
+    for (std::int64_t c = 0; c < w.cols; c += kBlockCols)
+      generic_row(w, row, c, c + kBlockCols < w.cols ? c + kBlockCols : w.cols, out + c);
+    return;
+  }
+  const std::uint8_t* panel = w.data + row / kPanelRows * w.panel_bytes;
+  const int lane = static_cast<int>(row % kPanelRows);
+  const std::vector<std::int32_t>& order = storage_->column_order;
+  for (std::int64_t c = 0; c < w.cols; ++c)
+    out[order.empty() ? c : order[static_cast<std::size_t>(c)]] = packed_weight(w, panel, lane, c);
+}
+
+}  // namespace nibble::kernel

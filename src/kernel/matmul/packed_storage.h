@@ -1,0 +1,50 @@
+// The memory behind a PackedMatrix: panels in aligned memory, tables and column orders beside them. Private to packing.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/matmul/packed_matrix.h"
+#include "kernel/matmul/packed_view.h"
+
+namespace nibble::kernel {
+
+/// Uninitialized memory aligned to 64 bytes, or for large sizes to 2 MiB with huge pages asked for.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  /// Holds nothing (data() is null) when the memory is not to be had.
+  explicit AlignedBytes(std::size_t size);
+  AlignedBytes(AlignedBytes&& other) noexcept;
+  AlignedBytes& operator=(AlignedBytes&& other) noexcept;
+  ~AlignedBytes();
+  std::uint8_t* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+struct PackedMatrix::Storage {
+  PackedView view;
+  AlignedBytes panels;  ///< of the generic layout: the codes
+  std::string name;
+  std::vector<float> table;   ///< PackedView::table
+  std::vector<float> tables;  ///< PackedView::tables or GenericView::tables
+  std::vector<std::uint8_t> int_table;
+  std::array<std::vector<float>, 3> luts;  ///< of the scale, zero and offset planes
+  std::vector<std::int32_t> column_order;
+
+  GenericView generic;
+  std::array<std::vector<float>, 3> generic_planes;  ///< scale, zero, offset
+  std::vector<std::uint8_t> selector;
+  std::vector<std::int32_t> group_index;
+
+  std::size_t bytes() const;
+};
+
+}  // namespace nibble::kernel

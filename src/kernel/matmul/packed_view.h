@@ -1,0 +1,146 @@
+// The contract of every matmul kernel: how packed weights and prepared activations lie in memory, and what a kernel
+// computes. Plain structs only: instruction-set files include this header and the intrinsics, nothing else.
+//
+// Weights lie in panels of 16 output rows. A panel holds, one after the other and each part rounded up to 64 bytes:
+// codes, scales (and their outer scales), zeros, offsets, table numbers. K is padded with zero codes to blocks of 32.
+//
+// Codes of 1 to 8 bits, per block of 32 columns, from the bit planes that make up their width (3 = 2 + 1, 5 = 4 + 1,
+// 6 = 4 + 2, 7 is stored as 8; the wide plane holds the low bits). Numbering the 512 codes of a block
+// i = 64 * (k / 4) + 4 * row + k % 4   (four columns of a row make one 32-bit lane, as integer dot products want it)
+//   8-bit plane, 512 bytes: byte i is code i
+//   4-bit plane, 256 bytes: byte i holds code i in its low and code i + 256 in its high half
+//   2-bit plane, 128 bytes: byte i holds codes i, i + 128, i + 256, i + 384 from the low bits up
+//   1-bit plane,  64 bytes: bit n of byte i is code i + 64 n
+// Codes of e4m3, e5m2, f16, bf16 and f32: element 16 * k + row.
+// Entries of a plane: entry e of the panel's 16 rows side by side, element 16 * e + row; e = column / group.
+#pragma once
+
+#include <cstdint>
+
+namespace nibble::kernel {
+
+inline constexpr int kPanelRows = 16;     ///< output rows that are interleaved
+inline constexpr int kPanelsPerItem = 2;  ///< panels that a kernel computes together: the unit of the parallel loop
+inline constexpr int kBlockCols = 32;     ///< K is padded to this; also the group of int8 activations
+
+/// How the codes of a matrix lie in its panels; kQN are unsigned codes of N bits.
+enum class Layout : std::uint8_t { kQ1, kQ2, kQ3, kQ4, kQ5, kQ6, kQ8, kE4m3, kE5m2, kF16, kBf16, kF32, kGeneric };
+inline constexpr int kLayoutCount = 13;
+
+/// How the entries of a plane are stored.
+enum class PlaneKind : std::uint8_t {
+  kNone,
+  kF32,
+  kF16,
+  kBf16,
+  kE8m0,
+  kU8,   ///< the unsigned integer itself
+  kI8,   ///< nested: value = outer * integer
+  kLut,  ///< nested: value = outer * lut[byte], or lut[byte] / outer; then + constant when has_constant
+};
+
+/// One of scale, zero, offset within each panel.
+struct PlaneView {
+  PlaneKind kind = PlaneKind::kNone;
+  PlaneKind outer_kind = PlaneKind::kNone;  ///< nested: kF16 or kF32
+  bool outer_divides = false;
+  bool has_constant = false;
+  float constant = 0.0f;
+  std::int64_t group = 0;        ///< columns per entry, a multiple of 16
+  std::int64_t outer_group = 0;  ///< nested: columns per outer scale, a multiple of group
+  std::int64_t position = 0;     ///< bytes from the panel's start to the entries
+  std::int64_t outer_position = 0;
+  const float* lut = nullptr;  ///< kLut: 256 values
+};
+
+/// A plane of the generic layout: decoded to float32, in the matrix's own order.
+struct GenericPlane {
+  enum class Kind : std::uint8_t { kNone, kTensor, kRow, kColumns, kBlock, kFlat, kStrided, kIndexed };
+  Kind kind = Kind::kNone;
+  std::int64_t size = 0;             ///< as in Grouping
+  std::int64_t block_rows = 1;       ///< as in Grouping::rows
+  std::int64_t entries_per_row = 0;  ///< kStrided: entries in all
+  const float* values = nullptr;
+};
+
+/// The generic layout: codes row by row, 1, 2, 4 or 8 bits wide from the low bits up, rows on byte boundaries; any
+/// plane grouping. value = lut[code], - zero, * scale (or / scale), * post_scale, + offset.
+struct GenericView {
+  const std::uint8_t* codes = nullptr;
+  std::int64_t row_bytes = 0;
+  int bits = 8;
+  int table_shift = 8;  ///< a table holds 1 << table_shift values
+  bool scale_divides = false;
+  const float* tables = nullptr;           ///< one or more tables
+  GenericPlane table;                      ///< which weights share a table; kNone: all. values is unused
+  const std::uint8_t* selector = nullptr;  ///< with a bank: the table's number in the bank, per entry
+  GenericPlane scale;
+  GenericPlane zero;
+  GenericPlane offset;
+  const std::int32_t* group_index = nullptr;  ///< kIndexed: one group per column
+};
+
+/// A packed matrix as kernels see it.
+struct PackedView {
+  const std::uint8_t* data = nullptr;  ///< panels, 64-byte aligned
+  std::int64_t panel_bytes = 0;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  Layout layout = Layout::kF32;
+  bool has_int8 = false;  ///< the integer path can compute it
+  std::int32_t bias = 0;  ///< kQN without a table: x = code - bias
+  float post_scale = 1.0f;
+  const float* table = nullptr;  ///< kQN: x = table[code]; always set up to 4 bits unless table_index_group > 0
+  /// kQN: each row and group of columns has its own table, number n of `tables` (2^bits values each), the numbers being
+  /// int32 at table_index_position. 0: no.
+  std::int64_t table_index_group = 0;
+  std::int64_t table_index_position = 0;
+  const float* tables = nullptr;
+  PlaneView scale;
+  PlaneView zero;
+  PlaneView offset;
+
+  // The integer path: weights as unsigned bytes u with u - int_bias the integer, times int_scale * scale.
+  const std::uint8_t* int_table = nullptr;  ///< 16 bytes: u = int_table[code]; null: u = code
+  std::int32_t int_bias = 0;
+  float int_scale = 1.0f;
+  int fold = 32;  ///< 16 when a plane's group is no multiple of 32, else 32
+
+  const GenericView* generic = nullptr;
+};
+
+/// Activations as kernels see them.
+///   q[t, k] = round to even (x[t, k] * (127 / m)), m the largest magnitude of the 32 columns around k
+///   scale[t, b] = m / 127; sums over 32 and over 16 columns; K padded with zeros to a multiple of 32
+/// A group that holds a NaN or an infinity has scale NaN and q = 0; one with m < 2^-100 has scale 0 and q = 0.
+struct InputView {
+  const float* x = nullptr;  ///< [tokens, cols], rows ld floats apart
+  std::int64_t ld = 0;
+  std::int64_t tokens = 0;
+  std::int64_t cols = 0;
+  std::int64_t blocks = 0;        ///< ceil(cols / 32): row length of the arrays below, times 32, 1, 1, 2
+  std::int8_t* q = nullptr;       ///< [tokens, 32 * blocks]; null: not prepared
+  float* scale = nullptr;         ///< [tokens, blocks]
+  std::int32_t* sum32 = nullptr;  ///< [tokens, blocks]
+  std::int32_t* sum16 = nullptr;  ///< [tokens, 2 * blocks]
+};
+
+/// y[t, r] for all tokens t and the rows of items [item_begin, item_end), an item being 2 panels. y overlaps no input.
+///
+/// Integer path, per output, over folds f (16 or 32 columns) ascending, each line one float32 operation:
+///   d   = float(sum over the fold of (u - int_bias) * q)                 the integer sum is exact
+///   d   = fma(-zero, float(sum of q), d)                                 if there are zeros
+///   acc = fma(d, (scale * int_scale) * q_scale, acc)
+///   acc = fma(offset, q_scale * float(sum of q), acc)                    if there are offsets
+/// Float path, per output, over columns ascending:
+///   w   = ((x - zero) * scale) * post_scale + offset                     rounded after each operation, absent parts
+///   skipped acc = fma(w, input, acc)
+/// So every kernel gives the same bits, whatever its lanes, tiles and number of tokens.
+/// Reads no byte past the last panel, the last row of x and the arrays above. Allocates nothing.
+using MatmulRun = void (*)(const PackedView& weights, const InputView& input, std::int64_t item_begin,
+                           std::int64_t item_end, float* y, std::int64_t ld_y) noexcept;
+
+/// Fills q, scale and sums of tokens [begin, end).
+using QuantizeRun = void (*)(const InputView& input, std::int64_t begin, std::int64_t end) noexcept;
+
+}  // namespace nibble::kernel
