@@ -19,6 +19,20 @@
 namespace nibble {
 namespace {
 
+TEST(Json, ReadsObjectsOfManyKeysInOrder) {
+  // A vocabulary has hundreds of thousands of keys; a linear search per key would take minutes here.
+  std::string text = "{";
+  for (int i = 0; i < 200000; ++i) text += fmt::format("{}\"key{}\": {}", i == 0 ? "" : ", ", i, i);
+  const auto document = parse_untrusted(text + "}", "t");
+  ASSERT_TRUE(document.ok());
+  ASSERT_EQ(document->size(), 200000U);
+  int next = 0;
+  for (const auto& [key, value] : document->items()) {
+    ASSERT_EQ(key, fmt::format("key{}", next));
+    ASSERT_EQ(value.get<int>(), next++);
+  }
+}
+
 TEST(Json, RefusesDuplicatesDepthAndTrailingBytes) {
   EXPECT_TRUE(parse_untrusted(R"({"a": [1, 2.5, null, "x"]})", "t").ok());
   const auto duplicate = parse_untrusted(R"({"a": 1, "b": {"a": 1}, "a": 2})", "t");
