@@ -1,0 +1,111 @@
+// nibble/evaluate.h
+#include "nibble/evaluate.h"
+
+#include "api/boundary.h"
+#include "api/loaded_model.h"
+#include "eval/lockstep.h"
+#include "model/text_assets.h"
+#include "run/sampling.h"
+
+namespace nibble {
+namespace {
+
+Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files) {
+  NIBBLE_TRY(TextAssets assets, read_text_assets(files.checkpoint()));
+  return Tokenizer::create(std::move(assets.tokenizer));
+}
+
+/// Windows of `context` ids back to back: of the text, with BOS in front of each where the tokenizer adds one.
+Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file, std::int64_t context, std::int64_t chunks) {
+  NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
+  NIBBLE_TRY(const std::vector<std::int32_t> ids, tokenizer.encode(text, {.add_special = false, .parse_special = false}));
+  const bool bos = tokenizer.adds_bos() && tokenizer.bos().has_value();
+  const std::int64_t per_window = bos ? context - 1 : context;
+  std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
+  if (windows == 0)
+    return fail(ErrorCode::kInvalidArgument, "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(), context);
+  if (chunks > 0) windows = std::min(windows, chunks);
+  std::vector<std::int32_t> out;
+  out.reserve(static_cast<std::size_t>(windows * context));
+  for (std::int64_t w = 0; w < windows; ++w) {
+    if (bos) out.push_back(*tokenizer.bos());
+    const auto first = ids.begin() + w * per_window;
+    out.insert(out.end(), first, first + per_window);
+  }
+  return out;
+}
+
+Status check_context(std::int64_t context, const ModelFiles& files) {
+  if (context < 2) return fail(ErrorCode::kInvalidArgument, "--ctx {}: a window needs at least 2 tokens", context);
+  if (context > files.config().max_position_embeddings)
+    return fail(ErrorCode::kInvalidArgument, "--ctx {}: {} was made for at most {} positions", context, files.path(), files.config().max_position_embeddings);
+  return {};
+}
+
+}  // namespace
+
+Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options) {
+  return at_boundary([&]() -> Result<Evaluation> {
+    LoadOptions load = options.model;
+    load.context = options.context;
+    NIBBLE_TRY(LoadedModel loaded, load_model(model, load));
+    NIBBLE_TRY_STATUS(check_context(options.context, *loaded.files));
+    LoadedModel base;
+    if (!baseline.empty()) {
+      LoadOptions base_load = options.baseline;
+      base_load.context = options.context;
+      NIBBLE_TRY(base, load_model(baseline, base_load, loaded.pool));
+    }
+    std::vector<std::int32_t> tokens = options.tokens;
+    if (tokens.empty()) {
+      NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(*loaded.files));
+      NIBBLE_TRY(tokens, windows_of_text(*tokenizer, options.text_file, options.context, options.chunks));
+    } else if (options.chunks > 0) {
+      tokens.resize(std::min(tokens.size(), static_cast<std::size_t>(options.chunks * options.context)));
+    }
+    return evaluate_windows(*loaded.executor, base.executor.get(), tokens, options.context, options.progress);
+  });
+}
+
+Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::int64_t windows, std::int64_t context, std::uint64_t seed,
+                                                 const LoadOptions& options) {
+  return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
+    LoadOptions load = options;
+    load.context = context;
+    NIBBLE_TRY(LoadedModel loaded, load_model(model, load));
+    NIBBLE_TRY_STATUS(check_context(context, *loaded.files));
+    NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(*loaded.files));
+    const std::optional<std::int32_t> first = tokenizer->bos() ? tokenizer->bos() : tokenizer->eos();
+    if (!first) return fail(ErrorCode::kUnsupported, "{}: the tokenizer has no token to begin a text with", model);
+    // All windows are sampled at once, as one batch: each has its own sequence and its own random stream.
+    const auto count = static_cast<std::size_t>(windows);
+    const auto vocab = static_cast<std::size_t>(loaded.weights->config().vocab_size);
+    std::vector<std::unique_ptr<Sequence>> sequences;
+    std::vector<Sampler> samplers;
+    std::vector<std::int32_t> tokens(count * static_cast<std::size_t>(context));
+    for (std::size_t w = 0; w < count; ++w) {
+      sequences.push_back(loaded.executor->new_sequence());
+      SamplingOptions sampling;
+      sampling.temperature = 1.0f;
+      sampling.top_k = 0;
+      sampling.top_p = 1.0f;
+      sampling.min_p = 0.0f;
+      sampling.seed = seed * 1000003u + w;
+      samplers.emplace_back(sampling);
+      tokens[w * static_cast<std::size_t>(context)] = *first;
+    }
+    for (std::int64_t position = 0; position + 1 < context; ++position) {
+      std::vector<BatchItem> batch;
+      for (std::size_t w = 0; w < count; ++w)
+        batch.push_back({sequences[w].get(), {&tokens[w * static_cast<std::size_t>(context) + static_cast<std::size_t>(position)], 1}, BatchItem::Logits::kLast});
+      NIBBLE_TRY_STATUS(loaded.executor->forward(batch, [&](std::size_t item, std::int64_t, std::int64_t, const float* logits) {
+        tokens[item * static_cast<std::size_t>(context) + static_cast<std::size_t>(position) + 1] = samplers[item].sample({logits, vocab});
+      }));
+      if (options.progress && !options.progress("sampling", static_cast<std::uint64_t>(position + 1) * count, static_cast<std::uint64_t>(context) * count, "tokens"))
+        return fail(ErrorCode::kCancelled, "sampling was stopped");
+    }
+    return tokens;
+  });
+}
+
+}  // namespace nibble

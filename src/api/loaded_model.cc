@@ -1,0 +1,45 @@
+// Loading for run, eval and bench, quantize-on-load included.
+#include "api/loaded_model.h"
+
+#include <chrono>
+
+#include "quant/rtn/rtn.h"
+
+namespace nibble {
+namespace {
+
+/// The hook that quantizes float matrices while they are packed.
+Result<MatrixHook> quantizing_hook(const LoadOptions& options, ThreadPool& pool) {
+  if (options.scheme.empty()) return MatrixHook{};
+  NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
+  NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
+  NIBBLE_TRY(const RangeRule range, parse_range(options.range));
+  const bool head_too = options.quantize_head;
+  return MatrixHook([scheme, range, head_too, &pool](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+    if (linear.role != LinearInfo::Role::kBlock && !head_too) return stored;
+    if (!stored->scheme().is_float())
+      return fail(ErrorCode::kInvalidArgument, "{} is already {}; --scheme quantizes float models while loading", linear.name, to_string(stored->scheme()));
+    return quantize_rtn(std::move(stored), scheme, RtnOptions{range}, pool);
+  });
+}
+
+}  // namespace
+
+Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options, std::shared_ptr<ThreadPool> pool) {
+  const auto start = std::chrono::steady_clock::now();
+  LoadedModel model;
+  model.pool = pool != nullptr ? std::move(pool) : std::make_shared<ThreadPool>(options.threads);
+  NIBBLE_TRY(model.files, ModelFiles::open(path));
+  CpuModelOptions load;
+  load.context_length = options.context;
+  load.progress = options.progress;
+  NIBBLE_TRY(load.matrix_hook, quantizing_hook(options, *model.pool));
+  NIBBLE_TRY(model.weights, CpuModel::load(*model.files, load, *model.pool));
+  CpuExecutor::Options run;
+  run.compute = options.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
+  model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, run);
+  model.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return model;
+}
+
+}  // namespace nibble

@@ -1,0 +1,23 @@
+// What every part of the public interface loads: a model's files, its packed weights, an executor and its text side.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "nibble/model.h"
+#include "run/cpu_executor.h"
+
+namespace nibble {
+
+struct LoadedModel {
+  ModelFiles::Ptr files;
+  CpuModel::Ptr weights;
+  std::shared_ptr<ThreadPool> pool;
+  std::unique_ptr<CpuExecutor> executor;
+  double seconds = 0;
+};
+
+/// Opens, quantizes while loading when options.scheme asks for it, and packs. `pool` is shared when given.
+Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options, std::shared_ptr<ThreadPool> pool = nullptr);
+
+}  // namespace nibble

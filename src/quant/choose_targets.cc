@@ -1,0 +1,174 @@
+// The choice of scheme and family per matrix.
+#include "quant/choose_targets.h"
+
+#include "format/ggml_types.h"
+#include "quant/float_view.h"
+#include "tensor/ggml_schemes.h"
+
+namespace nibble {
+namespace {
+
+std::string family_names() {
+  std::string names = "gguf[:TYPE], hf:f32, hf:f16, hf:bf16";
+  for (const Family* family : all_families())
+    if (family->encode != nullptr && family->name != "gguf") names += ", " + std::string(family->name);
+  return names;
+}
+
+Result<const Family*> writable_family(std::string_view name) {
+  const Family* family = find_family(name);
+  if (family == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown family; known: {}", name, family_names());
+  if (family->encode == nullptr)
+    return fail(ErrorCode::kUnsupported, "\"{}\" can be read but not written; known: {}", name, family_names());
+  return family;
+}
+
+/// A family can hold the matrix; GGUF's floats count too.
+Status fits(const Family& family, const QuantScheme& scheme, const LinearInfo& info) {
+  return family.can_express(scheme, info.rows, info.cols);
+}
+
+/// A float matrix as a target of the format: folders keep it plain, GGUF has float types.
+Result<MatrixTarget> float_target(LinearId id, MatrixPtr original, MatrixPtr matrix, const OutputFormat& format) {
+  MatrixTarget target{id, std::move(original), std::move(matrix), nullptr, false};
+  target.exact = float_view_is_exact(target.original->scheme(), target.matrix->scheme().code.float_type);
+  if (format.gguf) {
+    NIBBLE_TRY(target.family, writable_family("gguf"));
+  }
+  return target;
+}
+
+}  // namespace
+
+Result<OutputFormat> choose_output_format(const std::string& to, const std::string& out, const QuantScheme* scheme) {
+  OutputFormat format;
+  const std::size_t colon = to.find(':');
+  const std::string name = to.substr(0, colon);
+  const std::string detail = colon == std::string::npos ? "" : to.substr(colon + 1);
+  if (name == "gguf" || (to.empty() && out.ends_with(".gguf"))) {
+    format.gguf = true;
+    NIBBLE_TRY(format.family, writable_family("gguf"));
+    if (detail.empty()) return format;
+    const GgmlTypeInfo* type = find_ggml_type(detail);
+    if (type == nullptr)
+      return fail(ErrorCode::kInvalidArgument,
+                  "gguf:{}: unknown type; known: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1", detail);
+    for (const ElementType t : {ElementType::kF32, ElementType::kF16, ElementType::kBf16})
+      if (element_info(t).name == detail) format.float_type = t;
+    if (!format.float_type) format.ggml_type = type->id;
+    return format;
+  }
+  if (name == "hf") {
+    const auto type = element_from_name(detail);
+    if (!type || (*type != ElementType::kF32 && *type != ElementType::kF16 && *type != ElementType::kBf16))
+      return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown float type; known: hf:f32, hf:f16, hf:bf16", to);
+    format.float_type = *type;
+    return format;
+  }
+  if (!detail.empty())
+    return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown target; known: {}", to, family_names());
+  if (!name.empty()) {
+    NIBBLE_TRY(format.family, writable_family(name));
+    return format;
+  }
+  for (const char* candidate : {"compressed-tensors", "bitsandbytes", "nibble"}) {
+    const Family* family = find_family(candidate);
+    if (family == nullptr || family->encode == nullptr || scheme == nullptr) continue;
+    if (!family->can_express(*scheme, 4096, 4096).ok()) continue;
+    format.family = family;
+    return format;
+  }
+  return fail(ErrorCode::kInvalidArgument, "no family was named; use --to with one of: {}", family_names());
+}
+
+Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
+                                              const RtnOptions& options, bool quantize_head, const OutputFormat& format,
+                                              ThreadPool& pool) {
+  NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
+  std::vector<MatrixTarget> targets;
+  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
+    const LinearInfo& info = files.layout().linears[i];
+    const auto id = static_cast<LinearId>(i);
+    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
+    const bool wanted = info.role == LinearInfo::Role::kBlock || quantize_head;
+    if (!wanted || scheme.is_float()) {
+      if (!original->scheme().is_float() &&
+          !wanted) {  // a quantized embedding of a GGUF source stays as it is where it can
+        const bool keeps = format.gguf && fits(*format.family, original->scheme(), info).ok();
+        if (keeps) {
+          targets.push_back({id, original, original, format.family, true});
+          continue;
+        }
+      }
+      const ElementType type = scheme.is_float() && wanted     ? scheme.code.float_type
+                               : original->scheme().is_float() ? original->scheme().code.float_type
+                                                               : ElementType::kBf16;
+      NIBBLE_TRY(MatrixTarget target, float_target(id, original, float_view(original, type), format));
+      targets.push_back(std::move(target));
+      continue;
+    }
+    NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, scheme, options, pool));
+    if (const Status possible = fits(*format.family, scheme, info); !possible.ok())
+      return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,
+                  format.family->name, to_string(scheme), possible.error().message);
+    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+  }
+  return targets;
+}
+
+Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, const OutputFormat& format, bool lossy,
+                                                     ThreadPool& pool) {
+  std::vector<MatrixTarget> targets;
+  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
+    const LinearInfo& info = files.layout().linears[i];
+    const auto id = static_cast<LinearId>(i);
+    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
+    const QuantScheme& scheme = original->scheme();
+    if (format.float_type || scheme.is_float()) {
+      if (format.ggml_type < 0) {
+        NIBBLE_TRY(MatrixTarget target,
+                   float_target(id, original, format.float_type ? float_view(original, *format.float_type) : original,
+                                format));
+        targets.push_back(std::move(target));
+        continue;
+      }
+    }
+    if (format.ggml_type >= 0) {
+      NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(format.ggml_type));
+      if (wanted == scheme) {
+        targets.push_back({id, original, original, format.family, true});
+        continue;
+      }
+      const Status possible = fits(*format.family, wanted, info);
+      if (!possible.ok() ||
+          (info.role != LinearInfo::Role::kBlock && info.cols % find_ggml_type(format.ggml_type)->block_values != 0))
+        return fail(ErrorCode::kUnsupported, "{}: {} columns cannot be {}: {}", info.name, info.cols,
+                    find_ggml_type(format.ggml_type)->name,
+                    possible.ok() ? "the row does not divide" : possible.error().message);
+      if (!scheme.is_float() && !lossy)
+        return fail(ErrorCode::kUnsupported,
+                    "{}: going from {} to {} changes values; add --lossy to requantize, or name no type to keep each "
+                    "tensor's own",
+                    info.name, to_string(scheme), find_ggml_type(format.ggml_type)->name);
+      NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{}, pool));
+      targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+      continue;
+    }
+    const Status possible = fits(*format.family, scheme, info);
+    if (possible.ok()) {
+      targets.push_back({id, original, original, format.family, true});
+      continue;
+    }
+    if (!lossy)
+      return fail(ErrorCode::kUnsupported,
+                  "{}: {} cannot hold {} exactly: {}; use --to nibble, which can, or add --lossy to requantize",
+                  info.name, format.family->name, to_string(scheme), possible.error().message);
+    NIBBLE_TRY(const QuantScheme wanted, parse_scheme(scheme.code.bits > 4 ? "int8-g32-sym" : "int4-g32-sym"));
+    NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool));
+    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+  }
+  return targets;
+}
+
+}  // namespace nibble

@@ -1,0 +1,35 @@
+// Deciding what every matrix of a model becomes: by a scheme to quantize to, or by a family to convert to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "quant/model_output.h"
+#include "quant/rtn/rtn.h"
+
+namespace nibble {
+
+/// Where an output goes.
+struct OutputFormat {
+  bool gguf = false;                      ///< a GGUF file, else a folder
+  const Family* family = nullptr;         ///< of quantized matrices; nullptr: floats only
+  std::optional<ElementType> float_type;  ///< hf:T or gguf:f16 ...: everything in this type
+  int ggml_type = -1;                     ///< gguf:TYPE with a block type
+};
+
+/// `to` as on the command line: gguf[:TYPE], hf:f32|f16|bf16, or a family's name. Empty: gguf when `out` ends in .gguf,
+/// else the first of compressed-tensors, bitsandbytes and nibble that can express `scheme`.
+Result<OutputFormat> choose_output_format(const std::string& to, const std::string& out, const QuantScheme* scheme);
+
+/// Round-to-nearest of the block linears (and, with `quantize_head`, embedding and head) to `scheme`.
+Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
+                                              const RtnOptions& options, bool quantize_head, const OutputFormat& format,
+                                              ThreadPool& pool);
+
+/// The same values in another family: exact where `can_express` says so; else requantized when `lossy`, else an error
+/// that says how.
+Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, const OutputFormat& format, bool lossy,
+                                                     ThreadPool& pool);
+
+}  // namespace nibble

@@ -1,0 +1,267 @@
+// Writing a GGUF file.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include "base/log.h"
+#include "format/ggml_types.h"
+#include "io/gguf.h"
+#include "model/text_assets.h"
+#include "quant/matrix_stream.h"
+#include "quant/model_output.h"
+#include "tensor/permuted_rows.h"
+
+namespace nibble {
+namespace {
+
+constexpr int kGgmlF32 = 0;
+
+/// general.file_type of a file whose matrices are mostly of a ggml type (gguf.md 5.1).
+int file_type_of(int ggml_type) {
+  switch (ggml_type) {
+    case 0:
+      return 0;
+    case 1:
+      return 1;
+    case 2:
+      return 2;
+    case 3:
+      return 3;
+    case 6:
+      return 8;
+    case 7:
+      return 9;
+    case 8:
+      return 7;
+    case 30:
+      return 32;
+    default:
+      return 1024;  // "guessed", as llama.cpp marks what it cannot name
+  }
+}
+
+/// The divisors of Llama 3's frequency scaling (gguf.md 2.5).
+std::vector<float> llama3_divisors(const kernel::RopeConfig& rope) {
+  constexpr double kPi = 3.14159265358979323846;
+  std::vector<float> divisors;
+  const auto length = static_cast<double>(rope.original_max_position_embeddings);
+  for (int i = 0; i < rope.rotary_dim / 2; ++i) {
+    const double frequency = std::pow(rope.rope_theta, -2.0 * i / rope.rotary_dim);
+    const double wavelength = 2.0 * kPi / frequency;
+    double divisor = 1.0;
+    if (wavelength > length / rope.low_freq_factor) {
+      divisor = rope.factor;
+    } else if (wavelength >= length / rope.high_freq_factor) {
+      const double smooth =
+          (length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+      divisor = 1.0 / ((1.0 - smooth) / rope.factor + smooth);
+    }
+    divisors.push_back(static_cast<float>(divisor));
+  }
+  return divisors;
+}
+
+/// One tensor of the file: a matrix target, or a vector of floats.
+struct Entry {
+  const MatrixTarget* target = nullptr;
+  MatrixPtr matrix;    ///< in GGUF's row order
+  MatrixPtr original;  ///< likewise
+  std::vector<float> values;
+};
+
+class GgufOutput {
+ public:
+  GgufOutput(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
+             ThreadPool& pool)
+      : files_(files), targets_(targets), options_(options), pool_(pool), metadata_(files.path()) {}
+
+  Result<ConversionReport> write(const std::filesystem::path& out) {
+    NIBBLE_TRY_STATUS(plan());
+    NIBBLE_TRY_STATUS(fill_metadata());
+    NIBBLE_TRY(const std::unique_ptr<GgufWriter> writer,
+               GgufWriter::create(out, metadata_, plan_, options_.shard_bytes));
+    for (std::size_t i = 0; i < entries_.size(); ++i) NIBBLE_TRY_STATUS(write_entry(i, *writer));
+    NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
+    NIBBLE_TRY_STATUS(writer->finish());
+    report_.family = "gguf";
+    report_.bytes = std::filesystem::exists(out) ? std::filesystem::file_size(out) : bytes_;
+    report_.bits_per_weight = weights_ > 0 ? static_cast<double>(stored_bits_) / static_cast<double>(weights_) : 0;
+    report_.relative_error = total_error_.relative();
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    return std::move(report_);
+  }
+
+ private:
+  Status plan() {
+    const kernel::RopeConfig& rope = files_.config().ropes.front();
+    if (rope.scaling == kernel::RopeScaling::kLlama3)
+      add_vector("rope_freqs.weight", llama3_divisors(rope));
+    else if (!rope.freq_factors.empty())
+      add_vector("rope_freqs.weight", rope.freq_factors);
+    for (const MatrixTarget& target : targets_) NIBBLE_TRY_STATUS(plan_matrix(target));
+    for (std::size_t i = 0; i < files_.layout().linears.size(); ++i) {
+      const LinearInfo& info = files_.layout().linears[i];
+      if (!info.bias) continue;
+      NIBBLE_TRY(std::vector<float> values, files_.bias(static_cast<LinearId>(i)));
+      NIBBLE_TRY_STATUS(plan_vector(info.name + ".bias", std::move(values)));
+    }
+    for (std::size_t i = 0; i < files_.layout().vectors.size(); ++i) {
+      NIBBLE_TRY(std::vector<float> values, files_.vector(static_cast<VectorId>(i)));
+      NIBBLE_TRY_STATUS(plan_vector(files_.layout().vectors[i].name, std::move(values)));
+    }
+    for (const StoredTensor* tensor : files_.checkpoint().plain_tensors()) {
+      const std::string name =
+          files_.checkpoint().is_gguf() ? tensor->name : gguf_name_of(files_.architecture(), tensor->name);
+      if (name.empty())
+        log_warning("{}: tensor \"{}\" has no place in a GGUF file and is left out", files_.path(), tensor->name);
+    }
+    return {};
+  }
+
+  void add_vector(const std::string& name, std::vector<float> values) {
+    plan_.push_back({name, {static_cast<std::int64_t>(values.size())}, kGgmlF32});
+    Entry entry;
+    entry.values = std::move(values);
+    entries_.push_back(std::move(entry));
+  }
+
+  /// `values` in Hugging Face form, brought to GGUF's.
+  Status plan_vector(const std::string& hf_name, std::vector<float> values) {
+    GgufTransform transform;
+    const std::string name = gguf_name_of(files_.architecture(), hf_name, &transform);
+    if (name.empty())
+      return fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" has no name in GGUF", files_.path(), hf_name);
+    if (transform == GgufTransform::kPlusOne) {
+      for (float& value : values) value += 1.0f;
+    } else if (transform != GgufTransform::kNone) {
+      const std::int64_t head_dim = files_.config().head_dim;
+      const std::vector<std::int64_t> order =
+          split_half_row_order(static_cast<std::int64_t>(values.size()) / head_dim, head_dim);
+      const std::vector<float> old = values;
+      for (std::size_t i = 0; i < order.size(); ++i) values[i] = old[static_cast<std::size_t>(order[i])];
+    }
+    add_vector(name, std::move(values));
+    return {};
+  }
+
+  Status plan_matrix(const MatrixTarget& target) {
+    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+    GgufTransform transform;
+    const std::string name = gguf_name_of(files_.architecture(), info.name, &transform);
+    Entry entry;
+    entry.target = &target;
+    entry.matrix = target.matrix;
+    entry.original = target.original;
+    if (transform == GgufTransform::kInterleavedQueryRows || transform == GgufTransform::kInterleavedKeyRows) {
+      const std::int64_t head_dim = files_.config().head_dim;
+      const std::vector<std::int64_t> order = split_half_row_order(info.rows / head_dim, head_dim);
+      NIBBLE_TRY(entry.matrix, permute_rows(target.matrix, order));
+      NIBBLE_TRY(entry.original, permute_rows(target.original, order));
+    }
+    NIBBLE_TRY(const std::vector<EncodedPlan> tensors,
+               target.family->plan(entry.matrix->scheme(), info.rows, info.cols, name));
+    if (tensors.size() != 1)
+      return fail(ErrorCode::kUnsupported, "{}: {} tensors for one matrix of a GGUF file", info.name, tensors.size());
+    plan_.push_back({tensors[0].name, tensors[0].shape, tensors[0].ggml_type});
+    entries_.push_back(std::move(entry));
+    return {};
+  }
+
+  Status fill_metadata() {
+    const Checkpoint& checkpoint = files_.checkpoint();
+    if (checkpoint.is_gguf()) {
+      for (const auto& [key, value] : checkpoint.gguf()->all())
+        if (!key.starts_with("split.")) metadata_.set(key, value);
+    } else {
+      metadata_.set_string("general.architecture", std::string(files_.architecture().gguf_name));
+      metadata_.set_string("general.type", "model");
+      std::string name = files_.config_json().value("_name_or_path", std::string());
+      if (name.empty()) name = std::filesystem::weakly_canonical(checkpoint.path()).filename().string();
+      metadata_.set_string("general.name", name);
+      NIBBLE_TRY_STATUS(files_.architecture().config_to_gguf(files_.config_json(), files_.config(), metadata_));
+      const Result<TextAssets> assets = read_text_assets(checkpoint);
+      if (assets.ok()) {
+        NIBBLE_TRY_STATUS(text_assets_to_gguf(*assets, files_.config().vocab_size, metadata_));
+      } else {
+        log_warning("the output has no tokenizer: {}", assets.error().message);
+      }
+    }
+    std::map<int, std::int64_t> weights_by_type;
+    for (const GgufTensorPlan& tensor : plan_)
+      if (tensor.shape.size() == 2) weights_by_type[tensor.ggml_type] += tensor.shape[0] * tensor.shape[1];
+    int most = kGgmlF32;
+    for (const auto& [type, weights] : weights_by_type)
+      if (weights > weights_by_type[most]) most = type;
+    metadata_.set_u32("general.quantization_version", 2);
+    metadata_.set_u32(
+        "general.file_type",
+        static_cast<std::uint32_t>(options_.gguf_file_type >= 0 ? options_.gguf_file_type : file_type_of(most)));
+    return {};
+  }
+
+  Status write_entry(std::size_t index, GgufWriter& writer) {
+    const Entry& entry = entries_[index];
+    if (entry.target == nullptr) {
+      bytes_ += entry.values.size() * sizeof(float);
+      return writer.append(std::as_bytes(std::span(entry.values)));
+    }
+    const MatrixTarget& target = *entry.target;
+    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+    ErrorSample error;
+    const bool measure = options_.measure_error && !target.exact;
+    const std::int64_t step =
+        target.family->encode_row_step == nullptr ? 1 : target.family->encode_row_step(entry.matrix->scheme());
+    const Status done = stream_matrix(
+        *entry.matrix, step, *entry.original, measure ? &error : nullptr, pool_,
+        [&](const QuantizedMatrix& tile) -> Status {
+          NIBBLE_TRY_STATUS(target.family->encode(tile, plan_[index].name,
+                                                  [&](std::size_t, std::uint64_t, std::span<const std::byte> bytes) {
+                                                    bytes_ += bytes.size();
+                                                    return writer.append(bytes);
+                                                  }));
+          done_ += static_cast<std::uint64_t>(tile.row_count * tile.cols);
+          if (options_.progress &&
+              !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
+            return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
+          return {};
+        });
+    if (!done.ok()) return with_context(done.error(), info.name);
+    const GgmlTypeInfo* type = find_ggml_type(plan_[index].ggml_type);
+    TensorReport tensor;
+    tensor.name = plan_[index].name;
+    tensor.source_scheme = to_string(target.original->scheme());
+    tensor.scheme = type != nullptr ? std::string(type->name) : to_string(target.matrix->scheme());
+    tensor.exact = target.exact;
+    tensor.relative_error = error.relative();
+    report_.tensors.push_back(std::move(tensor));
+    total_error_.add(error);
+    if (type != nullptr) stored_bits_ += info.rows * info.cols / type->block_values * type->block_bytes * 8;
+    weights_ += info.rows * info.cols;
+    return {};
+  }
+
+  const ModelFiles& files_;
+  const std::vector<MatrixTarget>& targets_;
+  const OutputOptions& options_;
+  ThreadPool& pool_;
+  GgufMetadata metadata_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::vector<GgufTensorPlan> plan_;
+  std::vector<Entry> entries_;
+  std::uint64_t done_ = 0;
+  std::uint64_t bytes_ = 0;
+  ConversionReport report_;
+  ErrorSample total_error_;
+  std::int64_t stored_bits_ = 0;
+  std::int64_t weights_ = 0;
+};
+
+}  // namespace
+
+Result<ConversionReport> write_gguf(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                    const std::filesystem::path& out, const OutputOptions& options, ThreadPool& pool) {
+  return GgufOutput(files, targets, options, pool).write(out);
+}
+
+}  // namespace nibble

@@ -1,0 +1,51 @@
+// Generation: feed a prompt, sample, decode, until something says stop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "nibble/model.h"
+#include "run/cpu_executor.h"
+#include "text/tokenizer.h"
+
+namespace nibble {
+
+/// One text under way on an executor: remembers the tokens whose keys and values are cached, and feeds only what differs.
+class Generator {
+ public:
+  Generator(CpuExecutor& executor, std::shared_ptr<const Tokenizer> tokenizer) : executor_(executor), tokenizer_(std::move(tokenizer)) {}
+
+  /// `prompt` is the whole text so far; its longest cached prefix is not computed again. Text goes to the sink in whole
+  /// characters; with stop strings, what might be the beginning of one is held back.
+  Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options, const TextSink& sink);
+
+ private:
+  Status feed(std::span<const std::int32_t> tokens);
+
+  CpuExecutor& executor_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::unique_ptr<Sequence> sequence_;
+  std::vector<std::int32_t> cached_;   ///< the tokens of the sequence
+  std::vector<float> logits_;          ///< after the last cached token
+};
+
+/// Passes text on up to the first stop string; holds back what might still become one.
+class StopFilter {
+ public:
+  StopFilter(std::vector<std::string> stops, const TextSink& sink) : stops_(std::move(stops)), sink_(sink) {}
+  enum class State { kGoOn, kStopped, kCancelled };
+  State feed(std::string_view text);
+  /// Passes on what is held back.
+  State finish();
+
+ private:
+  State emit(std::string_view text);
+  std::vector<std::string> stops_;
+  const TextSink& sink_;
+  std::string held_;
+};
+
+}  // namespace nibble
