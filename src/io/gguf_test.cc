@@ -240,6 +240,8 @@ std::vector<BadFile> bad_files() {
        with_infos({info("t", {1}, kF32, 0), info("u", {1}, kF32, 64)}, one + one + one)},
       {"tensor \"t\": 8 bytes at offset 0 of the data section, which has 4", kBad,
        with_infos({info("t", {2}, kF32, 0)}, f32_one)},
+      {"36 bytes follow the last tensor", kBad, with_infos({info("t", {1}, kF32, 0)}, one + one + "tail")},
+      {"1 bytes follow the last tensor", kBad, with_infos({}, "x")},
       {"tensor \"u\": 4 bytes at offset 32 of the data section, which has 32", kBad,
        with_infos({info("t", {1}, kF32, 0), info("u", {1}, kF32, 32)}, one)},
   };
@@ -287,10 +289,13 @@ TEST_F(Gguf, AcceptsVersion2AlignmentScalarsEmptyTensorsAndMissingLastPadding) {
   EXPECT_EQ(*read_floats(*file->tensors.find("scalar")), std::vector<float>{1});
   EXPECT_EQ(file->tensors.find("pair")->shape, (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(*read_floats(*file->tensors.find("pair")), (std::vector<float>{2, 3}));
+  const std::string one_padded = raw(1.0f) + std::string(28, '\0');
   Parts last;
   last.infos = {info("t", {1}, kF32, 0)};
   last.data = raw(1.0f);  // llama.cpp, too, only asks for the tensor's own bytes
   EXPECT_TRUE(open_gguf(put("y.gguf", last.build())).ok());
+  last.data = one_padded + std::string(100, '\0');
+  EXPECT_TRUE(open_gguf(put("y.gguf", last.build())).ok()) << "zeros at the end are padding";
   Parts vocabulary_only;
   vocabulary_only.pairs = {pair("a", GgufType::kBool, "\x02")};
   vocabulary_only.padded = false;
