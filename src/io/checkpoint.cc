@@ -160,15 +160,12 @@ FamilyInput CheckpointOpener::input_of(const Checkpoint& checkpoint) {
 
 Status CheckpointOpener::find_family(Checkpoint& checkpoint) const {
   const FamilyInput input = input_of(checkpoint);
+  const JsonFields fields(checkpoint.quantization_config_, input.what + ": quantization_config");
+  NIBBLE_TRY(const auto method, fields.string("quant_method"));  // its type is checked for the families, too
   const auto found =
       std::find_if(families_.begin(), families_.end(), [&](const Family* family) { return family->detect(input); });
-  if (found != families_.end()) {
-    checkpoint.family_ = *found;
-    return {};
-  }
-  if (!checkpoint.quantization_config_.is_object()) return {};
-  const JsonFields fields(checkpoint.quantization_config_, input.what + ": quantization_config");
-  NIBBLE_TRY(const auto method, fields.string("quant_method"));
+  if (found != families_.end()) checkpoint.family_ = *found;
+  if (found != families_.end() || !checkpoint.quantization_config_.is_object()) return {};
   if (method) return unknown_method(checkpoint, *method);
   log_warning("{}: has a quantization config without quant_method, but no tensors of a known family; read as floats",
               input.what);

@@ -245,12 +245,13 @@ class GgufReader {
 
   /// Each tensor begins where the one listed before it ends, rounded up to the alignment.
   Status place_tensors(std::vector<Info>& infos, TensorSet& tensors) {
-    if (infos.empty()) return {};
+    const std::uint64_t file_bytes = file_->bytes().size();
     const auto data_begin = align_up(reader_.offset(), alignment_);
-    if (!data_begin || *data_begin > file_->bytes().size())
+    if (infos.empty()) return check_end(data_begin.value_or(file_bytes));
+    if (!data_begin || *data_begin > file_bytes)
       return corrupt("the data section begins behind the end of the file ({} bytes, {} {}); it may be cut short",
-                     file_->bytes().size(), kGgufAlignmentKey, alignment_);
-    const std::uint64_t data_bytes = file_->bytes().size() - *data_begin;
+                     file_bytes, kGgufAlignmentKey, alignment_);
+    const std::uint64_t data_bytes = file_bytes - *data_begin;
     std::uint64_t expected = 0;
     for (Info& info : infos) {
       const std::string name = printable(info.tensor.name);
@@ -261,15 +262,22 @@ class GgufReader {
         return corrupt(
             "tensor \"{}\": {} bytes at offset {} of the data section, which has {}; the file may be cut short", name,
             info.bytes, info.offset, data_bytes);
-      const auto next = align_up(info.offset + info.bytes, alignment_);
-      if (!next)
-        return corrupt("tensor \"{}\": {} {} overflows the offset of the next", name, kGgufAlignmentKey, alignment_);
-      expected = *next;
+      expected = align_up(info.offset + info.bytes, alignment_).value_or(UINT64_MAX);  // within the file: no overflow
       info.tensor.file = file_;
       info.tensor.file_offset = static_cast<std::size_t>(*data_begin + info.offset);
       info.tensor.bytes = file_->bytes().subspan(info.tensor.file_offset, static_cast<std::size_t>(info.bytes));
       NIBBLE_TRY_STATUS(tensors.add(std::move(info.tensor)));
     }
+    return check_end(*data_begin + expected);
+  }
+
+  /// Nothing but zeros may follow the last tensor and its padding: a wrong tensor_count would show here.
+  Status check_end(std::uint64_t end) const {
+    if (end >= file_->bytes().size()) return {};
+    const auto rest = file_->bytes().subspan(static_cast<std::size_t>(end));
+    if (rest.size() > kGgufMaxAlignment ||
+        std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; }))
+      return corrupt("{} bytes follow the last tensor, expected none; is tensor_count wrong?", rest.size());
     return {};
   }
 
