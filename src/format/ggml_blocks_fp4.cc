@@ -24,7 +24,14 @@ float half_scale(std::uint8_t code) {
   return (1.0f + mantissa / 8.0f) * power;
 }
 
-std::uint8_t without_negative_zero(std::uint8_t code) { return code == 8 ? std::uint8_t{0} : code; }
+/// split_nibbles() with code 8 (-0) read as 0.
+template <int kCount>
+void split_e2m1(const std::uint8_t* bytes, std::uint8_t* codes) {
+  std::uint8_t local[2 * kCount];  // of its own, so that the compiler sees that nothing overlaps
+  split_nibbles(bytes, kCount, local);
+  for (std::uint8_t& code : local) code = code == 8 ? std::uint8_t{0} : code;
+  std::memcpy(codes, local, sizeof local);
+}
 
 }  // namespace
 
@@ -37,8 +44,7 @@ void GgmlMxfp4::dequantize(const Block& in, float* values) noexcept {
 }
 void GgmlMxfp4::unpack(const Block& in, const GgmlParts& out) noexcept {
   out.scales[0] = in.scale;
-  split_nibbles(in.codes, 16, out.codes);
-  for (int i = 0; i < 32; ++i) out.codes[i] = without_negative_zero(out.codes[i]);
+  split_e2m1<16>(in.codes, out.codes);
 }
 void GgmlMxfp4::pack(const GgmlConstParts& in, Block& out) noexcept {
   out.scale = in.scales[0];
@@ -57,9 +63,8 @@ void GgmlNvfp4::dequantize(const Block& in, float* values) noexcept {
 void GgmlNvfp4::unpack(const Block& in, const GgmlParts& out) noexcept {
   for (int s = 0; s < 4; ++s) {
     out.scale_codes[s] = in.scales[s] == 0x7F ? std::uint8_t{0} : static_cast<std::uint8_t>(in.scales[s] & 0x7F);
-    split_nibbles(in.codes + 8 * s, 8, out.codes + 16 * s);
+    split_e2m1<8>(in.codes + 8 * s, out.codes + 16 * s);
   }
-  for (int i = 0; i < 64; ++i) out.codes[i] = without_negative_zero(out.codes[i]);
 }
 
 }  // namespace nibble

@@ -13,9 +13,8 @@ unsigned with_parity(unsigned signs) { return signs | (static_cast<unsigned>(std
 
 /// `count` grid elements with their signs (bit j for element j); `set_size` is added for minus.
 void put_signed(const std::uint8_t* grid, int count, unsigned signs, int set_size, std::uint8_t* codes) {
-  for (int j = 0; j < count; ++j) {
-    codes[j] = static_cast<std::uint8_t>(grid[j] + (((signs >> j) & 1u) != 0 ? set_size : 0));
-  }
+  const std::uint8_t* minus = kBitBytes.bytes[signs & 255u];
+  for (int j = 0; j < count; ++j) codes[j] = static_cast<std::uint8_t>(grid[j] + minus[j] * set_size);
 }
 
 std::uint32_t load_word(const std::uint8_t* bytes) {
@@ -38,9 +37,9 @@ void dequantize_half_steps(const typename Format::Block& in, float factor, const
   const GgmlUnpacked<Format> parts(in);
   const float scale = f16_to_f32(in.scale);
   constexpr int kSubBlock = 256 / Format::kParts.scale_codes;
-  for (int i = 0; i < 256; ++i) {
-    const float sub_scale = (scale * (0.5f + static_cast<float>(parts.scale_codes[i / kSubBlock]))) * factor;
-    values[i] = sub_scale * set[parts.codes[i]];
+  for (int j = 0; j < 256 / kSubBlock; ++j) {
+    const float sub_scale = (scale * (0.5f + static_cast<float>(parts.scale_codes[j]))) * factor;
+    for (int i = kSubBlock * j; i < kSubBlock * (j + 1); ++i) values[i] = sub_scale * set[parts.codes[i]];
   }
 }
 
@@ -50,9 +49,9 @@ void dequantize_odd_scales(const typename Format::Block& in, const float* set, f
   const GgmlUnpacked<Format> parts(in);
   const float scale = f16_to_f32(load_half(parts.scales));
   constexpr int kSubBlock = 256 / Format::kParts.scale_codes;
-  for (int i = 0; i < 256; ++i) {
-    const float sub_scale = scale * static_cast<float>(1 + 2 * parts.scale_codes[i / kSubBlock]);
-    values[i] = sub_scale * set[parts.codes[i]];
+  for (int j = 0; j < 256 / kSubBlock; ++j) {
+    const float sub_scale = scale * static_cast<float>(1 + 2 * parts.scale_codes[j]);
+    for (int i = kSubBlock * j; i < kSubBlock * (j + 1); ++i) values[i] = sub_scale * set[parts.codes[i]];
   }
 }
 
@@ -75,9 +74,9 @@ void GgmlIq4Nl::pack(const GgmlConstParts& in, Block& out) noexcept {
 void GgmlIq4Xs::dequantize(const Block& in, float* values) noexcept {
   const GgmlUnpacked<GgmlIq4Xs> parts(in);
   const float scale = f16_to_f32(in.scale);
-  for (int i = 0; i < 256; ++i) {
-    const float sub_scale = scale * static_cast<float>(parts.scale_codes[i / 32] - 32);
-    values[i] = sub_scale * kIq4Values[parts.codes[i]];
+  for (int j = 0; j < 8; ++j) {
+    const float sub_scale = scale * static_cast<float>(parts.scale_codes[j] - 32);
+    for (int i = 32 * j; i < 32 * (j + 1); ++i) values[i] = sub_scale * kIq4Values[parts.codes[i]];
   }
 }
 void GgmlIq4Xs::unpack(const Block& in, const GgmlParts& out) noexcept {

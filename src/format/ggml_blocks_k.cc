@@ -81,14 +81,17 @@ void join_q3_scales(const std::uint8_t* scales, std::uint8_t* bytes) {
 }
 
 template <typename Format>
-void dequantize_with_min(const typename Format::Block& in, int sub_block, float* values) {
+void dequantize_with_min(const typename Format::Block& in, float* values) {
+  constexpr int kSubBlock = 256 / Format::kParts.scale_codes;
   const GgmlUnpacked<Format> parts(in);
   const float scale = f16_to_f32(in.scale);
   const float min = f16_to_f32(in.min);
-  for (int i = 0; i < 256; ++i) {
-    const float sub_scale = scale * static_cast<float>(parts.scale_codes[i / sub_block]);
-    const float sub_min = min * static_cast<float>(parts.offset_codes[i / sub_block]);
-    values[i] = sub_scale * static_cast<float>(parts.codes[i]) - sub_min;
+  for (int j = 0; j < 256 / kSubBlock; ++j) {
+    const float sub_scale = scale * static_cast<float>(parts.scale_codes[j]);
+    const float sub_min = min * static_cast<float>(parts.offset_codes[j]);
+    for (int i = kSubBlock * j; i < kSubBlock * (j + 1); ++i) {
+      values[i] = sub_scale * static_cast<float>(parts.codes[i]) - sub_min;
+    }
   }
 }
 
@@ -96,15 +99,15 @@ template <typename Format>
 void dequantize_symmetric(const typename Format::Block& in, int scale_bias, int bias, float* values) {
   const GgmlUnpacked<Format> parts(in);
   const float scale = f16_to_f32(in.scale);
-  for (int i = 0; i < 256; ++i) {
-    const float sub_scale = scale * static_cast<float>(parts.scale_codes[i / 16] - scale_bias);
-    values[i] = sub_scale * static_cast<float>(parts.codes[i] - bias);
+  for (int j = 0; j < 16; ++j) {
+    const float sub_scale = scale * static_cast<float>(parts.scale_codes[j] - scale_bias);
+    for (int i = 16 * j; i < 16 * (j + 1); ++i) values[i] = sub_scale * static_cast<float>(parts.codes[i] - bias);
   }
 }
 
 }  // namespace
 
-void GgmlQ2_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ2_K>(in, 16, values); }
+void GgmlQ2_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ2_K>(in, values); }
 void GgmlQ2_K::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
   store_half(out.offsets, negated_half(in.min));
@@ -137,7 +140,7 @@ void GgmlQ3_K::pack(const GgmlConstParts& in, Block& out) noexcept {
   join_high_bits(in.codes, 2, out.high_bits);
 }
 
-void GgmlQ4_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ4_K>(in, 32, values); }
+void GgmlQ4_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ4_K>(in, values); }
 void GgmlQ4_K::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
   store_half(out.offsets, negated_half(in.min));
@@ -151,7 +154,7 @@ void GgmlQ4_K::pack(const GgmlConstParts& in, Block& out) noexcept {
   for (int k = 0; k < 4; ++k) join_nibbles(in.codes + 64 * k, 32, out.codes + 32 * k);
 }
 
-void GgmlQ5_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ5_K>(in, 32, values); }
+void GgmlQ5_K::dequantize(const Block& in, float* values) noexcept { dequantize_with_min<GgmlQ5_K>(in, values); }
 void GgmlQ5_K::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
   store_half(out.offsets, negated_half(in.min));

@@ -83,10 +83,13 @@ float quantize_affine(const float* values, float highest, float& low, std::uint8
   return scale;
 }
 
-void split_fifth_bits(const std::uint8_t* high_bits, std::uint8_t* codes) {
-  for (int i = 0; i < 32; ++i) {
-    codes[i] = static_cast<std::uint8_t>(codes[i] | (((high_bits[i / 8] >> (i % 8)) & 1) << 4));
-  }
+void split_five_bits(const std::uint8_t* low, const std::uint8_t* high_bits, std::uint8_t* codes) {
+  std::uint8_t nibbles[32];  // of its own, so that the compiler sees that nothing overlaps
+  std::uint8_t bits[32];
+  split_nibbles(low, 16, nibbles);
+  for (int b = 0; b < 4; ++b) std::memcpy(bits + 8 * b, kBitBytes.bytes[high_bits[b]], 8);
+  for (int i = 0; i < 32; ++i) nibbles[i] = static_cast<std::uint8_t>(nibbles[i] | bits[i] << 4);
+  std::memcpy(codes, nibbles, 32);
 }
 
 void join_fifth_bits(const std::uint8_t* codes, std::uint8_t* high_bits) {
@@ -157,8 +160,7 @@ void GgmlQ5_0::quantize(const float* values, Block& out) noexcept {
 void GgmlQ5_0::dequantize(const Block& in, float* values) noexcept { dequantize_codes<GgmlQ5_0>(in, 16, values); }
 void GgmlQ5_0::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
-  split_nibbles(in.codes, 16, out.codes);
-  split_fifth_bits(in.high_bits, out.codes);
+  split_five_bits(in.codes, in.high_bits, out.codes);
 }
 void GgmlQ5_0::pack(const GgmlConstParts& in, Block& out) noexcept {
   out.scale = load_half(in.scales);
@@ -178,8 +180,7 @@ void GgmlQ5_1::dequantize(const Block& in, float* values) noexcept { dequantize_
 void GgmlQ5_1::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
   store_half(out.offsets, in.offset);
-  split_nibbles(in.codes, 16, out.codes);
-  split_fifth_bits(in.high_bits, out.codes);
+  split_five_bits(in.codes, in.high_bits, out.codes);
 }
 void GgmlQ5_1::pack(const GgmlConstParts& in, Block& out) noexcept {
   out.scale = load_half(in.scales);

@@ -62,6 +62,17 @@ inline std::uint16_t load_half(const std::uint8_t* part) {
 /// Flips the sign of a half: exact for every code and its own inverse.
 inline std::uint16_t negated_half(std::uint16_t half) { return static_cast<std::uint16_t>(half ^ 0x8000u); }
 
+/// kBitBytes[b][i] is bit i of b: eight one-bit codes at once.
+struct GgmlBitBytes {
+  std::uint8_t bytes[256][8] = {};
+  constexpr GgmlBitBytes() {
+    for (int b = 0; b < 256; ++b) {
+      for (int i = 0; i < 8; ++i) bytes[b][i] = static_cast<std::uint8_t>((b >> i) & 1);
+    }
+  }
+};
+inline constexpr GgmlBitBytes kBitBytes{};
+
 /// ggml's nibble order: byte j holds element j low and element j + count high.
 inline void split_nibbles(const std::uint8_t* bytes, int count, std::uint8_t* codes) {
   for (int j = 0; j < count; ++j) codes[j] = bytes[j] & 15;

@@ -75,9 +75,7 @@ void GgmlQ1_0::dequantize(const Block& in, float* values) noexcept {
 }
 void GgmlQ1_0::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
-  for (int j = 0; j < 16; ++j) {
-    for (int b = 0; b < 8; ++b) out.codes[8 * j + b] = (in.codes[j] >> b) & 1;
-  }
+  for (int j = 0; j < 16; ++j) std::memcpy(out.codes + 8 * j, kBitBytes.bytes[in.codes[j]], 8);
 }
 void GgmlQ1_0::pack(const GgmlConstParts& in, Block& out) noexcept {
   out.scale = load_half(in.scales);
