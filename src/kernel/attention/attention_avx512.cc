@@ -1,0 +1,16 @@
+// Attention on AVX-512.
+#include "kernel/attention/attention.h"
+#include "kernel/lanes/lanes_avx512.h"
+#include "kernel/softmax/exp_constants.h"
+
+namespace nibble::kernel::avx512 {
+
+#include "kernel/softmax/exp_lanes.inc"
+// After the functions that it uses.
+#include "kernel/attention/attention_lanes.inc"
+
+extern const AttentionKernel kAttention;
+const AttentionKernel kAttention = {
+    {"attention", "attention_avx512", kAvx2 | kFma | kF16c | kAvx512}, chunk, merge, finish, to_half};
+
+}  // namespace nibble::kernel::avx512

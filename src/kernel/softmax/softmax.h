@@ -1,0 +1,28 @@
+// Softmax over rows: router weights, and probabilities from logits.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/thread_pool.h"
+#include "kernel/kernel_info.h"
+
+namespace nibble::kernel {
+
+/// out[t, i] = e^(x[t, i] - max) / sum of the row's
+///
+/// x, out  [rows, n] float32, rows ld apart, n >= 1; out may be x itself (same pointer and ld)
+/// Terms within 1 ulp, 0 where x is more than 87 below the largest; added in 64 interleaved lanes and a fixed tree,
+/// then divided. Equal bits on every instruction set, any threads. A NaN, or only -infinity, in a row makes it NaN.
+void softmax(const float* x, std::int64_t rows, std::int64_t n, std::int64_t ld_x, float* out, std::int64_t ld_out,
+             ThreadPool& pool);
+
+struct SoftmaxKernel {
+  KernelInfo info;
+  void (*row)(const float* x, std::int64_t n, float* out);
+};
+
+/// All kernels in this build, slowest first.
+std::span<const SoftmaxKernel* const> softmax_kernels();
+
+}  // namespace nibble::kernel
