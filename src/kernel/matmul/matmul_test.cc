@@ -48,6 +48,28 @@ struct Shape {
 /// One value; odd sizes; rows past a panel, past an item; K past two tiles of every kernel.
 const std::vector<Shape> kShapes{{1, 1}, {3, 31}, {16, 32}, {17, 100}, {33, 257}, {50, 576}, {20, 1340}};
 
+/// A matrix and its packed form, made once for all tests.
+struct Fixture {
+  std::string name;
+  QuantizedMatrix matrix;
+  PackedMatrix packed;
+};
+const std::vector<Fixture>& fixtures() {
+  static const std::vector<Fixture> all = [] {
+    std::vector<Fixture> list;
+    ThreadPool pool(1);
+    MatrixMaker maker(17);
+    for (const NamedScheme& scheme : all_schemes())
+      for (const Shape shape : kShapes) {
+        QuantizedMatrix m = maker.make(scheme, shape.rows, shape.cols);
+        PackedMatrix packed = pack(m, pool);
+        list.push_back({scheme.name, std::move(m), std::move(packed)});
+      }
+    return list;
+  }();
+  return all;
+}
+
 bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
 /// Index of the first difference, or -1. NaNs of any payload are equal.
@@ -59,20 +81,17 @@ std::int64_t first_difference(const std::vector<float>& a, const std::vector<flo
 }
 
 TEST(PackedMatrix, RowsEqualTheHubsDequantize) {
-  ThreadPool pool(2);
-  for (const NamedScheme& scheme : all_schemes())
-    for (const Shape shape : kShapes) {
-      const QuantizedMatrix m = MatrixMaker(3).make(scheme, shape.rows, shape.cols);
-      std::vector<float> expected(static_cast<std::size_t>(shape.rows * shape.cols));
-      dequantize(m, expected.data());
-      const PackedMatrix packed = pack(m, pool);
-      EXPECT_EQ(packed.rows(), shape.rows);
-      EXPECT_EQ(packed.cols(), shape.cols);
-      std::vector<float> rows(expected.size());
-      for (std::int64_t r = 0; r < shape.rows; ++r) packed.decode_row(r, rows.data() + r * shape.cols);
-      EXPECT_EQ(first_difference(expected, rows), -1)
-          << scheme.name << " as " << packed.layout_name() << " " << shape.rows << " x " << shape.cols;
-    }
+  for (const Fixture& fixture : fixtures()) {
+    const QuantizedMatrix& m = fixture.matrix;
+    std::vector<float> expected(static_cast<std::size_t>(m.rows * m.cols));
+    dequantize(m, expected.data());
+    EXPECT_EQ(fixture.packed.rows(), m.rows);
+    EXPECT_EQ(fixture.packed.cols(), m.cols);
+    std::vector<float> rows(expected.size());
+    for (std::int64_t r = 0; r < m.rows; ++r) fixture.packed.decode_row(r, rows.data() + r * m.cols);
+    EXPECT_EQ(first_difference(expected, rows), -1)
+        << fixture.name << " as " << fixture.packed.layout_name() << " " << m.rows << " x " << m.cols;
+  }
 }
 
 TEST(PackedMatrix, UsesPanelsWhereGroupsAreRegular) {
@@ -152,7 +171,7 @@ TEST(PackedMatrix, EmptyShapes) {
 class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
  protected:
   /// Runs the kernel on guarded copies of everything, unaligned x, padded rows of x and y, and compares bits.
-  void check(const NamedScheme& scheme, const QuantizedMatrix& m, const PackedMatrix& packed, std::int64_t tokens,
+  void check(const std::string& name, const QuantizedMatrix& m, const PackedMatrix& packed, std::int64_t tokens,
              MatrixMaker& maker) {
     const MatmulKernel& kernel = *GetParam();
     const std::int64_t ld = m.cols + 3;
@@ -193,7 +212,7 @@ class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
       EXPECT_EQ(padded[static_cast<std::size_t>(t * ld_y + m.rows)], canary) << "wrote past the row's end";
     }
     const std::int64_t at = first_difference(expected, y);
-    EXPECT_EQ(at, -1) << scheme.name << " as " << packed.layout_name() << " " << m.rows << " x " << m.cols << " tokens "
+    EXPECT_EQ(at, -1) << name << " as " << packed.layout_name() << " " << m.rows << " x " << m.cols << " tokens "
                       << tokens << ": output " << at << " is "
                       << y[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))] << ", expected "
                       << expected[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))];
@@ -208,14 +227,12 @@ TEST_P(EveryKernel, EqualsTheOracleBitForBit) {
     GTEST_SKIP() << kernel.name << " " << missing;
   int checked = 0;
   MatrixMaker maker(17);
-  for (const NamedScheme& scheme : all_schemes())
-    for (const Shape shape : kShapes) {
-      const QuantizedMatrix m = maker.make(scheme, shape.rows, shape.cols);
-      const PackedMatrix packed = pack(m, pool_);
-      if (packed.view().layout != kernel.layout || (kernel.int8 && !packed.view().has_int8)) continue;
-      for (const std::int64_t tokens : {1, 2, 7, 14}) check(scheme, m, packed, tokens, maker);
-      ++checked;
-    }
+  for (const Fixture& fixture : fixtures()) {
+    const PackedView& view = fixture.packed.view();
+    if (view.layout != kernel.layout || (kernel.int8 && !view.has_int8)) continue;
+    for (const std::int64_t tokens : {1, 2, 7, 14}) check(fixture.name, fixture.matrix, fixture.packed, tokens, maker);
+    ++checked;
+  }
   EXPECT_GT(checked, 0) << "no fixture reaches " << kernel.name;
 }
 
@@ -224,11 +241,12 @@ TEST_P(EveryKernel, EveryNumberOfTokens) {
   const MatmulKernel& kernel = *GetParam();
   if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
   MatrixMaker maker(5);
-  for (const NamedScheme& scheme : all_schemes()) {
-    const QuantizedMatrix m = maker.make(scheme, 37, 300);
-    const PackedMatrix packed = pack(m, pool_);
-    if (packed.view().layout != kernel.layout || (kernel.int8 && !packed.view().has_int8)) continue;
-    for (std::int64_t tokens = 1; tokens <= 27; ++tokens) check(scheme, m, packed, tokens, maker);
+  for (const Fixture& fixture : fixtures()) {
+    const PackedView& view = fixture.packed.view();
+    if (view.layout != kernel.layout || (kernel.int8 && !view.has_int8)) continue;
+    if (view.rows != 33 || view.cols != 257) continue;
+    for (std::int64_t tokens = 1; tokens <= 27; ++tokens)
+      check(fixture.name, fixture.matrix, fixture.packed, tokens, maker);
     break;
   }
 }
@@ -246,7 +264,7 @@ TEST_P(EveryKernel, EveryByteOfFp8) {
   MatrixMaker maker(1);
   QuantizedMatrix m = maker.make(scheme, 256, 1);
   std::iota(m.codes.begin(), m.codes.end(), std::uint8_t{0});
-  check(scheme, m, pack(m, pool_), 1, maker);
+  check(scheme.name, m, pack(m, pool_), 1, maker);
 }
 
 class EveryQuantizer : public testing::TestWithParam<const QuantizeKernel*> {};
