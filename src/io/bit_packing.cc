@@ -69,27 +69,45 @@ void pack(const std::uint8_t* codes, std::size_t count, std::byte* stream) noexc
 
 void unpack_bits(const std::byte* stream, int bits, std::size_t count, std::uint8_t* codes) noexcept {
   switch (bits) {
-    case 1: return unpack<1>(stream, count, codes);
-    case 2: return unpack<2>(stream, count, codes);
-    case 3: return unpack<3>(stream, count, codes);
-    case 4: return unpack<4>(stream, count, codes);
-    case 5: return unpack<5>(stream, count, codes);
-    case 6: return unpack<6>(stream, count, codes);
-    case 7: return unpack<7>(stream, count, codes);
-    default: std::memcpy(codes, stream, count); return;
+    case 1:
+      return unpack<1>(stream, count, codes);
+    case 2:
+      return unpack<2>(stream, count, codes);
+    case 3:
+      return unpack<3>(stream, count, codes);
+    case 4:
+      return unpack<4>(stream, count, codes);
+    case 5:
+      return unpack<5>(stream, count, codes);
+    case 6:
+      return unpack<6>(stream, count, codes);
+    case 7:
+      return unpack<7>(stream, count, codes);
+    default:
+      std::memcpy(codes, stream, count);
+      return;
   }
 }
 
 void pack_bits(const std::uint8_t* codes, int bits, std::size_t count, std::byte* stream) noexcept {
   switch (bits) {
-    case 1: return pack<1>(codes, count, stream);
-    case 2: return pack<2>(codes, count, stream);
-    case 3: return pack<3>(codes, count, stream);
-    case 4: return pack<4>(codes, count, stream);
-    case 5: return pack<5>(codes, count, stream);
-    case 6: return pack<6>(codes, count, stream);
-    case 7: return pack<7>(codes, count, stream);
-    default: std::memcpy(stream, codes, count); return;
+    case 1:
+      return pack<1>(codes, count, stream);
+    case 2:
+      return pack<2>(codes, count, stream);
+    case 3:
+      return pack<3>(codes, count, stream);
+    case 4:
+      return pack<4>(codes, count, stream);
+    case 5:
+      return pack<5>(codes, count, stream);
+    case 6:
+      return pack<6>(codes, count, stream);
+    case 7:
+      return pack<7>(codes, count, stream);
+    default:
+      std::memcpy(stream, codes, count);
+      return;
   }
 }
 

@@ -1,6 +1,6 @@
 // Bit streams that hold codes of 1..8 bits, least significant bit first: code i of a stream occupies bits
-// [i * bits, (i + 1) * bits) of the little-endian bytes. Dense streams of this kind are what GPTQ, compressed-tensors, AWQ
-// GEMV, NVFP4, MXFP4 and the nibble family store; each family adds only its own order around them.
+// [i * bits, (i + 1) * bits) of the little-endian bytes. Dense streams of this kind are what GPTQ, compressed-tensors,
+// AWQ GEMV, NVFP4, MXFP4 and the nibble family store; each family adds only its own order around them.
 #pragma once
 
 #include <cstddef>
@@ -26,14 +26,15 @@ void unpack_bits(const std::byte* stream, int bits, std::size_t count, std::uint
 /// The inverse: writes packed_bytes(count, bits) bytes, unused bits of the last one zero. Codes must fit in `bits`.
 void pack_bits(const std::uint8_t* codes, int bits, std::size_t count, std::byte* stream) noexcept;
 
-/// Codes in 32-bit words of 32 / bits whole fields each, the top bits of a word unused (compressed-tensors before 0.17).
-/// Reads ceil(count / (32 / bits)) words.
+/// Codes in 32-bit words of 32 / bits whole fields each, the top bits of a word unused (compressed-tensors before
+/// 0.17). Reads ceil(count / (32 / bits)) words.
 void unpack_word_fields(const std::byte* words, int bits, std::size_t count, std::uint8_t* codes) noexcept;
 
 /// Two codes per byte, the first in the HIGH nibble (bitsandbytes): codes [first, first + count) of the stream.
 void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size_t count, std::uint8_t* codes) noexcept;
 
-/// A matrix of little-endian 32-bit words read down its columns: column `c` is a dense stream of words (0, c), (1, c), ...
+/// A matrix of little-endian 32-bit words read down its columns: column `c` is a dense stream of words (0, c), (1, c),
+/// ...
 struct WordColumns {
   const std::byte* words = nullptr;
   std::int64_t columns = 0;  ///< words per row

@@ -59,10 +59,10 @@ Result<const StoredTensor*> ModuleTensors::need(std::string_view suffix, std::in
 Result<const StoredTensor*> ModuleTensors::need(std::string_view suffix, std::initializer_list<ElementType> elements,
                                                 std::initializer_list<std::int64_t> shape) {
   NIBBLE_TRY(const StoredTensor* tensor, need(suffix, elements));
-  const bool fits = tensor->shape.size() == shape.size() &&
-                    std::equal(shape.begin(), shape.end(), tensor->shape.begin(), [](std::int64_t want, std::int64_t is) {
-                      return want == is || (want == kAnyExtent && is >= 1);
-                    });
+  const bool fits =
+      tensor->shape.size() == shape.size() &&
+      std::equal(shape.begin(), shape.end(), tensor->shape.begin(),
+                 [](std::int64_t want, std::int64_t is) { return want == is || (want == kAnyExtent && is >= 1); });
   if (!fits) {
     std::string want = shape_text(shape);
     for (std::size_t at; (at = want.find("-1")) != std::string::npos;) want.replace(at, 2, "n");

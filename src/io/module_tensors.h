@@ -1,5 +1,5 @@
-// The tensors of one module ("model.layers.0.mlp.up_proj" + ".weight_scale") while a family opens a checkpoint: every one
-// is checked for type, shape and size before its bytes are used, and errors are worded alike in all families.
+// The tensors of one module ("model.layers.0.mlp.up_proj" + ".weight_scale") while a family opens a checkpoint: every
+// one is checked for type, shape and size before its bytes are used, and errors are worded alike in all families.
 #pragma once
 
 #include <initializer_list>
@@ -41,7 +41,9 @@ class ModuleTensors {
     return fail(code, "{}: module \"{}\": {}", input_->what, module_, fmt::format(format, std::forward<Args>(args)...));
   }
   /// An error of a callee, with path and module in front.
-  Error in_module(Error error) const { return with_context(std::move(error), input_->what + ": module \"" + module_ + "\""); }
+  Error in_module(Error error) const {
+    return with_context(std::move(error), input_->what + ": module \"" + module_ + "\"");
+  }
 
   FamilyModule finish(MatrixPtr weight) { return {module_, std::move(weight), consumed_}; }
 

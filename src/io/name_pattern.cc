@@ -6,76 +6,83 @@
 
 namespace nibble {
 namespace {
-// Module names are short and honest patterns need tens of steps; the limits allow ten thousands.
+
 constexpr std::size_t kMaxPatternBytes = 4096;
-constexpr std::uint32_t kMatchLimit = 100'000;
-constexpr std::uint32_t kDepthLimit = 1'000;
+// Module names are short: honest patterns need some hundred steps. A match that needs more is tried again with more,
+// but only so often, so that a configuration of many slow patterns ends in an error after seconds.
+constexpr std::uint32_t kSteps = 2'000;
+constexpr std::uint32_t kCostlySteps = 100'000;
+constexpr std::int64_t kMatches = 5'000'000;
+constexpr std::int64_t kCostlyMatches = 20'000;
 constexpr std::uint32_t kHeapLimitKib = 1'024;
+
+struct Free {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
 }  // namespace
 
-struct NamePattern::Compiled {
-  std::string pattern;
-  std::string field;
-  pcre2_code* code = nullptr;
-  Compiled() = default;
+struct NamePatterns::Compiled {
+  explicit Compiled(pcre2_code* compiled) : code(compiled), data(pcre2_match_data_create(1, nullptr)) {}
   Compiled(const Compiled&) = delete;
   Compiled& operator=(const Compiled&) = delete;
   ~Compiled() { pcre2_code_free(code); }
+  pcre2_code* code;
+  std::unique_ptr<pcre2_match_data, Free> data;
 };
 
-Result<NamePattern> NamePattern::compile(std::string_view pattern, std::string_view field) {
+NamePatterns::NamePatterns(std::string field)
+    : field_(std::move(field)), matches_left_(kMatches), costly_matches_left_(kCostlyMatches) {}
+NamePatterns::~NamePatterns() = default;
+NamePatterns::NamePatterns(NamePatterns&&) noexcept = default;
+NamePatterns& NamePatterns::operator=(NamePatterns&&) noexcept = default;
+
+Result<const NamePatterns::Compiled*> NamePatterns::compile(const std::string& pattern) {
+  auto it = compiled_.find(pattern);
+  if (it != compiled_.end()) return it->second.get();
   if (pattern.size() > kMaxPatternBytes)
-    return fail(ErrorCode::kCorrupt, "{}: a pattern of {} bytes; the limit is {}", field, pattern.size(),
+    return fail(ErrorCode::kCorrupt, "{}: a pattern of {} bytes; the limit is {}", field_, pattern.size(),
                 kMaxPatternBytes);
-  auto compiled = std::make_shared<Compiled>();
-  compiled->pattern = pattern;
-  compiled->field = field;
   int error = 0;
   PCRE2_SIZE offset = 0;
   // PCRE2_DOLLAR_ENDONLY is not set: like Python's, `$` also matches before a final newline.
-  compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(compiled->pattern.data()), compiled->pattern.size(),
-                                 PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
-  if (compiled->code == nullptr) {
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                   PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  if (code == nullptr) {
     PCRE2_UCHAR text[160] = {};
     pcre2_get_error_message(error, text, sizeof(text));
-    return fail(ErrorCode::kCorrupt, "{}: the pattern \"{}\" is wrong at {}: {}", field, pattern, offset,
+    return fail(ErrorCode::kCorrupt, "{}: the pattern \"{}\" is wrong at {}: {}", field_, pattern, offset,
                 reinterpret_cast<const char*>(text));
   }
-  NamePattern out;
-  out.compiled_ = std::move(compiled);
-  return out;
+  it = compiled_.emplace(pattern, std::make_unique<Compiled>(code)).first;
+  return it->second.get();
 }
 
-Result<bool> NamePattern::run(std::string_view name, std::uint32_t options) const {
-  struct Free {
-    void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-  };
-  const std::unique_ptr<pcre2_match_data, Free> data(pcre2_match_data_create(1, nullptr));
+Result<bool> NamePatterns::run(const std::string& pattern, std::string_view name, std::uint32_t options) {
+  NIBBLE_TRY(const Compiled* compiled, compile(pattern));
   const std::unique_ptr<pcre2_match_context, Free> context(pcre2_match_context_create(nullptr));
-  if (data == nullptr || context == nullptr) return fail(ErrorCode::kOutOfMemory, "no memory to match a pattern");
-  pcre2_set_match_limit(context.get(), kMatchLimit);
-  pcre2_set_depth_limit(context.get(), kDepthLimit);
+  if (compiled->data == nullptr || context == nullptr)
+    return fail(ErrorCode::kOutOfMemory, "no memory to match a pattern");
   pcre2_set_heap_limit(context.get(), kHeapLimitKib);
-  const int found = pcre2_match(compiled_->code, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, options,
-                                data.get(), context.get());
-  if (found >= 0) return true;
-  if (found == PCRE2_ERROR_NOMATCH) return false;
-  if (found <= PCRE2_ERROR_UTF8_ERR1 && found >= PCRE2_ERROR_UTF8_ERR21) return false;  // the name is not UTF-8
-  return fail(ErrorCode::kCorrupt, "{}: the pattern \"{}\" takes too long to match \"{}\"; write a simpler one",
-              compiled_->field, compiled_->pattern, name);
-}
-
-Result<bool> NamePattern::matches_start(std::string_view name) const { return run(name, PCRE2_ANCHORED); }
-Result<bool> NamePattern::found_in(std::string_view name) const { return run(name, 0); }
-
-Result<const NamePattern*> PatternCache::get(const std::string& pattern) {
-  auto it = patterns_.find(pattern);
-  if (it == patterns_.end()) {
-    NIBBLE_TRY(NamePattern compiled, NamePattern::compile(pattern, field_));
-    it = patterns_.emplace(pattern, std::move(compiled)).first;
+  if (--matches_left_ < 0) return fail(ErrorCode::kCorrupt, "{}: too many patterns for so many modules", field_);
+  for (const std::uint32_t steps : {kSteps, kCostlySteps}) {
+    if (steps == kCostlySteps && --costly_matches_left_ < 0) break;
+    pcre2_set_match_limit(context.get(), steps);
+    const int found = pcre2_match(compiled->code, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, options,
+                                  compiled->data.get(), context.get());
+    if (found >= 0) return true;
+    if (found == PCRE2_ERROR_NOMATCH) return false;
+    if (found <= PCRE2_ERROR_UTF8_ERR1 && found >= PCRE2_ERROR_UTF8_ERR21) return false;  // the name is not UTF-8
+    if (found != PCRE2_ERROR_MATCHLIMIT) break;
   }
-  return &it->second;
+  return fail(ErrorCode::kCorrupt, "{}: the pattern \"{}\" takes too long to match \"{}\"; write a simpler one", field_,
+              pattern, name);
 }
+
+Result<bool> NamePatterns::matches_start(const std::string& pattern, std::string_view name) {
+  return run(pattern, name, PCRE2_ANCHORED);
+}
+Result<bool> NamePatterns::found_in(const std::string& pattern, std::string_view name) { return run(pattern, name, 0); }
 
 }  // namespace nibble

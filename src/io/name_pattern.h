@@ -2,6 +2,7 @@
 // runs with limits on steps, depth and memory, so a pattern that backtracks without end is an error, not a hang.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,33 +12,31 @@
 
 namespace nibble {
 
-/// One compiled pattern with the meaning of Python's re module (for the syntax that the two share).
-class NamePattern {
+/// The patterns of one configuration field, with the meaning of Python's re module (for the syntax that the two share).
+/// Patterns are compiled once and kept, since every one meets every module name; all matches together have a budget.
+/// Errors (kCorrupt, naming field and pattern): a pattern that does not compile or is too long, a match that takes too
+/// many steps, a budget that is used up.
+class NamePatterns {
  public:
-  /// `field` names the pattern's place in error messages. Errors: kCorrupt for a pattern that does not compile or is too
-  /// long.
-  static Result<NamePattern> compile(std::string_view pattern, std::string_view field);
+  explicit NamePatterns(std::string field = "pattern");
+  ~NamePatterns();
+  NamePatterns(NamePatterns&&) noexcept;
+  NamePatterns& operator=(NamePatterns&&) noexcept;
 
-  /// re.match: the pattern must match at the start of `name`, not to its end. kCorrupt when the limits are exceeded.
-  Result<bool> matches_start(std::string_view name) const;
+  /// re.match: the pattern must match at the start of `name`, not to its end.
+  Result<bool> matches_start(const std::string& pattern, std::string_view name);
   /// re.search: anywhere.
-  Result<bool> found_in(std::string_view name) const;
+  Result<bool> found_in(const std::string& pattern, std::string_view name);
 
  private:
   struct Compiled;
-  Result<bool> run(std::string_view name, std::uint32_t options) const;
-  std::shared_ptr<const Compiled> compiled_;
-};
+  Result<const Compiled*> compile(const std::string& pattern);
+  Result<bool> run(const std::string& pattern, std::string_view name, std::uint32_t options);
 
-/// Patterns compiled once and kept, for a configuration whose patterns meet every module name.
-class PatternCache {
- public:
-  explicit PatternCache(std::string field) : field_(std::move(field)) {}
-  Result<const NamePattern*> get(const std::string& pattern);
-
- private:
   std::string field_;
-  std::map<std::string, NamePattern> patterns_;
+  std::map<std::string, std::unique_ptr<Compiled>> compiled_;
+  std::int64_t matches_left_;
+  std::int64_t costly_matches_left_;
 };
 
 }  // namespace nibble

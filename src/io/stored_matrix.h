@@ -48,11 +48,11 @@ struct StoredParts {
   PlaneReaders scale;
   PlaneReaders zero;
   PlaneReaders offset;
-  std::function<void(const EntryRange& range, float* out)> tables;  ///< of stored tables: entries of the table grouping;
-                                                                    ///< of a bank: all of it
-  EntryReader selector;                                             ///< with a bank: one byte per entry
-  std::vector<std::int32_t> group_index;                            ///< checked by the family
-  std::vector<HeldBytes> by_rows;  ///< tensors whose bytes lie in row order; released with the rows
+  std::function<void(const EntryRange& range, float* out)> tables;  ///< of stored tables: entries of the table
+                                                                    ///< grouping; of a bank: all of it
+  EntryReader selector;                   ///< with a bank: one byte per entry
+  std::vector<std::int32_t> group_index;  ///< checked by the family
+  std::vector<HeldBytes> by_rows;         ///< tensors whose bytes lie in row order; released with the rows
 };
 
 /// The parts must be complete and every size checked: the readers are called for any entry that the scheme has.
@@ -76,8 +76,8 @@ CodeReader packed_rows(HeldBytes bytes, int bits, std::int64_t cols, std::uint64
 /// Codes stored one per byte, row-major; `flip` is XORed in (0x80 turns two's complement into the excess-128 code).
 CodeReader byte_rows(HeldBytes bytes, std::int64_t cols, std::uint8_t flip = 0);
 
-/// The entries of a plane that encoding rows [begin, begin + count) writes: those whose first weight lies in them, so that
-/// ranges given in order write each entry once.
+/// The entries of a plane that encoding rows [begin, begin + count) writes: those whose first weight lies in them, so
+/// that ranges given in order write each entry once.
 EntryRange owned_entries(const Grouping& grouping, std::int64_t rows, std::int64_t cols, std::int64_t begin,
                          std::int64_t count);
 
