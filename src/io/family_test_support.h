@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <fstream>
 #include <map>
+#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -117,6 +119,62 @@ inline std::vector<float> check_ranges(const MatrixSource& source) {
     }
   }
   return whole;
+}
+
+/// A matrix of the scheme with every part filled at random (within what the scheme allows).
+inline QuantizedMatrix random_matrix(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols, unsigned seed) {
+  std::mt19937 random(seed);
+  QuantizedMatrix m;
+  m.allocate(scheme, rows, cols, 0, rows);
+  const auto codes = [&](const CodeFormat& code, std::vector<std::uint8_t>& out) {
+    const std::size_t table = table_values(code.table).size();
+    const unsigned limit = table != 0 ? static_cast<unsigned>(table) : code.code_bytes() > 1 ? 256u : 1u << code.bits;
+    for (auto& c : out) c = static_cast<std::uint8_t>(random() % limit);
+  };
+  const auto floats = [&](ElementType type, std::vector<std::byte>& bytes) {
+    const std::size_t size = static_cast<std::size_t>(element_info(type).bits) / 8;
+    for (std::size_t i = 0; i < bytes.size(); i += size) {
+      const float value = static_cast<float>(random() % 1000) / 64.0f + 0.25f;
+      encode_elements(type, &value, 1, bytes.data() + i);
+    }
+  };
+  const auto plane = [&](const PlaneFormat& format, PlaneData& data) {
+    if (!format.nested) return floats(format.element, data.entries);
+    codes(format.nested->code, data.codes);
+    floats(format.nested->outer, data.outer);
+    for (float& value : data.table) value = static_cast<float>(random() % 100);
+    if (format.nested->has_constant) data.constant = 0.25f;
+  };
+  codes(scheme.code, m.codes);
+  if (scheme.scale) plane(*scheme.scale, m.scale);
+  if (scheme.zero_kind == ZeroKind::kReal) plane(scheme.zero, m.zero);
+  for (std::size_t i = 0; scheme.zero_kind == ZeroKind::kInteger && i < m.zero.entries.size(); i += 2) {
+    const auto zero =
+        static_cast<std::int16_t>(static_cast<int>(random() % (1u << scheme.code.bits)) - scheme.code.bias);
+    std::memcpy(m.zero.entries.data() + i, &zero, 2);
+  }
+  if (scheme.offset) plane(*scheme.offset, m.offset);
+  for (float& value : m.tables) value = static_cast<float>(random() % 100) - 50.0f;
+  for (auto& pick : m.selector)
+    pick = static_cast<std::uint8_t>(random() % static_cast<unsigned>(scheme.table.bank_size));
+  // Every group as often as the others, in random order.
+  for (std::size_t c = 0; c < m.group_index.size(); ++c)
+    m.group_index[c] = static_cast<std::int32_t>(static_cast<std::int64_t>(c) % scheme.scale->grouping.size);
+  std::shuffle(m.group_index.begin(), m.group_index.end(), random);
+  return m;
+}
+
+inline void expect_same_matrix(const QuantizedMatrix& a, const QuantizedMatrix& b) {
+  EXPECT_TRUE(a.scheme == b.scheme) << to_string(a.scheme) << " and " << to_string(b.scheme);
+  EXPECT_EQ(a.rows, b.rows);
+  EXPECT_EQ(a.cols, b.cols);
+  EXPECT_TRUE(a.codes == b.codes);
+  EXPECT_TRUE(a.scale == b.scale);
+  EXPECT_TRUE(a.zero == b.zero);
+  EXPECT_TRUE(a.offset == b.offset);
+  EXPECT_TRUE(a.tables == b.tables);
+  EXPECT_TRUE(a.selector == b.selector);
+  EXPECT_TRUE(a.group_index == b.group_index);
 }
 
 struct EncodedTensor {
