@@ -47,6 +47,8 @@ struct WrittenModule {
   std::string module;
   QuantScheme scheme;
   bool is_linear = true;  ///< false for embeddings
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;  ///< configs give the group size of an act-order matrix, schemes the number of groups
 };
 
 struct Family {
