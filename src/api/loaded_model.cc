@@ -34,7 +34,7 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   load.context_length = options.context;
   load.progress = options.progress;
   NIBBLE_TRY(load.matrix_hook, quantizing_hook(options, *model.pool));
-  NIBBLE_TRY(model.weights, CpuModel::load(*model.files, load, *model.pool));
+  NIBBLE_TRY(model.weights, CpuModel::load(model.files, load, *model.pool));
   CpuExecutor::Options run;
   run.compute = options.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
   model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, run);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "model/model_files.h"
 #include "nibble/model.h"
 #include "run/cpu_executor.h"
 

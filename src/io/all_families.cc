@@ -5,9 +5,15 @@
 
 namespace nibble {
 
-// In order of detection: the first whose detect() says yes reads the checkpoint.
+extern const Family kGgmlFamily;
+extern const Family kCompressedTensorsFamily;
+extern const Family kNibbleFamily;
+
 namespace {
-constexpr std::array<const Family*, 0> kFamilies{};
+
+/// In order of detection: the first whose detect() says yes reads the checkpoint.
+const std::array<const Family*, 3> kFamilies{&kGgmlFamily, &kCompressedTensorsFamily, &kNibbleFamily};
+
 }  // namespace
 
 std::span<const Family* const> all_families() { return kFamilies; }

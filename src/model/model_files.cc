@@ -167,10 +167,10 @@ Result<std::vector<float>> ModelFiles::vector(VectorId id) const {
   return stored_vector(info.name, info.size);
 }
 
-std::int64_t ModelFiles::parameters() const {
+std::int64_t ModelWeights::parameters() const {
   std::int64_t count = 0;
-  for (const LinearInfo& linear : layout_.linears) count += linear.rows * linear.cols + (linear.bias ? linear.rows : 0);
-  for (const VectorInfo& vector : layout_.vectors) count += vector.size;
+  for (const LinearInfo& linear : layout().linears) count += linear.rows * linear.cols + (linear.bias ? linear.rows : 0);
+  for (const VectorInfo& info : layout().vectors) count += info.size;
   return count;
 }
 

@@ -11,12 +11,11 @@
 #include "base/json.h"
 #include "io/checkpoint.h"
 #include "model/arch/architecture.h"
-#include "model/model_layout.h"
-#include "tensor/quantized_matrix.h"
+#include "model/model_weights.h"
 
 namespace nibble {
 
-class ModelFiles {
+class ModelFiles final : public ModelWeights {
  public:
   using Ptr = std::shared_ptr<const ModelFiles>;
 
@@ -29,19 +28,14 @@ class ModelFiles {
   const Architecture& architecture() const { return *architecture_; }
   /// config.json; for a GGUF file the one that says the same.
   const Json& config_json() const { return config_json_; }
-  const ModelConfig& config() const { return config_; }
-  const ModelLayout& layout() const { return layout_; }
-  std::string path() const { return checkpoint_->path().string(); }
+  const ModelConfig& config() const override { return config_; }
+  const ModelLayout& layout() const override { return layout_; }
+  std::string path() const override { return checkpoint_->path().string(); }
 
-  /// The matrix of a linear, rows in Hugging Face order.
-  Result<MatrixPtr> matrix(LinearId id) const;
-  /// Its bias in the same order; empty when it has none.
-  Result<std::vector<float>> bias(LinearId id) const;
-  /// A norm's weight as Hugging Face stores it.
-  Result<std::vector<float>> vector(VectorId id) const;
-
-  /// Numbers of weights, all linears and vectors together (a tied head counts once).
-  std::int64_t parameters() const;
+  Result<MatrixPtr> matrix(LinearId id) const override;
+  Result<std::vector<float>> bias(LinearId id) const override;
+  Result<std::vector<float>> vector(VectorId id) const override;
+  Status check_intact() const override { return checkpoint_->check_intact(); }
 
  private:
   ModelFiles() = default;

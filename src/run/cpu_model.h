@@ -8,7 +8,7 @@
 #include "base/thread_pool.h"
 #include "kernel/matmul/packed_matrix.h"
 #include "kernel/rope/rope.h"
-#include "model/model_files.h"
+#include "model/model_weights.h"
 #include "nibble/progress.h"
 
 namespace nibble {
@@ -27,7 +27,7 @@ class CpuModel {
   using Ptr = std::shared_ptr<const CpuModel>;
 
   /// Decodes and packs every matrix tile by tile. Errors name the file and the tensor.
-  static Result<Ptr> load(const ModelFiles& files, const CpuModelOptions& options, ThreadPool& pool);
+  static Result<Ptr> load(const ModelWeights::Ptr& weights, const CpuModelOptions& options, ThreadPool& pool);
 
   const ModelConfig& config() const { return config_; }
   const ModelLayout& layout() const { return layout_; }
@@ -52,7 +52,7 @@ class CpuModel {
 
  private:
   CpuModel() = default;
-  Status load_linear(const ModelFiles& files, const CpuModelOptions& options, LinearId id, ThreadPool& pool);
+  Status load_linear(const ModelWeights& weights, const CpuModelOptions& options, LinearId id, ThreadPool& pool);
 
   ModelConfig config_;
   ModelLayout layout_;
@@ -62,8 +62,8 @@ class CpuModel {
   std::vector<std::vector<float>> vectors_;
   std::vector<QuantScheme> schemes_;
   std::vector<std::unique_ptr<kernel::RopeTable>> ropes_;
-  MatrixPtr embedding_;         ///< of an untied model: rows are read from the file when needed
-  Checkpoint::Ptr checkpoint_;  ///< keeps embedding_'s file mapped
+  MatrixPtr embedding_;  ///< of an untied model: rows are read from the file when needed
+  ModelWeights::Ptr weights_;  ///< keeps embedding_'s file mapped
   std::size_t packed_bytes_ = 0;
   std::int64_t bytes_per_token_ = 0;
 };

@@ -1,0 +1,97 @@
+// The fields of the JSON results; docs/cli.md lists them.
+#include "json_output.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace nibble::cli {
+namespace {
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+void print_json(const Json& json) {
+  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+Json to_json(const Inspection& i) {
+  Json json = {{"path", i.path},
+               {"container", i.container},
+               {"family", i.family},
+               {"architecture", i.architecture},
+               {"runnable", i.runnable},
+               {"parameters", i.parameters},
+               {"bits_per_weight", i.bits_per_weight},
+               {"file_bytes", i.file_bytes},
+               {"context", i.context},
+               {"memory_to_run", i.memory_to_run}};
+  if (!i.runnable) json["why_not"] = i.why_not;
+  Json notes = Json::object();
+  for (const auto& [key, value] : i.notes) notes[key] = value;
+  json["notes"] = notes;
+  Json tensors = Json::array();
+  for (const InspectedTensor& t : i.tensors) tensors.push_back({{"name", t.name}, {"shape", t.shape}, {"scheme", t.scheme}, {"bytes", t.bytes}});
+  json["tensors"] = tensors;
+  return json;
+}
+
+Json to_json(const ConversionReport& r) {
+  Json tensors = Json::array();
+  for (const TensorReport& t : r.tensors)
+    tensors.push_back({{"name", t.name}, {"source_scheme", t.source_scheme}, {"scheme", t.scheme}, {"exact", t.exact}, {"relative_error", t.relative_error}});
+  return {{"family", r.family}, {"bytes", r.bytes}, {"bits_per_weight", r.bits_per_weight}, {"relative_error", r.relative_error},
+          {"seconds", r.seconds}, {"tensors", tensors}};
+}
+
+Json to_json(const Evaluation& e) {
+  Json json = {{"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};
+  if (e.comparison) {
+    json["baseline_ppl"] = e.comparison->baseline_perplexity;
+    json["baseline_ppl_stderr"] = e.comparison->baseline_perplexity_stderr;
+    json["kld_mean"] = e.comparison->kld_mean;
+    json["kld_mean_stderr"] = e.comparison->kld_mean_stderr;
+    json["kld_p99"] = e.comparison->kld_p99;
+    json["kld_max"] = e.comparison->kld_max;
+    json["top1_agreement"] = e.comparison->top1_agreement;
+    json["top1_agreement_stderr"] = e.comparison->top1_agreement_stderr;
+  }
+  json["seconds"] = e.seconds;
+  return json;
+}
+
+Json to_json(const BenchReport& r) {
+  return {{"name", r.name},
+          {"scheme", r.scheme},
+          {"threads", r.threads},
+          {"model_bytes", r.model_bytes},
+          {"packed_bytes", r.packed_bytes},
+          {"prompt_tps", median(r.prompt_tps)},
+          {"decode_tps", median(r.decode_tps)},
+          {"prompt_tps_runs", r.prompt_tps},
+          {"decode_tps_runs", r.decode_tps},
+          {"prompt_gops", r.prompt_gops},
+          {"decode_gb_per_s", r.decode_gb_per_s},
+          {"read_gb_per_s", r.read_gb_per_s},
+          {"fma_gflops", r.fma_gflops},
+          {"load_seconds", r.load_seconds},
+          {"peak_rss_bytes", r.peak_rss_bytes}};
+}
+
+Json to_json(const MachineInfo& m) {
+  Json kernels = Json::array();
+  for (const KernelChoice& k : m.kernels) {
+    Json passed = Json::array();
+    for (const auto& [name, reason] : k.passed_over) passed.push_back({{"kernel", name}, {"reason", reason}});
+    kernels.push_back({{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
+  }
+  return {{"version", m.version}, {"processor", m.processor}, {"features", m.features}, {"used_features", m.used_features},
+          {"threads", m.threads}, {"kernels", kernels}};
+}
+
+}  // namespace nibble::cli

@@ -1,0 +1,22 @@
+// Results as JSON on stdout, for machines.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "nibble/bench.h"
+#include "nibble/evaluate.h"
+#include "nibble/inspect.h"
+#include "nibble/quantize.h"
+
+namespace nibble::cli {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const Inspection& inspection);
+Json to_json(const ConversionReport& report);
+Json to_json(const Evaluation& evaluation);
+Json to_json(const BenchReport& report);
+Json to_json(const MachineInfo& info);
+void print_json(const Json& json);
+
+}  // namespace nibble::cli

@@ -1,0 +1,39 @@
+// The flags that every command that runs a model shares.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "nibble/model.h"
+#include "nibble/result.h"
+
+namespace nibble::cli {
+
+struct LoadFlags {
+  int threads = 0;
+  std::string compute = "int8";
+  std::string scheme;
+  std::string range = "full";
+  bool quantize_head = false;
+
+  void add_to(CLI::App& command) {
+    command.add_option("-t,--threads", threads, "threads (default: all processors)")->check(CLI::Range(0, 4096));
+    command.add_option("--compute", compute, "arithmetic: int8 activations where weights are integers, or f32 throughout")->check(CLI::IsMember({"int8", "f32"}))->capture_default_str();
+    command.add_option("--scheme", scheme, "quantize a float model to this scheme while loading, e.g. int4-g32-sym");
+    command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")->capture_default_str();
+    command.add_flag("--quantize-head", quantize_head, "that quantization covers embedding and output head too");
+  }
+
+  LoadOptions options(Progress progress) const {
+    LoadOptions load;
+    load.threads = threads;
+    load.arithmetic = compute == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
+    load.scheme = scheme;
+    load.range = range;
+    load.quantize_head = quantize_head;
+    load.progress = std::move(progress);
+    return load;
+  }
+};
+
+}  // namespace nibble::cli

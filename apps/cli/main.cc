@@ -1,0 +1,74 @@
+// nibble: the command line. An ordinary client of include/nibble.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "commands.h"
+#include "nibble/inspect.h"
+#include "terminal.h"
+
+namespace nibble::cli {
+
+int report_error(const Error& error) {
+  end_progress();
+  fmt::print(stderr, "nibble: {}\n", error.message);
+  return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailed;
+}
+
+namespace {
+
+int run_program(int argc, char** argv) {
+  CLI::App app{
+      "Nibble quantizes language models to few bits and runs them on the CPU.\n"
+      "A MODEL is a GGUF file or a Hugging Face folder (config.json and safetensors).\n\n"
+      "  nibble run model.gguf -p \"Why is the sky blue?\"\n"
+      "  nibble quantize model/ -o model-int4/ --scheme int4-g32-sym\n"
+      "  nibble eval model-int4/ --baseline model/ --text wiki.txt",
+      "nibble"};
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.set_version_flag("--version", "nibble " NIBBLE_VERSION);
+  bool quiet = false;
+  app.add_flag("-q,--quiet", quiet, "no notes on stderr, only warnings and errors");
+  Action action;
+  add_run(app, action);
+  add_quantize(app, action);
+  add_convert(app, action);
+  add_eval(app, action);
+  add_sample(app, action);
+  add_bench(app, action);
+  add_inspect(app, action);
+  add_tokenize(app, action);
+  add_info(app, action);
+  add_completion(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForAllHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    std::string command = "nibble";
+    for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+    fmt::print(stderr, "nibble: {}\nSee `{} --help`.\n", e.what(), command);
+    return kExitUsage;
+  }
+  if (const Status isa = check_isa(); !isa.ok()) return report_error(isa.error());
+  install_log(quiet);
+  watch_for_interrupt();
+  return action ? action() : kExitUsage;
+}
+
+}  // namespace
+}  // namespace nibble::cli
+
+int main(int argc, char** argv) {
+  try {
+    return nibble::cli::run_program(argc, argv);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "nibble: this is a defect, please report it: {}\n", e.what());
+    return nibble::cli::kExitFailed;
+  }
+}

@@ -1,0 +1,124 @@
+// Progress, logging and interrupts of the command line.
+#include "terminal.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "nibble/log.h"
+
+namespace nibble::cli {
+namespace {
+
+std::atomic<int> g_interrupts{0};
+bool g_bar_showing = false;
+
+void on_interrupt(int) {
+  if (g_interrupts.fetch_add(1) >= 1) _exit(130);
+}
+
+using Clock = std::chrono::steady_clock;
+
+/// One task's bar; a new task name starts a new one.
+struct Bar {
+  std::string task;
+  Clock::time_point start;
+  Clock::time_point last_draw;
+  bool tty = isatty(STDERR_FILENO) != 0;
+
+  bool update(std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) {
+    const Clock::time_point now = Clock::now();
+    if (what != task) {
+      end_progress();
+      task = what;
+      start = last_draw = now;
+    }
+    const double elapsed = std::chrono::duration<double>(now - start).count();
+    const double since_draw = std::chrono::duration<double>(now - last_draw).count();
+    const bool finished = done >= total;
+    if (elapsed >= 1.0 && (since_draw >= (tty ? 0.1 : 5.0) || (finished && tty))) {
+      last_draw = now;
+      draw(done, total, unit, elapsed);
+    }
+    if (finished) {
+      end_progress();
+      task.clear();
+    }
+    return !interrupted();
+  }
+
+  void draw(std::uint64_t done, std::uint64_t total, std::string_view unit, double elapsed) const {
+    const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+    const double rate = static_cast<double>(done) / elapsed;
+    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+    const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {} left", task, fraction * 100, human_count(rate), unit, human_seconds(left));
+    if (tty) {
+      fmt::print(stderr, "\r\x1b[K{}", line);
+      std::fflush(stderr);
+      g_bar_showing = true;
+    } else {
+      fmt::print(stderr, "{}\n", line);
+    }
+  }
+};
+
+}  // namespace
+
+Progress progress_display() {
+  auto bar = std::make_shared<Bar>();
+  return [bar](std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) { return bar->update(what, done, total, unit); };
+}
+
+void end_progress() {
+  if (!g_bar_showing) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  g_bar_showing = false;
+}
+
+void watch_for_interrupt() {
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);  // no SA_RESTART: a read of the next line must end
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return g_interrupts.load() > 0; }
+void clear_interrupt() { g_interrupts.store(0); }
+
+void install_log(bool quiet) {
+  set_log_sink([quiet](LogLevel level, std::string_view message) {
+    if (quiet && level == LogLevel::kInfo) return;
+    end_progress();
+    fmt::print(stderr, "{}{}\n", level == LogLevel::kWarning ? "warning: " : "note: ", message);
+  });
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  const auto b = static_cast<double>(bytes);
+  if (b >= 1e9) return fmt::format("{:.2f} GB", b / 1e9);
+  if (b >= 1e6) return fmt::format("{:.1f} MB", b / 1e6);
+  if (b >= 1e3) return fmt::format("{:.1f} kB", b / 1e3);
+  return fmt::format("{} B", bytes);
+}
+
+std::string human_count(double count) {
+  if (count >= 1e9) return fmt::format("{:.2f} G", count / 1e9);
+  if (count >= 1e6) return fmt::format("{:.1f} M", count / 1e6);
+  if (count >= 1e4) return fmt::format("{:.1f} k", count / 1e3);
+  return fmt::format("{:.1f}", count);
+}
+
+std::string human_seconds(double seconds) {
+  if (seconds >= 3600) return fmt::format("{:.0f} h {:02.0f} min", seconds / 3600, static_cast<int>(seconds) % 3600 / 60);
+  if (seconds >= 60) return fmt::format("{:.0f} min {:02d} s", seconds / 60, static_cast<int>(seconds) % 60);
+  return fmt::format("{:.0f} s", seconds);
+}
+
+}  // namespace nibble::cli

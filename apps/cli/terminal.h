@@ -1,0 +1,32 @@
+// What the user sees on stderr (progress, warnings) and how Ctrl-C reaches the work.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "nibble/progress.h"
+
+namespace nibble::cli {
+
+/// A bar with rate and time left on a terminal, plain lines every few seconds elsewhere; nothing for what takes less than a
+/// second. Asks the work to stop when Ctrl-C was pressed.
+Progress progress_display();
+/// Ends the line of a bar that is showing.
+void end_progress();
+
+/// From now on Ctrl-C sets a flag; pressed again before it was taken it ends the program.
+void watch_for_interrupt();
+/// Ctrl-C was pressed since the last clear_interrupt().
+bool interrupted();
+void clear_interrupt();
+
+/// Warnings and notes of the library go to stderr; `quiet` drops the notes.
+void install_log(bool quiet);
+
+/// "1.3 GB", "512 MB", "17 kB": decimal, three figures.
+std::string human_bytes(std::uint64_t bytes);
+/// "1.1 B", "135 M"
+std::string human_count(double count);
+std::string human_seconds(double seconds);
+
+}  // namespace nibble::cli
