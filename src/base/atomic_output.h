@@ -39,6 +39,7 @@ class AtomicFile {
   int fd_ = -1;
   int slot_ = -1;  ///< in the register of unfinished outputs
   std::uint64_t size_ = 0;
+  std::uint64_t unsynced_bytes_ = 0;
   void discard() noexcept;
 };
 

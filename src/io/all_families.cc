@@ -12,7 +12,11 @@ extern const Family kNibbleFamily;
 namespace {
 
 /// In order of detection: the first whose detect() says yes reads the checkpoint.
-const std::array<const Family*, 3> kFamilies{&kGgmlFamily, &kCompressedTensorsFamily, &kNibbleFamily};
+constexpr std::array kFamilies = {
+    &kGgmlFamily,
+    &kCompressedTensorsFamily,
+    &kNibbleFamily,
+};
 
 }  // namespace
 
