@@ -5,19 +5,28 @@
 
 namespace nibble {
 
-extern const Family kGgmlFamily;
+extern const Family kAutoRoundFamily;
+extern const Family kAwqFamily;
+extern const Family kBitsandbytesFamily;
 extern const Family kCompressedTensorsFamily;
+extern const Family kFp8Family;
+extern const Family kGgmlFamily;
+extern const Family kGptqFamily;
+extern const Family kHqqFamily;
+extern const Family kModelOptFamily;
+extern const Family kMxfp4Family;
 extern const Family kNibbleFamily;
+extern const Family kQuantoFamily;
 
+// In order of detection: the first whose detect() says yes reads the checkpoint. Where no configuration names a method,
+// tensors do: GPTQ looks at shapes that AWQ does not.
 namespace {
-
-/// In order of detection: the first whose detect() says yes reads the checkpoint.
-constexpr std::array kFamilies = {
-    &kGgmlFamily,
-    &kCompressedTensorsFamily,
-    &kNibbleFamily,
-};
-
+constexpr std::array<const Family*, 12> kFamilies{&kGgmlFamily,         &kCompressedTensorsFamily,
+                                                  &kNibbleFamily,       &kAutoRoundFamily,
+                                                  &kGptqFamily,         &kAwqFamily,
+                                                  &kBitsandbytesFamily, &kFp8Family,
+                                                  &kMxfp4Family,        &kModelOptFamily,
+                                                  &kHqqFamily,          &kQuantoFamily};
 }  // namespace
 
 std::span<const Family* const> all_families() { return kFamilies; }

@@ -138,6 +138,22 @@ void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size
   if (count % 2 != 0) codes[count - 1] = std::to_integer<std::uint8_t>(stream[count / 2] >> 4);
 }
 
+void unpack_slabs(const std::byte* elements, bool wide, std::int64_t slab, std::span<const int> shifts, int bits,
+                  std::int64_t first, std::int64_t count, std::uint8_t* codes) noexcept {
+  const std::uint32_t mask = (1u << bits) - 1u;
+  while (count > 0) {
+    const int shift = shifts[static_cast<std::size_t>(first / slab)];
+    const std::int64_t from = first % slab;
+    const std::int64_t run = std::min(count, slab - from);
+    for (std::int64_t i = 0; i < run; ++i) {
+      auto element = std::to_integer<std::uint32_t>(elements[wide ? 0 : from + i]);
+      if (wide) std::memcpy(&element, elements + (from + i) * 4, 4);
+      codes[i] = static_cast<std::uint8_t>((element >> shift) & mask);
+    }
+    first += run, count -= run, codes += run;
+  }
+}
+
 void WordColumns::unpack(std::int64_t first, std::int64_t column_count, int bits, std::int64_t count,
                          std::uint8_t* codes, std::int64_t pitch) const noexcept {
   // 32 codes are `bits` words. A tile of columns shares the cache lines of its words and keeps as many write streams.

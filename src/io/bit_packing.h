@@ -33,6 +33,11 @@ void unpack_word_fields(const std::byte* words, int bits, std::size_t count, std
 /// Two codes per byte, the first in the HIGH nibble (bitsandbytes): codes [first, first + count) of the stream.
 void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size_t count, std::uint8_t* codes) noexcept;
 
+/// Codes that share an element with those `slab` codes away: code f is at bit shifts[f / slab] of element f % slab.
+/// Elements are bytes, or little-endian 32-bit words when `wide`. codes = codes [first, first + count).
+void unpack_slabs(const std::byte* elements, bool wide, std::int64_t slab, std::span<const int> shifts, int bits,
+                  std::int64_t first, std::int64_t count, std::uint8_t* codes) noexcept;
+
 /// A matrix of little-endian 32-bit words read down its columns: column `c` is a dense stream of words (0, c), (1, c),
 /// ...
 struct WordColumns {

@@ -294,6 +294,7 @@ std::vector<std::string> compressed_modules(const TensorSet& tensors) {
   std::vector<std::string> modules = modules_with(tensors, ".weight_packed");
   for (std::string& module : modules_with(tensors, ".weight_scale")) {
     const StoredTensor* weight = tensors.find(module + ".weight");
+    if (tensors.find(module + ".weight_packed") != nullptr) continue;
     if (weight != nullptr && (weight->element == kI8 || weight->element == kE4m3)) modules.push_back(std::move(module));
   }
   return modules;
@@ -308,23 +309,37 @@ bool detect(const FamilyInput& input) {
   return false;
 }
 
+Result<FamilyModule> open_module(const FamilyInput& input, const std::string& name, const CtGroup& group,
+                                 bool padded_words) {
+  ModuleTensors tensors(input, name);
+  CtModule m{tensors, group, padded_words};
+  m.parts.scheme.activations = group.activations;
+  const StoredTensor* packed = tensors.find(".weight_packed");
+  return packed == nullptr ? open_bytes(m) : packed->element == kU8 ? open_fp4(m) : open_packed(m);
+}
+
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   NIBBLE_TRY(CtConfig config, CtConfig::parse(input.quantization_config, input.what));
   std::vector<FamilyModule> modules;
   for (const std::string& name : compressed_modules(input.tensors)) {
     NIBBLE_TRY(const CtGroup* group, config.group_of(name));
-    ModuleTensors tensors(input, name);
-    CtModule m{tensors, *group, config.padded_words()};
-    m.parts.scheme.activations = group->activations;
-    const StoredTensor* packed = tensors.find(".weight_packed");
-    auto opened = packed == nullptr ? open_bytes(m) : packed->element == kU8 ? open_fp4(m) : open_packed(m);
-    if (!opened.ok()) return opened.error();
-    modules.push_back(std::move(opened).value());
+    NIBBLE_TRY(FamilyModule module, open_module(input, name, *group, config.padded_words()));
+    modules.push_back(std::move(module));
   }
   return modules;
 }
 
 }  // namespace
+
+Result<std::vector<FamilyModule>> open_compressed_modules(const FamilyInput& input) {
+  const CtGroup group{"(none)", {}, CtArgs{}, {}};
+  std::vector<FamilyModule> modules;
+  for (const std::string& name : compressed_modules(input.tensors)) {
+    NIBBLE_TRY(FamilyModule module, open_module(input, name, group, false));
+    modules.push_back(std::move(module));
+  }
+  return modules;
+}
 
 constinit const Family kCompressedTensorsFamily{
     .name = "compressed-tensors",

@@ -8,4 +8,8 @@ namespace nibble {
 
 extern const Family kCompressedTensorsFamily;
 
+/// The modules whose tensors alone say what they are (FP8, NVFP4, MXFP4, MXFP8 and int8), for configurations that are
+/// not this family's.
+Result<std::vector<FamilyModule>> open_compressed_modules(const FamilyInput& input);
+
 }  // namespace nibble

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::int64_t kVersion = 1;
 
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::size_t element_size(ElementType type) { return static_cast<std::size_t>(element_info(type).bits) / 8; }
 
 // ---- reading ----
@@ -302,12 +301,7 @@ Status write_plane(const QuantizedMatrix& m, const NibbleTensor& part, std::size
     case NibblePart::kNestedCodes:
       return write_nested_codes(format, data, owned, index, sink);
     case NibblePart::kOuter: {
-      const std::int64_t per_outer = format.nested->entries_per_outer;
-      EntryRange outer{0, first ? 1 : 0};
-      if (per_outer > 0) {
-        outer.first = divide_up(owned.first, per_outer);
-        outer.count = divide_up(owned.first + owned.count, per_outer) - outer.first;
-      }
+      const EntryRange outer = owned_outers(*format.nested, owned, first);
       return write_items(sink, index, data.outer.data(), data.first_outer, outer, element_size(part.element));
     }
     case NibblePart::kNestedTable:

@@ -19,12 +19,11 @@ struct TableName {
   TableKind kind;
 };
 constexpr TableName kTables[] = {
-    {"nf4", TableKind::kNf4},           {"fp4", TableKind::kFp4},
-    {"iq4", TableKind::kIq4},           {"binary", TableKind::kBinary},
-    {"iq1", TableKind::kIq1},           {"iq2", TableKind::kIq2},
-    {"iq3_xxs", TableKind::kIq3Xxs},    {"iq3_s", TableKind::kIq3S},
-    {"dynamic8", TableKind::kDynamic8}, {"half_step", TableKind::kHalfStep},
-    {"odd", TableKind::kOdd},           {"stored", TableKind::kStored},
+    {"nf4", TableKind::kNf4},       {"fp4", TableKind::kFp4},           {"iq4", TableKind::kIq4},
+    {"binary", TableKind::kBinary}, {"iq1", TableKind::kIq1},           {"iq2", TableKind::kIq2},
+    {"iq2_s", TableKind::kIq2S},    {"ternary", TableKind::kTernary},   {"iq3_xxs", TableKind::kIq3Xxs},
+    {"iq3_s", TableKind::kIq3S},    {"dynamic8", TableKind::kDynamic8}, {"half_step", TableKind::kHalfStep},
+    {"odd", TableKind::kOdd},       {"stored", TableKind::kStored},
 };
 
 std::string_view type_name(ElementType type) { return element_info(type).name; }

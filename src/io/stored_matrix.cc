@@ -157,4 +157,10 @@ EntryRange owned_entries(const Grouping& grouping, std::int64_t rows, std::int64
   }
 }
 
+EntryRange owned_outers(const NestedFormat& nested, const EntryRange& owned, bool first_rows) {
+  if (nested.entries_per_outer == 0) return {0, first_rows ? 1 : 0};
+  const std::int64_t first = divide_up(owned.first, nested.entries_per_outer);
+  return {first, divide_up(owned.first + owned.count, nested.entries_per_outer) - first};
+}
+
 }  // namespace nibble

@@ -50,9 +50,9 @@ struct StoredParts {
   PlaneReaders offset;
   std::function<void(const EntryRange& range, float* out)> tables;  ///< of stored tables: entries of the table
                                                                     ///< grouping; of a bank: all of it
-  EntryReader selector;                   ///< with a bank: one byte per entry
-  std::vector<std::int32_t> group_index;  ///< checked by the family
-  std::vector<HeldBytes> by_rows;         ///< tensors whose bytes lie in row order; released with the rows
+  EntryReader selector;                                             ///< with a bank: one byte per entry
+  std::vector<std::int32_t> group_index;                            ///< checked by the family
+  std::vector<HeldBytes> by_rows;  ///< tensors whose bytes lie in row order; released with the rows
 };
 
 /// The parts must be complete and every size checked: the readers are called for any entry that the scheme has.
@@ -80,5 +80,9 @@ CodeReader byte_rows(HeldBytes bytes, std::int64_t cols, std::uint8_t flip = 0);
 /// that ranges given in order write each entry once.
 EntryRange owned_entries(const Grouping& grouping, std::int64_t rows, std::int64_t cols, std::int64_t begin,
                          std::int64_t count);
+
+/// The outer scales of a nested plane that go with `owned` entries: those whose first entry is among them; the only one
+/// of a plane goes with the first rows.
+EntryRange owned_outers(const NestedFormat& nested, const EntryRange& owned, bool first_rows);
 
 }  // namespace nibble

@@ -1,0 +1,115 @@
+// packing_format says whose tensors they are, extra_config what single modules have differently.
+#include "io/auto_round.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+#include "io/awq.h"
+#include "io/compressed_tensors.h"
+#include "io/gptq.h"
+#include "io/module_tensors.h"
+#include "io/name_pattern.h"
+
+namespace nibble {
+namespace {
+
+struct Settings {
+  std::int64_t bits = 4;
+  std::int64_t group_size = 128;
+  bool symmetric = true;
+};
+
+Status read_settings(const JsonFields& fields, Settings& settings) {
+  NIBBLE_TRY(const auto bits, fields.integer("bits"));
+  NIBBLE_TRY(const auto group_size, fields.integer("group_size"));
+  NIBBLE_TRY(const auto symmetric, fields.boolean("sym"));
+  settings.bits = bits.value_or(settings.bits);
+  settings.group_size = group_size.value_or(settings.group_size);
+  settings.symmetric = symmetric.value_or(settings.symmetric);
+  if (settings.group_size < -1)
+    return fail(ErrorCode::kCorrupt, "{}: \"group_size\" is {}", fields.what(), settings.group_size);
+  return {};
+}
+
+class AutoRoundConfig {
+ public:
+  static Result<AutoRoundConfig> parse(const FamilyInput& input) {
+    AutoRoundConfig config;
+    config.what_ = input.what + ": quantization_config";
+    config.patterns_ = NamePatterns(config.what_ + ": \"extra_config\"");
+    const JsonFields fields(input.quantization_config, config.what_);
+    NIBBLE_TRY_STATUS(read_settings(fields, config.common_));
+    NIBBLE_TRY(const auto format, fields.string("packing_format"));
+    config.format = format.value_or("auto_round:auto_gptq");
+    if (const Json* extra = fields.child("extra_config"); extra != nullptr && extra->is_object()) {
+      for (const auto& [key, value] : extra->items()) {
+        Settings own = config.common_;
+        NIBBLE_TRY_STATUS(read_settings(JsonFields(value, config.what_ + ".extra_config." + key), own));
+        config.exact_.emplace(key, own);
+        if (input.tensors.find(key + ".qweight") == nullptr) config.by_pattern_.emplace_back(key, own);
+      }
+    }
+    return config;
+  }
+
+  /// Exact names first; keys that are no module's name are patterns, found anywhere in a name.
+  Result<Settings> of_module(const std::string& module) {
+    if (const auto it = exact_.find(module); it != exact_.end()) return it->second;
+    for (const auto& [pattern, settings] : by_pattern_) {
+      NIBBLE_TRY(const bool found, patterns_.found_in(pattern, module));
+      if (found) return settings;
+    }
+    return common_;
+  }
+
+  std::string format;
+
+ private:
+  std::string what_;
+  Settings common_;
+  std::map<std::string, Settings> exact_;
+  std::vector<std::pair<std::string, Settings>> by_pattern_;
+  NamePatterns patterns_;
+};
+
+Result<FamilyModule> open_gptq(ModuleTensors& tensors, const Settings& settings, const std::string& format) {
+  GptqLayout layout;
+  if (settings.bits < 2 || settings.bits > 8 || (32 % settings.bits != 0 && settings.bits != 3))
+    return tensors.error(ErrorCode::kUnsupported, "\"bits\" is {}; 2, 3, 4 and 8 can be read", settings.bits);
+  layout.bits = static_cast<int>(settings.bits);
+  layout.group_size = settings.group_size == 0 ? -1 : settings.group_size;
+  const bool v2 = format == "auto_round" || format.find("gptqmodel") != std::string::npos;
+  layout.zeros = settings.symmetric ? GptqZeros::kSymmetric : v2 ? GptqZeros::kV2 : GptqZeros::kV1Words;
+  return open_gptq_module(tensors, layout);
+}
+
+bool detect(const FamilyInput& input) {
+  const Json& config = input.quantization_config;
+  if (input.is_gguf || !config.is_object() || !config.contains("quant_method")) return false;
+  return config["quant_method"] == "auto-round" || config["quant_method"] == "intel/auto-round";
+}
+
+Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  NIBBLE_TRY(AutoRoundConfig config, AutoRoundConfig::parse(input));
+  // GPTQ's and AWQ's tensors have the same names; only the format tells them apart.
+  const bool awq = config.format.find("awq") != std::string::npos;
+  std::vector<FamilyModule> modules;
+  for (const std::string& name : modules_with(input.tensors, ".qweight")) {
+    NIBBLE_TRY(const Settings settings, config.of_module(name));
+    ModuleTensors tensors(input, name);
+    const AwqLayout awq_layout{settings.group_size == 0 ? -1 : settings.group_size, !settings.symmetric, false};
+    auto module = awq ? open_awq_module(tensors, awq_layout) : open_gptq(tensors, settings, config.format);
+    if (!module.ok()) return module.error();
+    modules.push_back(std::move(module).value());
+  }
+  NIBBLE_TRY(std::vector<FamilyModule> others, open_compressed_modules(input));
+  std::move(others.begin(), others.end(), std::back_inserter(modules));
+  return modules;
+}
+
+}  // namespace
+
+constinit const Family kAutoRoundFamily{.name = "auto-round", .detect = detect, .open = open};
+
+}  // namespace nibble
