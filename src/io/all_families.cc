@@ -5,9 +5,11 @@
 
 namespace nibble {
 
+extern const Family kGgmlFamily;
+
 // In order of detection: the first whose detect() says yes reads the checkpoint.
 namespace {
-constexpr std::array<const Family*, 0> kFamilies{};
+constexpr std::array<const Family*, 1> kFamilies{&kGgmlFamily};
 }  // namespace
 
 std::span<const Family* const> all_families() { return kFamilies; }
