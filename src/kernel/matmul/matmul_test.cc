@@ -46,25 +46,58 @@ struct Shape {
   std::int64_t cols;
 };
 /// One value; odd sizes; rows past a panel, past an item; K past two tiles of every kernel.
-const std::vector<Shape> kShapes{{1, 1}, {3, 31}, {16, 32}, {17, 100}, {33, 257}, {50, 576}, {20, 1340}};
+const std::vector<Shape> kShapes{{1, 1}, {3, 31}, {16, 32}, {17, 100}, {33, 257}, {40, 576}, {2, 1340}};
 
-/// A matrix and its packed form, made once for all tests.
-struct Fixture {
+/// A matrix, its packed form, activations and the oracle's outputs, made once for all tests.
+class Fixture {
+ public:
+  Fixture(std::string fixture_name, QuantizedMatrix m, std::int64_t tokens, MatrixMaker& maker)
+      : name(std::move(fixture_name)), matrix(std::move(m)), most_tokens(tokens), ld(matrix.cols + 3) {
+    ThreadPool pool(1);
+    packed = pack(matrix, pool);
+    x = maker.activations((tokens - 1) * ld + matrix.cols);
+  }
+
+  /// y [most_tokens, rows].
+  const std::vector<float>& expected(bool int8) {
+    std::vector<float>& y = expected_[int8 ? 1 : 0];
+    if (y.empty()) {
+      ThreadPool pool(1);
+      MatmulInput input;
+      input.set(x.data(), most_tokens, matrix.cols, ld, Compute::kInt8, pool);
+      const auto order = packed.column_order();
+      const MatmulInput& used = order.empty() ? input : input.permuted(order, pool);
+      y = int8 ? oracle_int8(matrix, packed.view(), used.view(), order) : oracle_f32(matrix, x, most_tokens, ld, order);
+    }
+    return y;
+  }
+
+  bool suits(const MatmulKernel& kernel) const {
+    return packed.view().layout == kernel.layout && (!kernel.int8 || packed.view().has_int8);
+  }
+
   std::string name;
   QuantizedMatrix matrix;
   PackedMatrix packed;
+  std::int64_t most_tokens;
+  std::int64_t ld;
+  std::vector<float> x;
+
+ private:
+  std::vector<float> expected_[2];
 };
-const std::vector<Fixture>& fixtures() {
-  static const std::vector<Fixture> all = [] {
+
+constexpr std::int64_t kManyTokens = 27;  ///< past two of the largest register tiles, twice
+constexpr std::int64_t kSomeTokens = 7;   ///< past one
+
+std::vector<Fixture>& fixtures() {
+  static std::vector<Fixture> all = [] {
     std::vector<Fixture> list;
-    ThreadPool pool(1);
     MatrixMaker maker(17);
     for (const NamedScheme& scheme : all_schemes())
-      for (const Shape shape : kShapes) {
-        QuantizedMatrix m = maker.make(scheme, shape.rows, shape.cols);
-        PackedMatrix packed = pack(m, pool);
-        list.push_back({scheme.name, std::move(m), std::move(packed)});
-      }
+      for (const Shape shape : kShapes)
+        list.emplace_back(scheme.name, maker.make(scheme, shape.rows, shape.cols),
+                          shape.rows == 17 ? kManyTokens : kSomeTokens, maker);
     return list;
   }();
   return all;
@@ -81,7 +114,7 @@ std::int64_t first_difference(const std::vector<float>& a, const std::vector<flo
 }
 
 TEST(PackedMatrix, RowsEqualTheHubsDequantize) {
-  for (const Fixture& fixture : fixtures()) {
+  for (Fixture& fixture : fixtures()) {
     const QuantizedMatrix& m = fixture.matrix;
     std::vector<float> expected(static_cast<std::size_t>(m.rows * m.cols));
     dequantize(m, expected.data());
@@ -171,18 +204,17 @@ TEST(PackedMatrix, EmptyShapes) {
 class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
  protected:
   /// Runs the kernel on guarded copies of everything, unaligned x, padded rows of x and y, and compares bits.
-  void check(const std::string& name, const QuantizedMatrix& m, const PackedMatrix& packed, std::int64_t tokens,
-             MatrixMaker& maker) {
+  void check(Fixture& fixture, std::int64_t tokens) {
     const MatmulKernel& kernel = *GetParam();
-    const std::int64_t ld = m.cols + 3;
+    const QuantizedMatrix& m = fixture.matrix;
+    const PackedMatrix& packed = fixture.packed;
     const auto order = packed.column_order();
-    std::vector<float> x = maker.activations((tokens - 1) * ld + m.cols);
     MatmulInput input;
-    input.set(x.data(), tokens, m.cols, ld, Compute::kInt8, pool_);
+    input.set(fixture.x.data(), tokens, m.cols, fixture.ld, Compute::kInt8, pool_);
     const MatmulInput& used = order.empty() ? input : input.permuted(order, pool_);
     InputView view = used.view();
-    const std::vector<float> expected =
-        kernel.int8 ? oracle_int8(m, packed.view(), view, order) : oracle_f32(m, x, tokens, ld, order);
+    std::vector<float> expected = fixture.expected(kernel.int8);
+    expected.resize(static_cast<std::size_t>(tokens * m.rows));
 
     const std::size_t x_floats = static_cast<std::size_t>((tokens - 1) * view.ld + m.cols);
     const GuardedBytes guarded_x(x_floats * sizeof(float));
@@ -212,8 +244,8 @@ class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
       EXPECT_EQ(padded[static_cast<std::size_t>(t * ld_y + m.rows)], canary) << "wrote past the row's end";
     }
     const std::int64_t at = first_difference(expected, y);
-    EXPECT_EQ(at, -1) << name << " as " << packed.layout_name() << " " << m.rows << " x " << m.cols << " tokens "
-                      << tokens << ": output " << at << " is "
+    EXPECT_EQ(at, -1) << fixture.name << " as " << packed.layout_name() << " " << m.rows << " x " << m.cols
+                      << " tokens " << tokens << ": output " << at << " is "
                       << y[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))] << ", expected "
                       << expected[static_cast<std::size_t>(std::max<std::int64_t>(at, 0))];
   }
@@ -226,11 +258,9 @@ TEST_P(EveryKernel, EqualsTheOracleBitForBit) {
   if (const std::string missing = why_not(kernel, detected_cpu_features()); !missing.empty())
     GTEST_SKIP() << kernel.name << " " << missing;
   int checked = 0;
-  MatrixMaker maker(17);
-  for (const Fixture& fixture : fixtures()) {
-    const PackedView& view = fixture.packed.view();
-    if (view.layout != kernel.layout || (kernel.int8 && !view.has_int8)) continue;
-    for (const std::int64_t tokens : {1, 2, 7, 14}) check(fixture.name, fixture.matrix, fixture.packed, tokens, maker);
+  for (Fixture& fixture : fixtures()) {
+    if (!fixture.suits(kernel)) continue;
+    for (const std::int64_t tokens : {std::int64_t{1}, std::int64_t{2}, fixture.most_tokens}) check(fixture, tokens);
     ++checked;
   }
   EXPECT_GT(checked, 0) << "no fixture reaches " << kernel.name;
@@ -240,13 +270,9 @@ TEST_P(EveryKernel, EqualsTheOracleBitForBit) {
 TEST_P(EveryKernel, EveryNumberOfTokens) {
   const MatmulKernel& kernel = *GetParam();
   if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
-  MatrixMaker maker(5);
-  for (const Fixture& fixture : fixtures()) {
-    const PackedView& view = fixture.packed.view();
-    if (view.layout != kernel.layout || (kernel.int8 && !view.has_int8)) continue;
-    if (view.rows != 33 || view.cols != 257) continue;
-    for (std::int64_t tokens = 1; tokens <= 27; ++tokens)
-      check(fixture.name, fixture.matrix, fixture.packed, tokens, maker);
+  for (Fixture& fixture : fixtures()) {
+    if (!fixture.suits(kernel) || fixture.most_tokens < kManyTokens) continue;
+    for (std::int64_t tokens = 1; tokens <= kManyTokens; ++tokens) check(fixture, tokens);
     break;
   }
 }
@@ -264,7 +290,8 @@ TEST_P(EveryKernel, EveryByteOfFp8) {
   MatrixMaker maker(1);
   QuantizedMatrix m = maker.make(scheme, 256, 1);
   std::iota(m.codes.begin(), m.codes.end(), std::uint8_t{0});
-  check(scheme.name, m, pack(m, pool_), 1, maker);
+  Fixture fixture(scheme.name, std::move(m), 1, maker);
+  check(fixture, 1);
 }
 
 class EveryQuantizer : public testing::TestWithParam<const QuantizeKernel*> {};
