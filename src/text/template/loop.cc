@@ -124,19 +124,20 @@ Result<Flow> Evaluator::run_loop(const Statement& statement, const Value& iterab
   const Value loop =
       runtime_.adopt(new LoopObject(*this, statement, scope, std::move(cursor), iterable, depth), sizeof(LoopObject));
   auto& state = static_cast<LoopObject&>(loop.special());
-  for (bool none = true;; none = false) {
+  bool completed = false;  // some iteration reached the end of the body; break and continue do not count, as in Jinja
+  while (true) {
     NIBBLE_TRY(const Value item, state.advance());
-    if (item.is_missing()) {
-      if (!none || statement.bodies[1].empty()) return Flow::kNormal;
-      NIBBLE_TRY(const Value inner, new_scope(scope));
-      return execute(statement.bodies[1], inner);
-    }
+    if (item.is_missing()) break;
     NIBBLE_TRY(const Value inner, new_scope(scope));
     static_cast<Scope*>(inner.object())->set(tree_.loop_name, loop);
     NIBBLE_TRY_STATUS(assign(*statement.targets[0], item, inner));
     NIBBLE_TRY(const Flow flow, execute(statement.bodies[0], inner));
-    if (flow == Flow::kBreak) return Flow::kNormal;
+    completed = completed || flow == Flow::kNormal;
+    if (flow == Flow::kBreak) break;
   }
+  if (completed || statement.bodies[1].empty()) return Flow::kNormal;
+  NIBBLE_TRY(const Value inner, new_scope(scope));
+  return execute(statement.bodies[1], inner);
 }
 
 }  // namespace nibble::jinja

@@ -33,7 +33,7 @@ Result<Value> split_words(Runtime& runtime, std::string_view text, std::int64_t 
     text = strip(text, !from_right, from_right);
     if (text.empty()) return pieces.finish(from_right);
     if (limit-- <= 0) {
-      NIBBLE_TRY_STATUS(pieces.add(strip(text, from_right, !from_right)));
+      NIBBLE_TRY_STATUS(pieces.add(text));
       return pieces.finish(from_right);
     }
     std::size_t edge = from_right ? text.size() : 0;

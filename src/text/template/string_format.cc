@@ -268,7 +268,7 @@ class BraceFormatter {
   BraceFormatter(Runtime& runtime, const Arguments& arguments) : runtime_(runtime), arguments_(arguments) {}
 
   Result<std::string> run(std::string_view format, int depth) {
-    if (depth > 1) return bad_format("Max string recursion exceeded");
+    if (depth > 2) return bad_format("Max string recursion exceeded");
     NIBBLE_TRY_STATUS(runtime_.work_bytes(format.size()));
     TextBuilder out(runtime_);
     for (std::size_t i = 0; i < format.size();) {
