@@ -51,6 +51,12 @@ void add_symbol(std::vector<BpeSymbol>& symbols, std::int32_t id, std::uint32_t 
   symbols.push_back({id, place - 1, -1, bytes, begin});
 }
 
+/// The first U+2581 after `at` that follows another character, or the end.
+std::size_t word_end(std::string_view text, std::size_t at) {
+  while (text.substr(at, kSpaceMark.size()) == kSpaceMark) at += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, at), text.size());
+}
+
 }  // namespace
 
 std::array<std::int32_t, 256> byte_token_ids(const TokenIndex& index) {
@@ -213,6 +219,8 @@ Result<ScoreBpe> ScoreBpe::build(const TokenizerSpec& spec, const TokenIndex& in
     // The bits of a float, made to descend as the float ascends; -0 counts as 0.
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(score == 0 ? 0.0F : score);
     out.order_.push_back((bits & 0x80000000U) != 0 ? bits : ~bits & 0x7FFFFFFFU);
+    const std::string_view text = spec.tokens[id].text;
+    if (word_end(text, 0) != text.size()) out.words_are_apart_ = false;
   }
   return out;
 }
@@ -227,6 +235,16 @@ void ScoreBpe::push(std::string_view piece, BpeScratch& scratch, std::int32_t le
 }
 
 Status ScoreBpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<std::int32_t>& ids) const {
+  if (!words_are_apart_) return encode_part(piece, scratch, ids);
+  for (std::size_t at = 0; at < piece.size();) {  // short lists are merged faster
+    const std::size_t end = word_end(piece, at);
+    NIBBLE_TRY_STATUS(encode_part(piece.substr(at, end - at), scratch, ids));
+    at = end;
+  }
+  return {};
+}
+
+Status ScoreBpe::encode_part(std::string_view piece, BpeScratch& scratch, std::vector<std::int32_t>& ids) const {
   scratch.symbols.clear();
   scratch.queue.clear();
   for (std::size_t at = 0; at < piece.size();) {

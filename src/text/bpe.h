@@ -76,9 +76,11 @@ class ScoreBpe {
   Status encode(std::string_view piece, BpeScratch& scratch, std::vector<std::int32_t>& ids) const;
 
  private:
+  Status encode_part(std::string_view piece, BpeScratch& scratch, std::vector<std::int32_t>& ids) const;
   void push(std::string_view piece, BpeScratch& scratch, std::int32_t left, std::int32_t right) const;
 
   const TokenIndex* index_ = nullptr;
+  bool words_are_apart_ = true;  // no token has U+2581 after another character, so merges stay within words
   std::vector<std::uint32_t> order_;  // by id: smaller is merged earlier; equal for equal scores
   std::array<std::int32_t, 256> byte_ids_{};
 };

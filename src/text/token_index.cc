@@ -48,30 +48,33 @@ std::uint64_t pair_key(std::int32_t left, std::int32_t right) noexcept {
 }  // namespace
 
 void TokenIndex::reserve(std::size_t count) {
-  if (slots_for(count) > slots_.size()) grow(slots_for(count));
+  if (slots_for(count) <= slots_.size()) return;
+  grow(slots_for(count));
+  entries_.reserve(count);
 }
 
 void TokenIndex::grow(std::size_t slots) {
   std::vector<Slot> old(slots);
   old.swap(slots_);
   for (const Slot& slot : old) {
-    if (slot.id < 0) continue;
+    if (slot.entry < 0) continue;
     std::size_t at = slot.hash & (slots - 1);
-    while (slots_[at].id >= 0) at = (at + 1) & (slots - 1);
+    while (slots_[at].entry >= 0) at = (at + 1) & (slots - 1);
     slots_[at] = slot;
   }
 }
 
 std::optional<std::int32_t> TokenIndex::insert(std::string_view key, std::int32_t id) {
-  reserve(count_ + 1);
+  if (2 * (entries_.size() + 1) > slots_.size()) grow(slots_for(entries_.size() + 1));
   const auto hash = static_cast<std::uint32_t>(hash_bytes(key));
   std::size_t at = hash & (slots_.size() - 1);
-  while (slots_[at].id >= 0) {
-    if (slots_[at].hash == hash && slots_[at].key == key) return slots_[at].id;
+  while (slots_[at].entry >= 0) {
+    const Entry& entry = entries_[static_cast<std::size_t>(slots_[at].entry)];
+    if (slots_[at].hash == hash && entry.key == key) return entry.id;
     at = (at + 1) & (slots_.size() - 1);
   }
-  slots_[at] = {key, id, hash};
-  ++count_;
+  slots_[at] = {hash, static_cast<std::int32_t>(entries_.size())};
+  entries_.push_back({key, id});
   max_key_bytes_ = std::max(max_key_bytes_, key.size());
   return std::nullopt;
 }
@@ -80,8 +83,9 @@ std::int32_t TokenIndex::find(std::string_view key) const noexcept {
   if (slots_.empty() || key.size() > max_key_bytes_) return -1;
   const auto hash = static_cast<std::uint32_t>(hash_bytes(key));
   std::size_t at = hash & (slots_.size() - 1);
-  while (slots_[at].id >= 0) {
-    if (slots_[at].hash == hash && slots_[at].key == key) return slots_[at].id;
+  while (slots_[at].entry >= 0) {
+    const Entry& entry = entries_[static_cast<std::size_t>(slots_[at].entry)];
+    if (slots_[at].hash == hash && entry.key == key) return entry.id;
     at = (at + 1) & (slots_.size() - 1);
   }
   return -1;
@@ -103,7 +107,7 @@ void MergeIndex::grow(std::size_t slots) {
 }
 
 bool MergeIndex::insert(std::int32_t left, std::int32_t right, MergeResult result, bool replace) {
-  reserve(count_ + 1);
+  if (2 * (count_ + 1) > slots_.size()) grow(slots_for(count_ + 1));
   const std::uint64_t key = pair_key(left, right);
   std::size_t at = mix(key ^ kSeed) & (slots_.size() - 1);
   while (slots_[at].key != UINT64_MAX) {

@@ -19,14 +19,17 @@ class TokenIndex {
   std::size_t max_key_bytes() const noexcept { return max_key_bytes_; }
 
  private:
-  struct Slot {
+  struct Entry {
     std::string_view key;
     std::int32_t id = -1;
+  };
+  struct Slot {  // small, so that probing stays in the cache
     std::uint32_t hash = 0;
+    std::int32_t entry = -1;
   };
   void grow(std::size_t slots);
   std::vector<Slot> slots_;
-  std::size_t count_ = 0;
+  std::vector<Entry> entries_;
   std::size_t max_key_bytes_ = 0;
 };
 
