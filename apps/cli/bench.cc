@@ -22,7 +22,8 @@ struct Flags {
 std::string spread(std::vector<double> runs) {
   if (runs.empty()) return "-";
   std::sort(runs.begin(), runs.end());
-  return fmt::format("{:.1f} tokens/s  (lowest {:.1f}, highest {:.1f}, {} runs)", runs[runs.size() / 2], runs.front(), runs.back(), runs.size());
+  return fmt::format("{:.1f} tokens/s  (lowest {:.1f}, highest {:.1f}, {} runs)", runs[runs.size() / 2], runs.front(),
+                     runs.back(), runs.size());
 }
 
 int run(Flags flags) {
@@ -39,11 +40,13 @@ int run(Flags flags) {
     return kExitDone;
   }
   const BenchReport& r = *result;
-  fmt::print("{}, {}, {} threads, weights {} (packed {}), loaded in {:.2f} s, peak memory {}\n", r.name, r.scheme, r.threads,
-             human_bytes(static_cast<std::uint64_t>(r.model_bytes)), human_bytes(static_cast<std::uint64_t>(r.packed_bytes)), r.load_seconds, human_bytes(r.peak_rss_bytes));
+  fmt::print("{}, {}, {} threads, weights {} (packed {}), loaded in {:.2f} s, peak memory {}\n", r.name, r.scheme,
+             r.threads, human_bytes(static_cast<std::uint64_t>(r.model_bytes)),
+             human_bytes(static_cast<std::uint64_t>(r.packed_bytes)), r.load_seconds, human_bytes(r.peak_rss_bytes));
   if (!r.prompt_tps.empty()) {
     fmt::print("  prompt of {:<5} {}\n", flags.options.prompt, spread(r.prompt_tps));
-    fmt::print("                  {:.0f} GOP/s; the fp32 multiply-add peak here is {:.0f} GFLOP/s\n", r.prompt_gops, r.fma_gflops);
+    fmt::print("                  {:.0f} GOP/s; the fp32 multiply-add peak here is {:.0f} GFLOP/s\n", r.prompt_gops,
+               r.fma_gflops);
   }
   if (!r.decode_tps.empty()) {
     fmt::print("  decode of {:<5} {}\n", flags.options.decode, spread(r.decode_tps));
@@ -61,10 +64,17 @@ void add_bench(CLI::App& app, Action& action) {
   std::string shapes;
   for (const std::string& shape : bench_shapes()) shapes += (shapes.empty() ? "" : ", ") + shape;
   command->add_option("MODEL", flags->options.model, "GGUF file or Hugging Face folder");
-  command->add_option("--shape", flags->options.shape, "instead of a model: a shape with seeded random weights (" + shapes + ")");
-  command->add_option("-p,--prompt", flags->options.prompt, "tokens of the prompt; 0 skips it")->capture_default_str()->check(CLI::Range(0, 1 << 20));
-  command->add_option("-n,--decode", flags->options.decode, "tokens to decode; 0 skips it")->capture_default_str()->check(CLI::Range(0, 1 << 20));
-  command->add_option("-r,--repetitions", flags->options.repetitions, "runs of each")->capture_default_str()->check(CLI::Range(1, 1000));
+  command->add_option("--shape", flags->options.shape,
+                      "instead of a model: a shape with seeded random weights (" + shapes + ")");
+  command->add_option("-p,--prompt", flags->options.prompt, "tokens of the prompt; 0 skips it")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  command->add_option("-n,--decode", flags->options.decode, "tokens to decode; 0 skips it")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  command->add_option("-r,--repetitions", flags->options.repetitions, "runs of each")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
   command->add_flag("--json", flags->json, "JSON on stdout");
   flags->load.add_to(*command);
   command->callback([flags, &action] { action = [flags] { return run(*flags); }; });

@@ -34,15 +34,19 @@ std::string bash_script(const CLI::App& app) {
       commands, cases);
 }
 
-std::string zsh_script(const CLI::App& app) { return "autoload -U +X bashcompinit && bashcompinit\n" + bash_script(app); }
+std::string zsh_script(const CLI::App& app) {
+  return "autoload -U +X bashcompinit && bashcompinit\n" + bash_script(app);
+}
 
 std::string fish_script(const CLI::App& app) {
   std::string script;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    script += fmt::format("complete -c nibble -n __fish_use_subcommand -a {} -d '{}'\n", command->get_name(), command->get_description());
+    script += fmt::format("complete -c nibble -n __fish_use_subcommand -a {} -d '{}'\n", command->get_name(),
+                          command->get_description());
     for (const CLI::Option* option : command->get_options())
       for (const std::string& name : option->get_lnames())
-        script += fmt::format("complete -c nibble -n '__fish_seen_subcommand_from {}' -l {}\n", command->get_name(), name);
+        script +=
+            fmt::format("complete -c nibble -n '__fish_seen_subcommand_from {}' -l {}\n", command->get_name(), name);
   }
   return script;
 }
@@ -50,9 +54,12 @@ std::string fish_script(const CLI::App& app) {
 }  // namespace
 
 void add_completion(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("completion", "print a completion script: nibble completion bash >> ~/.bashrc");
+  CLI::App* command =
+      app.add_subcommand("completion", "print a completion script: nibble completion bash >> ~/.bashrc");
   auto shell = std::make_shared<std::string>("bash");
-  command->add_option("SHELL", *shell, "bash, zsh or fish")->check(CLI::IsMember({"bash", "zsh", "fish"}))->capture_default_str();
+  command->add_option("SHELL", *shell, "bash, zsh or fish")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->capture_default_str();
   command->callback([shell, &app, &action] {
     action = [shell, &app] {
       fmt::print("{}", *shell == "fish" ? fish_script(app) : *shell == "zsh" ? zsh_script(app) : bash_script(app));

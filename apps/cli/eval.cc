@@ -32,23 +32,28 @@ Result<std::vector<std::int32_t>> read_ids(const std::string& path) {
   std::vector<std::int32_t> ids;
   std::int64_t id = 0;
   while (file >> id) {
-    if (id < 0 || id > INT32_MAX) return Error{ErrorCode::kCorrupt, path + ": " + std::to_string(id) + " is not a token id"};
+    if (id < 0 || id > INT32_MAX)
+      return Error{ErrorCode::kCorrupt, path + ": " + std::to_string(id) + " is not a token id"};
     ids.push_back(static_cast<std::int32_t>(id));
   }
-  if (!file.eof()) return Error{ErrorCode::kCorrupt, path + ": something that is not a number after " + std::to_string(ids.size()) + " token ids"};
+  if (!file.eof())
+    return Error{ErrorCode::kCorrupt,
+                 path + ": something that is not a number after " + std::to_string(ids.size()) + " token ids"};
   return ids;
 }
 
 int run_eval(const Flags& flags) {
   if (flags.text.empty() == flags.tokens.empty())
-    return report_error({ErrorCode::kInvalidArgument, "eval needs a text: --text FILE (UTF-8), or --tokens FILE from `nibble sample`"});
+    return report_error(
+        {ErrorCode::kInvalidArgument, "eval needs a text: --text FILE (UTF-8), or --tokens FILE from `nibble sample`"});
   EvaluateOptions options;
   options.text_file = flags.text;
   if (!flags.tokens.empty()) {
     Result<std::vector<std::int32_t>> ids = read_ids(flags.tokens);
     if (!ids.ok()) return report_error(ids.error());
     options.tokens = std::move(*ids);
-    if (options.tokens.empty()) return report_error({ErrorCode::kInvalidArgument, flags.tokens + ": holds no token ids"});
+    if (options.tokens.empty())
+      return report_error({ErrorCode::kInvalidArgument, flags.tokens + ": holds no token ids"});
   }
   options.context = flags.context;
   options.chunks = flags.chunks;
@@ -69,14 +74,16 @@ int run_eval(const Flags& flags) {
   if (e.comparison) {
     const auto& c = *e.comparison;
     fmt::print("  baseline perplexity {:.4f} +- {:.4f}\n", c.baseline_perplexity, c.baseline_perplexity_stderr);
-    fmt::print("  KL divergence       {:.6f} +- {:.6f} nats (99th percentile {:.4f}, largest {:.4f})\n", c.kld_mean, c.kld_mean_stderr, c.kld_p99, c.kld_max);
+    fmt::print("  KL divergence       {:.6f} +- {:.6f} nats (99th percentile {:.4f}, largest {:.4f})\n", c.kld_mean,
+               c.kld_mean_stderr, c.kld_p99, c.kld_max);
     fmt::print("  same top token      {:.2f} % +- {:.2f} %\n", c.top1_agreement * 100, c.top1_agreement_stderr * 100);
   }
   return kExitDone;
 }
 
 int run_sample(const Flags& flags) {
-  const Result<std::vector<std::int32_t>> tokens = sample_windows(flags.model, flags.chunks, flags.context, flags.seed, flags.load.options(progress_display()));
+  const Result<std::vector<std::int32_t>> tokens =
+      sample_windows(flags.model, flags.chunks, flags.context, flags.seed, flags.load.options(progress_display()));
   end_progress();
   if (!tokens.ok()) return report_error(tokens.error());
   std::string text;
@@ -102,21 +109,27 @@ void add_eval(CLI::App& app, Action& action) {
   command->add_option("--baseline", flags->baseline, "the original, to measure KL divergence and agreement against");
   command->add_option("--text", flags->text, "UTF-8 text");
   command->add_option("--tokens", flags->tokens, "token ids instead of a text, as `nibble sample` writes them");
-  command->add_option("--ctx", flags->context, "tokens per window")->capture_default_str()->check(CLI::Range(2, 1 << 24));
-  command->add_option("--chunks", flags->chunks, "at most this many windows (default: all)")->check(CLI::NonNegativeNumber);
+  command->add_option("--ctx", flags->context, "tokens per window")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1 << 24));
+  command->add_option("--chunks", flags->chunks, "at most this many windows (default: all)")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", flags->json, "JSON on stdout");
   flags->load.add_to(*command);
   command->callback([flags, &action] { action = [flags] { return run_eval(*flags); }; });
 }
 
 void add_sample(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("sample", "let a model write windows of tokens, to evaluate its quantized copies where no text is at hand");
+  CLI::App* command = app.add_subcommand(
+      "sample", "let a model write windows of tokens, to evaluate its quantized copies where no text is at hand");
   auto flags = std::make_shared<Flags>();
   flags->chunks = 16;
   command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
   command->add_option("-o,--output", flags->out, "file for the token ids, one window a line (default: stdout)");
   command->add_option("--windows", flags->chunks, "windows")->capture_default_str()->check(CLI::Range(1, 1 << 20));
-  command->add_option("--ctx", flags->context, "tokens per window")->capture_default_str()->check(CLI::Range(2, 1 << 24));
+  command->add_option("--ctx", flags->context, "tokens per window")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1 << 24));
   command->add_option("--seed", flags->seed, "seed of the random numbers")->capture_default_str();
   flags->load.add_to(*command);
   command->callback([flags, &action] { action = [flags] { return run_sample(*flags); }; });

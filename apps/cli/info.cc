@@ -22,7 +22,8 @@ int run(bool json) {
     return kExitDone;
   }
   const MachineInfo& m = *result;
-  fmt::print("nibble {}\n  processor  {}\n  features   {}\n  used       {}\n  threads    {}\n\n", m.version, m.processor, joined(m.features), joined(m.used_features), m.threads);
+  fmt::print("nibble {}\n  processor  {}\n  features   {}\n  used       {}\n  threads    {}\n\n", m.version,
+             m.processor, joined(m.features), joined(m.used_features), m.threads);
   for (const KernelChoice& k : m.kernels) {
     fmt::print("  {:<18} {:<16} {}\n", k.operation, k.format, k.chosen);
     for (const auto& [name, reason] : k.passed_over) fmt::print("  {:<18} {:<16}   not {}: {}\n", "", "", name, reason);
@@ -33,7 +34,8 @@ int run(bool json) {
 }  // namespace
 
 void add_info(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("info", "show CPU features and the kernel chosen for every operation and format, and why");
+  CLI::App* command =
+      app.add_subcommand("info", "show CPU features and the kernel chosen for every operation and format, and why");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "JSON on stdout");
   command->callback([json, &action] { action = [json] { return run(*json); }; });

@@ -44,14 +44,16 @@ int run(const Flags& flags) {
   }
   for (const auto& [key, value] : i.notes) line(key.c_str(), value);
   if (flags.tensors)
-    for (const InspectedTensor& t : i.tensors) fmt::print("  {:<52} {:<18} {:<22} {}\n", t.name, shape_text(t.shape), t.scheme, human_bytes(t.bytes));
+    for (const InspectedTensor& t : i.tensors)
+      fmt::print("  {:<52} {:<18} {:<22} {}\n", t.name, shape_text(t.shape), t.scheme, human_bytes(t.bytes));
   return kExitDone;
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("inspect", "say what a checkpoint is: family, scheme per tensor, bits per weight, memory to run");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "say what a checkpoint is: family, scheme per tensor, bits per weight, memory to run");
   auto flags = std::make_shared<Flags>();
   command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
   command->add_flag("--tensors", flags->tensors, "list every tensor");

@@ -36,7 +36,8 @@ Json to_json(const Inspection& i) {
   for (const auto& [key, value] : i.notes) notes[key] = value;
   json["notes"] = notes;
   Json tensors = Json::array();
-  for (const InspectedTensor& t : i.tensors) tensors.push_back({{"name", t.name}, {"shape", t.shape}, {"scheme", t.scheme}, {"bytes", t.bytes}});
+  for (const InspectedTensor& t : i.tensors)
+    tensors.push_back({{"name", t.name}, {"shape", t.shape}, {"scheme", t.scheme}, {"bytes", t.bytes}});
   json["tensors"] = tensors;
   return json;
 }
@@ -44,13 +45,22 @@ Json to_json(const Inspection& i) {
 Json to_json(const ConversionReport& r) {
   Json tensors = Json::array();
   for (const TensorReport& t : r.tensors)
-    tensors.push_back({{"name", t.name}, {"source_scheme", t.source_scheme}, {"scheme", t.scheme}, {"exact", t.exact}, {"relative_error", t.relative_error}});
-  return {{"family", r.family}, {"bytes", r.bytes}, {"bits_per_weight", r.bits_per_weight}, {"relative_error", r.relative_error},
-          {"seconds", r.seconds}, {"tensors", tensors}};
+    tensors.push_back({{"name", t.name},
+                       {"source_scheme", t.source_scheme},
+                       {"scheme", t.scheme},
+                       {"exact", t.exact},
+                       {"relative_error", t.relative_error}});
+  return {{"family", r.family},
+          {"bytes", r.bytes},
+          {"bits_per_weight", r.bits_per_weight},
+          {"relative_error", r.relative_error},
+          {"seconds", r.seconds},
+          {"tensors", tensors}};
 }
 
 Json to_json(const Evaluation& e) {
-  Json json = {{"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};
+  Json json = {
+      {"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};
   if (e.comparison) {
     json["baseline_ppl"] = e.comparison->baseline_perplexity;
     json["baseline_ppl_stderr"] = e.comparison->baseline_perplexity_stderr;
@@ -88,10 +98,12 @@ Json to_json(const MachineInfo& m) {
   for (const KernelChoice& k : m.kernels) {
     Json passed = Json::array();
     for (const auto& [name, reason] : k.passed_over) passed.push_back({{"kernel", name}, {"reason", reason}});
-    kernels.push_back({{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
+    kernels.push_back(
+        {{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
   }
-  return {{"version", m.version}, {"processor", m.processor}, {"features", m.features}, {"used_features", m.used_features},
-          {"threads", m.threads}, {"kernels", kernels}};
+  return {{"version", m.version},   {"processor", m.processor},
+          {"features", m.features}, {"used_features", m.used_features},
+          {"threads", m.threads},   {"kernels", kernels}};
 }
 
 }  // namespace nibble::cli

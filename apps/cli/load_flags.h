@@ -18,9 +18,13 @@ struct LoadFlags {
 
   void add_to(CLI::App& command) {
     command.add_option("-t,--threads", threads, "threads (default: all processors)")->check(CLI::Range(0, 4096));
-    command.add_option("--compute", compute, "arithmetic: int8 activations where weights are integers, or f32 throughout")->check(CLI::IsMember({"int8", "f32"}))->capture_default_str();
+    command
+        .add_option("--compute", compute, "arithmetic: int8 activations where weights are integers, or f32 throughout")
+        ->check(CLI::IsMember({"int8", "f32"}))
+        ->capture_default_str();
     command.add_option("--scheme", scheme, "quantize a float model to this scheme while loading, e.g. int4-g32-sym");
-    command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")->capture_default_str();
+    command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")
+        ->capture_default_str();
     command.add_flag("--quantize-head", quantize_head, "that quantization covers embedding and output head too");
   }
 

@@ -35,10 +35,12 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
   const ConversionReport& r = *result;
   if (flags.tensors)
     for (const TensorReport& t : r.tensors)
-      fmt::print("  {:<48} {} -> {}  {}\n", t.name, t.source_scheme, t.scheme, t.exact ? "exact" : fmt::format("relative error {:.5f}", t.relative_error));
+      fmt::print("  {:<48} {} -> {}  {}\n", t.name, t.source_scheme, t.scheme,
+                 t.exact ? "exact" : fmt::format("relative error {:.5f}", t.relative_error));
   std::size_t exact = 0;
   for (const TensorReport& t : r.tensors) exact += t.exact ? 1 : 0;
-  fmt::print("{}: {}, {}, {:.3f} bits per weight, {} of {} matrices exact", flags.out, r.family, human_bytes(r.bytes), r.bits_per_weight, exact, r.tensors.size());
+  fmt::print("{}: {}, {}, {:.3f} bits per weight, {} of {} matrices exact", flags.out, r.family, human_bytes(r.bytes),
+             r.bits_per_weight, exact, r.tensors.size());
   if (exact < r.tensors.size()) fmt::print(", relative error of the rest {:.5f}", r.relative_error);
   fmt::print(", {:.1f} s\n", r.seconds);
   return kExitDone;
@@ -47,7 +49,8 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
 void add_shared(CLI::App* command, const std::shared_ptr<Flags>& flags) {
   command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
   command->add_option("-o,--output", flags->out, "output: a folder, or a file that ends in .gguf")->required();
-  command->add_option("--shard-size", flags->shard_bytes, "largest size of an output file, e.g. 2GB")->transform(CLI::AsSizeValue(true));
+  command->add_option("--shard-size", flags->shard_bytes, "largest size of an output file, e.g. 2GB")
+      ->transform(CLI::AsSizeValue(true));
   command->add_option("-t,--threads", flags->threads, "threads (default: all processors)")->check(CLI::Range(0, 4096));
   command->add_flag("--tensors", flags->tensors, "list what became of every matrix");
   command->add_flag("--json", flags->json, "JSON on stdout");
@@ -58,8 +61,10 @@ void add_shared(CLI::App* command, const std::shared_ptr<Flags>& flags) {
 void add_quantize(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("quantize", "quantize a model's matrices to few bits");
   command->footer(
-      "Schemes: CODE-GROUPING[-sym|-asym][-dq][-scale:T], for example int4-g32-sym, int4-g128-asym, int8-channel, nf4-g64, fp8-e4m3-channel,\n"
-      "codebook4-row. Codes: int1..int8, ternary, binary, nf4, fp4, fp8-e4m3, fp8-e5m2, codebook1..8. Groupings: tensor, channel, gN, blockRxC, flatN.");
+      "Schemes: CODE-GROUPING[-sym|-asym][-dq][-scale:T], for example int4-g32-sym, int4-g128-asym, int8-channel, "
+      "nf4-g64, fp8-e4m3-channel,\n"
+      "codebook4-row. Codes: int1..int8, ternary, binary, nf4, fp4, fp8-e4m3, fp8-e5m2, codebook1..8. Groupings: "
+      "tensor, channel, gN, blockRxC, flatN.");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
   command->add_option("--method", flags->method, "quantization method: rtn")->capture_default_str();
@@ -84,10 +89,13 @@ void add_quantize(CLI::App& app, Action& action) {
 }
 
 void add_convert(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("convert", "convert a model to another checkpoint family, exactly where the target can say the same");
+  CLI::App* command = app.add_subcommand(
+      "convert", "convert a model to another checkpoint family, exactly where the target can say the same");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
-  command->add_option("--to", flags->to, "gguf, gguf:TYPE (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1), hf:f32, hf:f16, hf:bf16, compressed-tensors, nibble");
+  command->add_option("--to", flags->to,
+                      "gguf, gguf:TYPE (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1), hf:f32, hf:f16, hf:bf16, "
+                      "compressed-tensors, nibble");
   command->add_flag("--lossy", flags->lossy, "requantize what the target cannot hold exactly");
   command->callback([flags, &action] {
     action = [flags] {

@@ -51,7 +51,8 @@ int answer(Model& model, Session& session, std::vector<ChatMessage>& messages, c
   fmt::print("\n");
   if (!report.ok()) return report_error(report.error());
   if (flags.stats) print_stats(*report);
-  if (report->reason == StopReason::kContextFull) fmt::print(stderr, "note: the context of {} tokens is full; start again, or use --ctx\n", model.context());
+  if (report->reason == StopReason::kContextFull)
+    fmt::print(stderr, "note: the context of {} tokens is full; start again, or use --ctx\n", model.context());
   messages.push_back({"assistant", text});
   return kExitDone;
 }
@@ -76,7 +77,8 @@ int chat(Model& model, const Flags& flags) {
   };
   begin();
   const auto session = model.new_session();
-  if (terminal) fmt::print(stderr, "Type a message. Ctrl-C stops an answer, /clear starts again, Ctrl-D or /exit leaves.\n");
+  if (terminal)
+    fmt::print(stderr, "Type a message. Ctrl-C stops an answer, /clear starts again, Ctrl-D or /exit leaves.\n");
   for (;;) {
     if (terminal) {
       fmt::print("> ");
@@ -119,7 +121,8 @@ int run(Flags flags) {
   if (!model.ok()) return report_error(model.error());
   if (!flags.has_prompt) {
     if (!(*model)->has_chat_template())
-      return report_error({ErrorCode::kInvalidArgument, flags.model + ": the model has no chat template; give a prompt with -p"});
+      return report_error(
+          {ErrorCode::kInvalidArgument, flags.model + ": the model has no chat template; give a prompt with -p"});
     return chat(**model, flags);
   }
   if (flags.raw || !(*model)->has_chat_template()) return run_plain(**model, flags);
@@ -138,18 +141,36 @@ void add_run(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   Sampling& sampling = flags->generate.sampling;
   command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
-  CLI::Option* prompt = command->add_option("-p,--prompt", flags->prompt, "the question; goes through the chat template where the model has one");
+  CLI::Option* prompt = command->add_option("-p,--prompt", flags->prompt,
+                                            "the question; goes through the chat template where the model has one");
   command->add_flag("--raw", flags->raw, "continue the prompt as plain text, without the chat template");
   command->add_option("--system", flags->system, "system message");
-  command->add_option("-n,--predict", flags->generate.max_tokens, "at most this many tokens (default: until the model ends)")->check(CLI::NonNegativeNumber);
-  command->add_option("-c,--ctx", flags->context, "context size in tokens (default: what the model was made for)")->check(CLI::NonNegativeNumber);
-  command->add_option("--temp", sampling.temperature, "temperature; 0 takes the likeliest token")->capture_default_str()->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", sampling.top_k, "keep the K likeliest tokens; 0 keeps all")->capture_default_str()->check(CLI::NonNegativeNumber);
-  command->add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this probability")->capture_default_str()->check(CLI::Range(0.0, 1.0));
-  command->add_option("--min-p", sampling.min_p, "keep tokens at least this likely beside the likeliest")->capture_default_str()->check(CLI::Range(0.0, 1.0));
-  command->add_option("--repeat-penalty", sampling.repetition_penalty, "penalty on recent tokens; 1 is none")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent")->capture_default_str()->check(CLI::NonNegativeNumber);
-  CLI::Option* seed = command->add_option("-s,--seed", sampling.seed, "seed of the random numbers (default: a new one each time)");
+  command
+      ->add_option("-n,--predict", flags->generate.max_tokens,
+                   "at most this many tokens (default: until the model ends)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("-c,--ctx", flags->context, "context size in tokens (default: what the model was made for)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--temp", sampling.temperature, "temperature; 0 takes the likeliest token")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-k", sampling.top_k, "keep the K likeliest tokens; 0 keeps all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this probability")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--min-p", sampling.min_p, "keep tokens at least this likely beside the likeliest")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--repeat-penalty", sampling.repetition_penalty, "penalty on recent tokens; 1 is none")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  CLI::Option* seed =
+      command->add_option("-s,--seed", sampling.seed, "seed of the random numbers (default: a new one each time)");
   command->add_option("--stop", flags->generate.stop, "end before this text; repeatable");
   command->add_flag("--ignore-eos", flags->generate.ignore_eos, "go on past the model's end token");
   command->add_flag("--stats", flags->stats, "print speeds on stderr");

@@ -56,7 +56,8 @@ struct Bar {
     const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
     const double rate = static_cast<double>(done) / elapsed;
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
-    const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {} left", task, fraction * 100, human_count(rate), unit, human_seconds(left));
+    const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {} left", task, fraction * 100, human_count(rate),
+                                         unit, human_seconds(left));
     if (tty) {
       fmt::print(stderr, "\r\x1b[K{}", line);
       std::fflush(stderr);
@@ -71,7 +72,9 @@ struct Bar {
 
 Progress progress_display() {
   auto bar = std::make_shared<Bar>();
-  return [bar](std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) { return bar->update(what, done, total, unit); };
+  return [bar](std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) {
+    return bar->update(what, done, total, unit);
+  };
 }
 
 void end_progress() {
@@ -116,8 +119,10 @@ std::string human_count(double count) {
 }
 
 std::string human_seconds(double seconds) {
-  if (seconds >= 3600) return fmt::format("{:.0f} h {:02.0f} min", seconds / 3600, static_cast<int>(seconds) % 3600 / 60);
-  if (seconds >= 60) return fmt::format("{:.0f} min {:02d} s", seconds / 60, static_cast<int>(seconds) % 60);
+  if (seconds >= 3600)
+    return fmt::format("{} h {:02} min", static_cast<int>(seconds / 3600), static_cast<int>(seconds) % 3600 / 60);
+  if (seconds >= 60)
+    return fmt::format("{} min {:02} s", static_cast<int>(seconds / 60), static_cast<int>(seconds) % 60);
   return fmt::format("{:.0f} s", seconds);
 }
 

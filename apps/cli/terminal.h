@@ -8,8 +8,8 @@
 
 namespace nibble::cli {
 
-/// A bar with rate and time left on a terminal, plain lines every few seconds elsewhere; nothing for what takes less than a
-/// second. Asks the work to stop when Ctrl-C was pressed.
+/// A bar with rate and time left on a terminal, plain lines every few seconds elsewhere; nothing for what takes less
+/// than a second. Asks the work to stop when Ctrl-C was pressed.
 Progress progress_display();
 /// Ends the line of a bar that is showing.
 void end_progress();

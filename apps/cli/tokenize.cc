@@ -27,7 +27,8 @@ void show(const TokenizedText& t, bool json) {
     print_json({{"ids", t.ids}, {"pieces", t.pieces}});
     return;
   }
-  for (std::size_t i = 0; i < t.ids.size(); ++i) fmt::print("{:>8}  {}\n", t.ids[i], Json(t.pieces[i]).dump(-1, ' ', false, Json::error_handler_t::replace));
+  for (std::size_t i = 0; i < t.ids.size(); ++i)
+    fmt::print("{:>8}  {}\n", t.ids[i], Json(t.pieces[i]).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 int run(const Flags& flags) {
@@ -44,7 +45,8 @@ int run(const Flags& flags) {
     return kExitDone;
   }
   // One line of ids per line of text, so that a corpus can be compared with another tokenizer.
-  const Result<std::vector<std::vector<std::int32_t>>> lines = tokenize_lines(flags.model, text, !flags.no_bos, !flags.no_special);
+  const Result<std::vector<std::vector<std::int32_t>>> lines =
+      tokenize_lines(flags.model, text, !flags.no_bos, !flags.no_special);
   if (!lines.ok()) return report_error(lines.error());
   std::string out;
   for (const std::vector<std::int32_t>& ids : *lines) {
@@ -58,7 +60,8 @@ int run(const Flags& flags) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("tokenize", "show the token ids and pieces of a text; works on tokenizer-only GGUF files too");
+  CLI::App* command =
+      app.add_subcommand("tokenize", "show the token ids and pieces of a text; works on tokenizer-only GGUF files too");
   auto flags = std::make_shared<Flags>();
   command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
   CLI::Option* text = command->add_option("--text", flags->text, "the text");

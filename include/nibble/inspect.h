@@ -63,4 +63,11 @@ struct TokenizedText {
 Result<TokenizedText> tokenize_text(const std::string& model, const std::string& text, bool add_bos,
                                     bool parse_special);
 
+/// The ids of every line (ended by "\n", which is not part of it) of a text.
+Result<std::vector<std::vector<std::int32_t>>> tokenize_lines(const std::string& model, const std::string& text,
+                                                              bool add_bos, bool parse_special);
+
+/// Fails when NIBBLE_ISA names an instruction set that is unknown or that this machine lacks.
+Status check_isa();
+
 }  // namespace nibble

@@ -16,14 +16,18 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files) {
 }
 
 /// Windows of `context` ids back to back: of the text, with BOS in front of each where the tokenizer adds one.
-Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file, std::int64_t context, std::int64_t chunks) {
+Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
+                                                  std::int64_t context, std::int64_t chunks) {
   NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
-  NIBBLE_TRY(const std::vector<std::int32_t> ids, tokenizer.encode(text, {.add_special = false, .parse_special = false}));
+  NIBBLE_TRY(const std::vector<std::int32_t> ids,
+             tokenizer.encode(text, {.add_special = false, .parse_special = false}));
   const bool bos = tokenizer.adds_bos() && tokenizer.bos().has_value();
   const std::int64_t per_window = bos ? context - 1 : context;
   std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
   if (windows == 0)
-    return fail(ErrorCode::kInvalidArgument, "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(), context);
+    return fail(ErrorCode::kInvalidArgument,
+                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(),
+                context);
   if (chunks > 0) windows = std::min(windows, chunks);
   std::vector<std::int32_t> out;
   out.reserve(static_cast<std::size_t>(windows * context));
@@ -38,7 +42,8 @@ Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, co
 Status check_context(std::int64_t context, const ModelFiles& files) {
   if (context < 2) return fail(ErrorCode::kInvalidArgument, "--ctx {}: a window needs at least 2 tokens", context);
   if (context > files.config().max_position_embeddings)
-    return fail(ErrorCode::kInvalidArgument, "--ctx {}: {} was made for at most {} positions", context, files.path(), files.config().max_position_embeddings);
+    return fail(ErrorCode::kInvalidArgument, "--ctx {}: {} was made for at most {} positions", context, files.path(),
+                files.config().max_position_embeddings);
   return {};
 }
 
@@ -67,8 +72,8 @@ Result<Evaluation> evaluate(const std::string& model, const std::string& baselin
   });
 }
 
-Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::int64_t windows, std::int64_t context, std::uint64_t seed,
-                                                 const LoadOptions& options) {
+Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::int64_t windows, std::int64_t context,
+                                                 std::uint64_t seed, const LoadOptions& options) {
   return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
     LoadOptions load = options;
     load.context = context;
@@ -97,11 +102,16 @@ Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::
     for (std::int64_t position = 0; position + 1 < context; ++position) {
       std::vector<BatchItem> batch;
       for (std::size_t w = 0; w < count; ++w)
-        batch.push_back({sequences[w].get(), {&tokens[w * static_cast<std::size_t>(context) + static_cast<std::size_t>(position)], 1}, BatchItem::Logits::kLast});
-      NIBBLE_TRY_STATUS(loaded.executor->forward(batch, [&](std::size_t item, std::int64_t, std::int64_t, const float* logits) {
-        tokens[item * static_cast<std::size_t>(context) + static_cast<std::size_t>(position) + 1] = samplers[item].sample({logits, vocab});
-      }));
-      if (options.progress && !options.progress("sampling", static_cast<std::uint64_t>(position + 1) * count, static_cast<std::uint64_t>(context) * count, "tokens"))
+        batch.push_back({sequences[w].get(),
+                         {&tokens[w * static_cast<std::size_t>(context) + static_cast<std::size_t>(position)], 1},
+                         BatchItem::Logits::kLast});
+      NIBBLE_TRY_STATUS(
+          loaded.executor->forward(batch, [&](std::size_t item, std::int64_t, std::int64_t, const float* logits) {
+            tokens[item * static_cast<std::size_t>(context) + static_cast<std::size_t>(position) + 1] =
+                samplers[item].sample({logits, vocab});
+          }));
+      if (options.progress && !options.progress("sampling", static_cast<std::uint64_t>(position + 1) * count,
+                                                static_cast<std::uint64_t>(context) * count, "tokens"))
         return fail(ErrorCode::kCancelled, "sampling was stopped");
     }
     return tokens;

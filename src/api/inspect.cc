@@ -34,8 +34,9 @@ Status add_tensors(const Checkpoint& checkpoint, Inspection& out) {
     tensor.shape = {matrix->rows(), matrix->cols()};
     const StoredTensor* stored = checkpoint.tensors().find(tensor.name);
     tensor.scheme = checkpoint.is_gguf() && stored != nullptr ? type_name(*stored) : to_string(matrix->scheme());
-    const std::int64_t stored_bits = checkpoint.is_gguf() && stored != nullptr ? static_cast<std::int64_t>(stored->bytes.size()) * 8
-                                                                                : matrix->scheme().stored_bits(matrix->rows(), matrix->cols());
+    const std::int64_t stored_bits = checkpoint.is_gguf() && stored != nullptr
+                                         ? static_cast<std::int64_t>(stored->bytes.size()) * 8
+                                         : matrix->scheme().stored_bits(matrix->rows(), matrix->cols());
     tensor.bytes = static_cast<std::uint64_t>((stored_bits + 7) / 8);
     bits += stored_bits;
     weights += matrix->rows() * matrix->cols();
@@ -49,7 +50,9 @@ Status add_tensors(const Checkpoint& checkpoint, Inspection& out) {
   }
   out.bits_per_weight = weights > 0 ? static_cast<double>(bits) / static_cast<double>(weights) : 0;
   std::string schemes;
-  for (const auto& [scheme, count] : by_scheme) schemes += fmt::format("{}{} ({:.1f} %)", schemes.empty() ? "" : ", ", scheme, 100.0 * static_cast<double>(count) / static_cast<double>(weights));
+  for (const auto& [scheme, count] : by_scheme)
+    schemes += fmt::format("{}{} ({:.1f} %)", schemes.empty() ? "" : ", ", scheme,
+                           100.0 * static_cast<double>(count) / static_cast<double>(weights));
   out.notes.emplace_back("schemes", schemes);
   return {};
 }
@@ -66,8 +69,11 @@ std::uint64_t memory_to_run(const ModelFiles& files) {
   kernel::KvBlockLayout block;
   block.kv_heads = static_cast<int>(config.num_key_value_heads);
   block.head_dim = static_cast<int>(config.head_dim);
-  const std::int64_t blocks = (std::min<std::int64_t>(config.max_position_embeddings, 4096) + kernel::KvBlockLayout::kTokens - 1) / kernel::KvBlockLayout::kTokens;
-  return static_cast<std::uint64_t>(bytes) + static_cast<std::uint64_t>(blocks * config.num_hidden_layers) * block.block_bytes();
+  const std::int64_t blocks =
+      (std::min<std::int64_t>(config.max_position_embeddings, 4096) + kernel::KvBlockLayout::kTokens - 1) /
+      kernel::KvBlockLayout::kTokens;
+  return static_cast<std::uint64_t>(bytes) +
+         static_cast<std::uint64_t>(blocks * config.num_hidden_layers) * block.block_bytes();
 }
 
 void add_text_notes(const Checkpoint& checkpoint, Inspection& out) {
@@ -119,7 +125,8 @@ Result<Inspection> inspect(const std::string& path) {
   });
 }
 
-Result<TokenizedText> tokenize_text(const std::string& model, const std::string& text, bool add_bos, bool parse_special) {
+Result<TokenizedText> tokenize_text(const std::string& model, const std::string& text, bool add_bos,
+                                    bool parse_special) {
   return at_boundary([&]() -> Result<TokenizedText> {
     NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, open_tokenizer(model));
     TokenizedText out;
@@ -129,13 +136,15 @@ Result<TokenizedText> tokenize_text(const std::string& model, const std::string&
   });
 }
 
-Result<std::vector<std::vector<std::int32_t>>> tokenize_lines(const std::string& model, const std::string& text, bool add_bos, bool parse_special) {
+Result<std::vector<std::vector<std::int32_t>>> tokenize_lines(const std::string& model, const std::string& text,
+                                                              bool add_bos, bool parse_special) {
   return at_boundary([&]() -> Result<std::vector<std::vector<std::int32_t>>> {
     NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, open_tokenizer(model));
     std::vector<std::vector<std::int32_t>> lines;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find('\n', begin), text.size());
-      NIBBLE_TRY(std::vector<std::int32_t> ids, tokenizer->encode(std::string_view(text).substr(begin, end - begin), {add_bos, parse_special}));
+      NIBBLE_TRY(std::vector<std::int32_t> ids,
+                 tokenizer->encode(std::string_view(text).substr(begin, end - begin), {add_bos, parse_special}));
       lines.push_back(std::move(ids));
       begin = end + 1;
     }

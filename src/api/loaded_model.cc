@@ -18,7 +18,8 @@ Result<MatrixHook> quantizing_hook(const LoadOptions& options, ThreadPool& pool)
   return MatrixHook([scheme, range, head_too, &pool](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
     if (linear.role != LinearInfo::Role::kBlock && !head_too) return stored;
     if (!stored->scheme().is_float())
-      return fail(ErrorCode::kInvalidArgument, "{} is already {}; --scheme quantizes float models while loading", linear.name, to_string(stored->scheme()));
+      return fail(ErrorCode::kInvalidArgument, "{} is already {}; --scheme quantizes float models while loading",
+                  linear.name, to_string(stored->scheme()));
     return quantize_rtn(std::move(stored), scheme, RtnOptions{range}, pool);
   });
 }

@@ -19,6 +19,7 @@ struct LoadedModel {
 };
 
 /// Opens, quantizes while loading when options.scheme asks for it, and packs. `pool` is shared when given.
-Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options, std::shared_ptr<ThreadPool> pool = nullptr);
+Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options,
+                               std::shared_ptr<ThreadPool> pool = nullptr);
 
 }  // namespace nibble

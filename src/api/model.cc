@@ -14,7 +14,8 @@ class ModelSession final : public Session {
  public:
   ModelSession(std::shared_ptr<Model> keep_alive, CpuExecutor& executor, std::shared_ptr<const Tokenizer> tokenizer)
       : keep_alive_(std::move(keep_alive)), generator_(executor, std::move(tokenizer)) {}
-  Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options, const TextSink& sink) override {
+  Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
+                                  const TextSink& sink) override {
     return at_boundary([&] { return generator_.generate(prompt, options, sink); });
   }
 
@@ -28,17 +29,23 @@ class ModelOnCpu final : public Model, public std::enable_shared_from_this<Model
   ModelOnCpu(LoadedModel loaded, std::shared_ptr<const Tokenizer> tokenizer, std::optional<ChatTemplate> chat)
       : loaded_(std::move(loaded)), tokenizer_(std::move(tokenizer)), chat_(std::move(chat)) {}
 
-  std::unique_ptr<Session> new_session() override { return std::make_unique<ModelSession>(shared_from_this(), *loaded_.executor, tokenizer_); }
+  std::unique_ptr<Session> new_session() override {
+    return std::make_unique<ModelSession>(shared_from_this(), *loaded_.executor, tokenizer_);
+  }
 
-  Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special, bool parse_special) const override {
+  Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special,
+                                             bool parse_special) const override {
     return at_boundary([&] { return tokenizer_->encode(text, {add_special, parse_special}); });
   }
 
   Result<std::vector<std::int32_t>> chat_prompt(const std::vector<ChatMessage>& messages) const override {
     return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
-      if (!chat_) return fail(ErrorCode::kUnsupported, "{}: the model has no chat template; give a plain prompt with -p", loaded_.files->path());
+      if (!chat_)
+        return fail(ErrorCode::kUnsupported, "{}: the model has no chat template; give a plain prompt with -p",
+                    loaded_.files->path());
       Json list = Json::array();
-      for (const ChatMessage& message : messages) list.push_back({{"role", message.role}, {"content", message.content}});
+      for (const ChatMessage& message : messages)
+        list.push_back({{"role", message.role}, {"content", message.content}});
       ChatOptions options;
       options.add_generation_prompt = true;
       if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
@@ -72,7 +79,8 @@ Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOp
     if (assets.chat_template) {
       NIBBLE_TRY(chat, ChatTemplate::parse(*assets.chat_template, path + ": chat_template"));
     }
-    return std::shared_ptr<Model>(std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat)));
+    return std::shared_ptr<Model>(
+        std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat)));
   });
 }
 

@@ -63,16 +63,19 @@ StopFilter::State StopFilter::finish() {
 Status Generator::feed(std::span<const std::int32_t> tokens) {
   const BatchItem item{sequence_.get(), tokens, BatchItem::Logits::kLast};
   const auto vocab = static_cast<std::size_t>(executor_.model().config().vocab_size);
-  NIBBLE_TRY_STATUS(executor_.forward({&item, 1}, [&](std::size_t, std::int64_t, std::int64_t rows, const float* logits) {
-    const float* last = logits + static_cast<std::size_t>(rows - 1) * vocab;
-    logits_.assign(last, last + vocab);
-  }));
+  NIBBLE_TRY_STATUS(
+      executor_.forward({&item, 1}, [&](std::size_t, std::int64_t, std::int64_t rows, const float* logits) {
+        const float* last = logits + static_cast<std::size_t>(rows - 1) * vocab;
+        logits_.assign(last, last + vocab);
+      }));
   cached_.insert(cached_.end(), tokens.begin(), tokens.end());
   return {};
 }
 
-Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options, const TextSink& sink) {
-  if (prompt.empty()) return fail(ErrorCode::kInvalidArgument, "the prompt is empty and the model has no token to begin with");
+Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
+                                           const TextSink& sink) {
+  if (prompt.empty())
+    return fail(ErrorCode::kInvalidArgument, "the prompt is empty and the model has no token to begin with");
   GenerateReport report;
   if (sequence_ == nullptr) sequence_ = executor_.new_sequence();
   // Keep the common prefix, but compute at least the last token again for its logits.

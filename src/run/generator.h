@@ -13,14 +13,17 @@
 
 namespace nibble {
 
-/// One text under way on an executor: remembers the tokens whose keys and values are cached, and feeds only what differs.
+/// One text under way on an executor: remembers the tokens whose keys and values are cached, and feeds only what
+/// differs.
 class Generator {
  public:
-  Generator(CpuExecutor& executor, std::shared_ptr<const Tokenizer> tokenizer) : executor_(executor), tokenizer_(std::move(tokenizer)) {}
+  Generator(CpuExecutor& executor, std::shared_ptr<const Tokenizer> tokenizer)
+      : executor_(executor), tokenizer_(std::move(tokenizer)) {}
 
   /// `prompt` is the whole text so far; its longest cached prefix is not computed again. Text goes to the sink in whole
   /// characters; with stop strings, what might be the beginning of one is held back.
-  Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options, const TextSink& sink);
+  Result<GenerateReport> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
+                                  const TextSink& sink);
 
  private:
   Status feed(std::span<const std::int32_t> tokens);
@@ -28,8 +31,8 @@ class Generator {
   CpuExecutor& executor_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<Sequence> sequence_;
-  std::vector<std::int32_t> cached_;   ///< the tokens of the sequence
-  std::vector<float> logits_;          ///< after the last cached token
+  std::vector<std::int32_t> cached_;  ///< the tokens of the sequence
+  std::vector<float> logits_;         ///< after the last cached token
 };
 
 /// Passes text on up to the first stop string; holds back what might still become one.
