@@ -234,4 +234,39 @@ inline void add_encoded(MemoryCheckpoint& checkpoint, const std::map<std::string
   for (const auto& [name, tensor] : encoded) checkpoint.add(name, tensor.plan.element, tensor.plan.shape, tensor.bytes);
 }
 
+/// Values equal the golden tensor's after rounding to its type. `zero_sign` false: -0 equals +0.
+inline void expect_values(const MatrixSource& source, const Json& golden, bool zero_sign = true) {
+  const GoldenTensor expected(golden);
+  const std::vector<float> values = check_ranges(source);
+  const std::size_t size = static_cast<std::size_t>(element_info(expected.element).bits) / 8;
+  ASSERT_EQ(values.size() * size, expected.bytes.size());
+  std::vector<std::byte> rounded(expected.bytes.size());
+  encode_elements(expected.element, values.data(), values.size(), rounded.data());
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < values.size() && wrong < 5; ++i) {
+    if (std::memcmp(rounded.data() + i * size, expected.bytes.data() + i * size, size) == 0) continue;
+    float want = 0;
+    decode_elements(expected.element, expected.bytes.data() + i * size, 1, &want);
+    if (!zero_sign && want == 0.0f && values[i] == 0.0f) continue;
+    ++wrong;
+    ADD_FAILURE() << "weight " << i << " is " << values[i] << ", expected " << want;
+  }
+}
+
+/// Encoding the source gives the golden bytes of each named tensor, whole and in small ranges.
+inline void expect_bytes(const Family& family, const MatrixSource& source, const Json& test_case,
+                         const std::map<std::string, std::string>& suffix_to_field) {
+  for (const std::int64_t rows : {0, 1}) {
+    const auto encoded = encode_all(family, source, "m", rows);
+    for (const auto& [name, tensor] : encoded) {
+      const auto field = suffix_to_field.find(name.substr(1));
+      ASSERT_NE(field, suffix_to_field.end()) << name << " is not in the golden file";
+      const GoldenTensor expected(test_case[field->second]);
+      EXPECT_EQ(tensor.plan.shape, expected.shape) << name;
+      EXPECT_EQ(tensor.plan.element, expected.element) << name;
+      EXPECT_TRUE(tensor.bytes == expected.bytes) << name;
+    }
+  }
+}
+
 }  // namespace nibble::testing
