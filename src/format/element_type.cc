@@ -169,6 +169,7 @@ std::uint8_t f32_to_e2m1(float value) noexcept {
 }
 
 void decode_elements(ElementType type, const std::byte* bytes, std::size_t count, float* out) noexcept {
+  if (count == 0) return;  // then the pointers may be null, which memcpy forbids
   switch (type) {
     case E::kBool:
     case E::kU8:
@@ -208,6 +209,7 @@ void decode_elements(ElementType type, const std::byte* bytes, std::size_t count
 }
 
 void encode_elements(ElementType type, const float* values, std::size_t count, std::byte* bytes) noexcept {
+  if (count == 0) return;
   switch (type) {
     case E::kBool:
     case E::kU8:

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/utf8.h"
 #include "format/ggml_blocks.h"
 #include "tensor/ggml_codec.h"
 #include "tensor/ggml_schemes.h"
@@ -48,7 +49,8 @@ class GgmlMatrix final : public MatrixSource {
 
  private:
   std::string where() const {
-    return fmt::format("{}: tensor \"{}\"", tensor_.file ? tensor_.file->path() : std::string("GGUF"), tensor_.name);
+    return fmt::format("{}: tensor \"{}\"", tensor_.file ? tensor_.file->path() : std::string("GGUF"),
+                       printable(tensor_.name));
   }
 
   StoredTensor tensor_;
@@ -67,7 +69,7 @@ Result<const StoredTensor*> nvfp4_scale(const FamilyInput& input, const std::str
   if (scale == nullptr) return scale;
   if (scale->ggml_type != GgmlF32::kId || scale->elements() != 1 || scale->bytes.size() != sizeof(float)) {
     return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" should be one f32, the scale of an NVFP4 weight", input.what,
-                scale->name);
+                printable(scale->name));
   }
   return scale;
 }
@@ -77,14 +79,14 @@ Result<FamilyModule> open_module(const FamilyInput& input, const StoredTensor& t
   const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape.front() : 1;
   const Result<std::int64_t> row_bytes = ggml_row_bytes(tensor.ggml_type, cols);
   if (!row_bytes.ok()) {
-    return with_context(row_bytes.error(), fmt::format("{}: tensor \"{}\"", input.what, tensor.name));
+    return with_context(row_bytes.error(), fmt::format("{}: tensor \"{}\"", input.what, printable(tensor.name)));
   }
   std::uint64_t expected = 0;
   if (rows < 0 ||
       __builtin_mul_overflow(static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(*row_bytes), &expected) ||
       expected != tensor.bytes.size()) {
-    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": {} x {} {} does not have {} bytes", input.what, tensor.name,
-                rows, cols, to_string(scheme), tensor.bytes.size());
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": {} x {} {} does not have {} bytes", input.what,
+                printable(tensor.name), rows, cols, to_string(scheme), tensor.bytes.size());
   }
   FamilyModule module;
   module.module = tensor.name.substr(0, tensor.name.size() - kSuffix.size());

@@ -94,6 +94,18 @@ TEST_P(GgmlCodec, EncodingGivesTheBytesBack) {
   EXPECT_EQ(*encoded, bytes);
 }
 
+TEST_P(GgmlCodec, NoRowsAreARange) {  // run under the sanitizers: null pointers everywhere
+  QuantizedMatrix matrix;
+  ASSERT_TRUE(decode_ggml(GetParam().type, {}, 4, cols_, 4, 0, matrix).ok());
+  EXPECT_TRUE(matrix.validate().ok());
+  dequantize(matrix, nullptr);
+  if (format_.pack != nullptr) {
+    const auto encoded = encode_ggml(GetParam().type, matrix);
+    ASSERT_TRUE(encoded.ok());
+    EXPECT_TRUE(encoded->empty());
+  }
+}
+
 TEST_P(GgmlCodec, RefusesSizesThatDoNotMatch) {
   const Bytes bytes = random_blocks(format_, 4, 6);
   const int type = GetParam().type;
