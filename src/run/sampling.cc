@@ -1,0 +1,190 @@
+// Sampling. Probabilities come from the softmax kernel, whose bits are the same everywhere.
+#include "run/sampling.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+#include "kernel/softmax/softmax.h"
+
+namespace nibble {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+/// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
+constexpr std::size_t kFirstTry = 512;
+
+}  // namespace
+
+SeededGenerator::SeededGenerator(std::uint64_t seed) {
+  for (std::uint64_t& word : state_) {
+    seed += 0x9E3779B97F4A7C15u;
+    std::uint64_t z = seed;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    word = z ^ (z >> 31);
+  }
+}
+
+std::uint64_t SeededGenerator::next() {
+  const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
+  const std::uint64_t shifted = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= shifted;
+  state_[3] = std::rotl(state_[3], 45);
+  return result;
+}
+
+Sampler::Sampler(const SamplingOptions& options) : options_(options), generator_(options.seed) {}
+
+void Sampler::accept(std::int32_t id) {
+  if (options_.repeat_last_n == 0) return;
+  recent_.push_back(id);
+  if (options_.repeat_last_n > 0 && recent_.size() > static_cast<std::size_t>(options_.repeat_last_n))
+    recent_.pop_front();
+}
+
+bool Sampler::larger(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+void Sampler::copy_logits(std::span<const float> logits) {
+  logits_.resize(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const float x = std::isnan(logits[i]) ? kNever : logits[i];
+    logits_[i] = std::min(x, std::numeric_limits<float>::max());
+  }
+}
+
+/// Every token of the window once, however often it was seen.
+void Sampler::penalize() {
+  const float penalty = options_.repetition_penalty;
+  if (penalty == 1.0f || recent_.empty()) return;
+  std::vector<std::int32_t> ids(recent_.begin(), recent_.end());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  for (const std::int32_t id : ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= logits_.size()) continue;
+    float& x = logits_[static_cast<std::size_t>(id)];
+    x = x <= 0.0f ? x * penalty : x / penalty;
+    if (std::isnan(x)) x = kNever;
+  }
+}
+
+/// The k largest of the logits become the candidates, in descending order. One pass over the vocabulary: what beats the
+/// k-th best so far is buffered, and a full buffer is cut to its best k.
+void Sampler::keep_largest(std::size_t k) {
+  candidates_.clear();
+  k = std::min(k, logits_.size());
+  const std::size_t capacity = std::max<std::size_t>(4 * k, 256);
+  float threshold = kNever;
+  for (std::size_t i = 0; i < logits_.size(); ++i) {
+    if (!(logits_[i] > threshold)) continue;
+    candidates_.push_back({logits_[i], static_cast<std::int32_t>(i)});
+    if (candidates_.size() < capacity) continue;
+    const auto kth = candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+    std::nth_element(candidates_.begin(), kth, candidates_.end(), larger);
+    candidates_.resize(k);
+    threshold = candidates_.back().logit;
+  }
+  if (candidates_.size() > k) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k), candidates_.end(),
+                     larger);
+    candidates_.resize(k);
+  }
+  std::sort(candidates_.begin(), candidates_.end(), larger);
+}
+
+const std::vector<float>& Sampler::probabilities(float temperature) {
+  static const kernel::SoftmaxKernel& softmax = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
+  scaled_.resize(candidates_.size());
+  probabilities_.resize(candidates_.size());
+  float largest = kNever;
+  for (const Candidate& c : candidates_) largest = std::max(largest, c.logit);
+  // Differences first: a tiny temperature must not make two infinities of different logits.
+  for (std::size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = (candidates_[i].logit - largest) / temperature;
+  softmax.row(scaled_.data(), static_cast<std::int64_t>(scaled_.size()), probabilities_.data());
+  return probabilities_;
+}
+
+/// top_p. With top_k off the candidates are still all tokens, unsorted.
+void Sampler::keep_probable() {
+  const auto reach = [this](const std::vector<float>& p, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      if ((sum += p[i]) >= options_.top_p) return i + 1;
+    return count + 1;
+  };
+  const bool sorted = options_.top_k > 0;
+  if (sorted) {
+    const std::size_t kept = reach(probabilities(1.0f), candidates_.size());
+    candidates_.resize(std::min(kept, candidates_.size()));
+    return;
+  }
+  const std::vector<float> by_id = probabilities(1.0f);
+  std::vector<float> descending;
+  for (std::size_t k = kFirstTry;; k *= 8) {
+    keep_largest(k);
+    descending.clear();
+    for (const Candidate& c : candidates_) descending.push_back(by_id[static_cast<std::size_t>(c.id)]);
+    const std::size_t kept = reach(descending, candidates_.size());
+    if (kept > candidates_.size() && k < logits_.size()) continue;
+    candidates_.resize(std::min(kept, candidates_.size()));
+    return;
+  }
+}
+
+/// min_p.
+void Sampler::keep_near_largest() {
+  const std::vector<float>& p = probabilities(1.0f);
+  const float least = options_.min_p * *std::max_element(p.begin(), p.end());
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i)
+    if (p[i] >= least) candidates_[kept++] = candidates_[i];
+  candidates_.resize(std::max<std::size_t>(kept, 1));
+}
+
+std::int32_t Sampler::draw() {
+  const std::vector<float>& p = probabilities(options_.temperature);
+  double total = 0;
+  for (const float x : p) total += x;
+  const double target = generator_.uniform() * total;
+  double sum = 0;
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    if (p[i] == 0.0f) continue;
+    last = i;
+    if ((sum += p[i]) > target) break;
+  }
+  return candidates_[last].id;
+}
+
+std::int32_t Sampler::sample(std::span<const float> logits) {
+  NIBBLE_CHECK(!logits.empty());
+  copy_logits(logits);
+  penalize();
+  const auto best = std::max_element(logits_.begin(), logits_.end());  // the first of equals
+  const auto best_id = static_cast<std::int32_t>(best - logits_.begin());
+  if (!(options_.temperature > 0.0f)) return best_id;
+  if (*best == kNever) {
+    generator_.next();
+    return best_id;
+  }
+  if (options_.top_k > 0) {
+    keep_largest(static_cast<std::size_t>(options_.top_k));
+  } else {
+    candidates_.resize(logits_.size());
+    for (std::size_t i = 0; i < logits_.size(); ++i) candidates_[i] = {logits_[i], static_cast<std::int32_t>(i)};
+  }
+  if (options_.top_p < 1.0f) keep_probable();
+  if (options_.min_p > 0.0f) keep_near_largest();
+  return draw();
+}
+
+}  // namespace nibble
