@@ -18,9 +18,11 @@ extern const ActivationKernel kActivation;
 }
 
 std::span<const ActivationKernel* const> activation_kernels() {
-  static constexpr const ActivationKernel* kKernels[] = {&reference::kActivation,
+  static constexpr const ActivationKernel* kKernels[] = {
+    &reference::kActivation,
 #if defined(__x86_64__)
-                                                         &avx2::kActivation, &avx512::kActivation
+    &avx2::kActivation,
+    &avx512::kActivation
 #endif
   };
   return kKernels;
@@ -67,8 +69,7 @@ void add(float* x, const float* y, std::int64_t n, ThreadPool& pool) { add_scale
 
 void add_scaled(float* x, const float* y, float factor, std::int64_t n, ThreadPool& pool) {
   const ActivationKernel& kernel = chosen();
-  for_pieces(n, pool,
-             [&](std::int64_t i, std::int64_t count) { kernel.add_scaled(x + i, y + i, factor, count); });
+  for_pieces(n, pool, [&](std::int64_t i, std::int64_t count) { kernel.add_scaled(x + i, y + i, factor, count); });
 }
 
 void scale(float* x, float factor, std::int64_t n, ThreadPool& pool) {

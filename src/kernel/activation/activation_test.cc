@@ -20,9 +20,9 @@ constexpr Activation kAll[] = {Activation::kSilu, Activation::kGeluTanh, Activat
 
 /// Values of every size and sign, the edges of the pieces of the functions, infinities and NaN.
 std::vector<float> adversarial() {
-  std::vector<float> v = {0.0f,    -0.0f,   0.6f,    -0.6f,  0.59999996f, 87.0f, -87.0f, -87.00001f, -88.8f, 14.0f,
-                          -14.0f,  -13.19f, 1e-40f,  1e30f,  -1e30f,      1e38f, -3e38f, 0.5f,       -1e-8f, 43.5f,
-                          -43.49f, -43.51f, 103.97f, -104.0f};
+  std::vector<float> v = {0.0f,   -0.0f, 0.6f,   -0.6f,   0.59999996f, 87.0f,   -87.0f,  -87.00001f,
+                          -88.8f, 14.0f, -14.0f, -13.19f, 1e-40f,      1e30f,   -1e30f,  1e38f,
+                          -3e38f, 0.5f,  -1e-8f, 43.5f,   -43.49f,     -43.51f, 103.97f, -104.0f};
   v.push_back(std::numeric_limits<float>::infinity());
   v.push_back(-std::numeric_limits<float>::infinity());
   v.push_back(std::numeric_limits<float>::quiet_NaN());
@@ -77,8 +77,8 @@ constexpr double kUlp = 0x1p-23;  // of a value just above a power of two: one u
 
 TEST(Exp, IsWithinOneUlp) {
   double worst = 0;
-  for (std::uint32_t i = 0; i < 2000000; ++i) {
-    const float x = -87.0f * static_cast<float>(i) / 2000000.0f;
+  for (std::uint32_t i = 0; i < 300000; ++i) {
+    const float x = -87.0f * static_cast<float>(i) / 300000.0f;
     worst = std::max(worst, relative_error(reference::exp_nonpositive(x), std::exp(static_cast<double>(x))));
   }
   EXPECT_LT(worst, kUlp);
@@ -89,8 +89,8 @@ TEST(Exp, IsWithinOneUlp) {
 }
 
 TEST(Exp, TanhIsWithinTwoUlp) {
-  for (int i = -400000; i <= 400000; ++i) {
-    const float x = static_cast<float>(i) * 0x1p-15f;
+  for (int i = -100000; i <= 100000; ++i) {
+    const float x = static_cast<float>(i) * 0x1p-13f;
     ASSERT_LT(relative_error(reference::tanh(x), std::tanh(static_cast<double>(x))), 2 * kUlp) << x;
   }
   EXPECT_EQ(reference::tanh(200.0f), 1.0f);
@@ -99,8 +99,8 @@ TEST(Exp, TanhIsWithinTwoUlp) {
 
 TEST(Activation, IsWithinItsBoundOfDouble) {
   const ActivationKernel& kernel = *activation_kernels().front();
-  for (int i = -600000; i <= 600000; ++i) {
-    const float x = static_cast<float>(i) * 0x1p-13f;  // to +-73
+  for (int i = -75000; i <= 75000; ++i) {
+    const float x = static_cast<float>(i) * 0x1p-10f;  // to +-73
     const double d = x;
     float silu = 0;
     float gelu_tanh = 0;

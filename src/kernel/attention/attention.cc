@@ -27,9 +27,11 @@ extern const AttentionKernel kAttention;
 }
 
 std::span<const AttentionKernel* const> attention_kernels() {
-  static constexpr const AttentionKernel* kKernels[] = {&reference::kAttention,
+  static constexpr const AttentionKernel* kKernels[] = {
+    &reference::kAttention,
 #if defined(__x86_64__)
-                                                        &avx2::kAttention, &avx512::kAttention
+    &avx2::kAttention,
+    &avx512::kAttention
 #endif
   };
   return kKernels;
@@ -63,7 +65,7 @@ class Scratch {
   float* floats(std::size_t count) {
     if (count > capacity_) {
       data_.reset();
-      data_.reset(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t{64})));
+      data_.reset(static_cast<float*>(::operator new (count * sizeof(float), std::align_val_t{64})));
       capacity_ = count;
     }
     return data_.get();
@@ -71,7 +73,7 @@ class Scratch {
 
  private:
   struct Free {
-    void operator()(float* p) const { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(float* p) const { ::operator delete (p, std::align_val_t{64}); }
   };
   std::unique_ptr<float, Free> data_;
   std::size_t capacity_ = 0;
@@ -97,9 +99,7 @@ class Plan {
 
  private:
   int padded() const { return args_.layout.padded_dim(); }
-  int rows_of(const Item& item) const {
-    return static_cast<int>(item.token_end - item.token_begin) * heads_per_kv_;
-  }
+  int rows_of(const Item& item) const { return static_cast<int>(item.token_end - item.token_begin) * heads_per_kv_; }
   /// Floats of one chunk's state of an item.
   std::int64_t state_floats(const Item& item) const { return rows_of(item) * static_cast<std::int64_t>(padded() + 2); }
 
@@ -198,8 +198,9 @@ class Plan {
       c.k = k;
       c.v = v;
       const AttentionState target =
-          item.partials < 0 ? later
-                            : state_at(partials_ + item.partials + (chunk - item.chunk_begin) * state_floats(item), rows);
+          item.partials < 0
+              ? later
+              : state_at(partials_ + item.partials + (chunk - item.chunk_begin) * state_floats(item), rows);
       c.out = target.out;
       c.max = target.max;
       c.sum = target.sum;

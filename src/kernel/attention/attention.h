@@ -2,7 +2,8 @@
 //
 // A cache block holds 64 consecutive positions of a sequence, for every kv head. In it lie, head by head:
 //
-//   K  [4 groups of 16 positions][head_dim][16 positions]     16 keys are the lanes of one vector, so that a query meets
+//   K  [4 groups of 16 positions][head_dim][16 positions]     16 keys are the lanes of one vector, so that a query
+//   meets
 //                                                             them without horizontal sums
 //   V  [64 positions][head_dim padded to 16]                  the dimensions are the lanes; the padding is 0
 //
@@ -33,7 +34,9 @@ struct KvBlockLayout {
   int padded_dim() const noexcept { return (head_dim + 15) / 16 * 16; }
   std::size_t k_bytes() const noexcept { return element_bytes() * kTokens * static_cast<std::size_t>(head_dim); }
   std::size_t v_bytes() const noexcept { return element_bytes() * kTokens * static_cast<std::size_t>(padded_dim()); }
-  std::size_t k_offset(int kv_head) const noexcept { return static_cast<std::size_t>(kv_head) * (k_bytes() + v_bytes()); }
+  std::size_t k_offset(int kv_head) const noexcept {
+    return static_cast<std::size_t>(kv_head) * (k_bytes() + v_bytes());
+  }
   std::size_t v_offset(int kv_head) const noexcept { return k_offset(kv_head) + k_bytes(); }
   /// A multiple of 64. Blocks should be aligned to 64 bytes.
   std::size_t block_bytes() const noexcept { return k_offset(kv_heads); }
@@ -81,7 +84,8 @@ struct AttentionArgs {
 };
 
 /// Each row's result is a function of its query and its visible keys and values alone, to the bit: it does not depend
-/// on the rest of the batch, how a prompt is cut, the threads or the instruction set, nor on what else is in the blocks.
+/// on the rest of the batch, how a prompt is cut, the threads or the instruction set, nor on what else is in the
+/// blocks.
 ///
 /// The order: keys are cut at every 256th absolute position. In a chunk, a score is one chain of fused steps in
 /// ascending dimension; p = e^(s - chunk's maximum) (within 1 ulp); the p are added in 16 interleaved lanes (lane =
@@ -91,7 +95,7 @@ void attention(const AttentionArgs& args, ThreadPool& pool);
 
 /// ---- Kernels ----
 
-constexpr int kAttentionChunk = 256;                                      ///< positions
+constexpr int kAttentionChunk = 256;  ///< positions
 constexpr int kChunkBlocks = kAttentionChunk / KvBlockLayout::kTokens;
 /// Rows may be handled in groups of up to this many; scratch for scores is padded to a multiple of it.
 constexpr int kAttentionRowTile = 6;
@@ -102,11 +106,11 @@ struct AttentionChunk {
   int rows;
   int head_dim;
   int padded_dim;
-  bool half;                                ///< the cache's type is kF16
-  const std::byte* const* k;                ///< [kChunkBlocks] this head's K part of each block; those needed
-  const std::byte* const* v;                ///< [kChunkBlocks]
-  const int* begin;                         ///< [rows] first visible position, counted from the chunk's first
-  const int* end;                           ///< [rows] one past the last; end <= begin: none
+  bool half;                  ///< the cache's type is kF16
+  const std::byte* const* k;  ///< [kChunkBlocks] this head's K part of each block; those needed
+  const std::byte* const* v;  ///< [kChunkBlocks]
+  const int* begin;           ///< [rows] first visible position, counted from the chunk's first
+  const int* end;             ///< [rows] one past the last; end <= begin: none
   float scale;
   float softcap;
   float* scores;  ///< scratch [rows, kAttentionChunk]

@@ -39,9 +39,7 @@ NIBBLE_LANES F set1(float x) { return _mm512_set1_ps(x); }
 NIBBLE_LANES F load(const float* p) { return _mm512_loadu_ps(p); }
 NIBBLE_LANES void store(float* p, F x) { _mm512_storeu_ps(p, x); }
 /// Lanes [begin, end), 0 <= begin, end <= 16.
-NIBBLE_LANES M lanes_between(int begin, int end) {
-  return static_cast<M>(((1u << end) - 1u) & ~((1u << begin) - 1u));
-}
+NIBBLE_LANES M lanes_between(int begin, int end) { return static_cast<M>(((1u << end) - 1u) & ~((1u << begin) - 1u)); }
 /// The first n lanes from memory, 0 <= n <= 16, the others 0; touches nothing past them.
 NIBBLE_LANES F load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(lanes_between(0, n), p); }
 NIBBLE_LANES void store_first(float* p, F x, int n) { _mm512_mask_storeu_ps(p, lanes_between(0, n), x); }

@@ -18,9 +18,11 @@ extern const NormKernel kNorm;
 }
 
 std::span<const NormKernel* const> norm_kernels() {
-  static constexpr const NormKernel* kKernels[] = {&reference::kNorm,
+  static constexpr const NormKernel* kKernels[] = {
+    &reference::kNorm,
 #if defined(__x86_64__)
-                                                   &avx2::kNorm, &avx512::kNorm
+    &avx2::kNorm,
+    &avx512::kNorm
 #endif
   };
   return kKernels;

@@ -91,8 +91,7 @@ TEST(Norm, LayerNormIsNearDouble) {
   for (const float v : x) variance += (v - mean) * (v - mean) / static_cast<double>(n);
   // The mean's error, (n/64 + 8) 2^-24 * 3, is divided by the deviation; the rest is as for rms.
   const double bound = ((777.0 / 64 + 8) * 3 / std::sqrt(variance) + 2 * 20) * 0x1p-24;
-  for (std::size_t i = 0; i < x.size(); ++i)
-    ASSERT_NEAR(out[i], (x[i] - mean) / std::sqrt(variance + 1e-5f), bound);
+  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(out[i], (x[i] - mean) / std::sqrt(variance + 1e-5f), bound);
 }
 
 TEST(Norm, ThreadsAndPlaceDoNotMatter) {

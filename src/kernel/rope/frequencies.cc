@@ -88,8 +88,8 @@ RopeFrequencies yarn(const RopeConfig& c) {
   result.inv_freq = wavelength_powers(c.rope_theta, c.rotary_dim);
   for (std::size_t m = 0; m < result.inv_freq.size(); ++m) {
     const float power = result.inv_freq[m];
-    const float ramp = std::clamp(
-        (static_cast<float>(m) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
+    const float ramp =
+        std::clamp((static_cast<float>(m) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f, 1.0f);
     const float kept = 1.0f - ramp;
     const float interpolated = 1.0f / (static_cast<float>(factor) * power);
     result.inv_freq[m] = interpolated * (1.0f - kept) + (1.0f / power) * kept;

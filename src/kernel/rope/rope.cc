@@ -20,9 +20,11 @@ extern const RopeKernel kRope;
 }
 
 std::span<const RopeKernel* const> rope_kernels() {
-  static constexpr const RopeKernel* kKernels[] = {&reference::kRope,
+  static constexpr const RopeKernel* kKernels[] = {
+    &reference::kRope,
 #if defined(__x86_64__)
-                                                   &avx2::kRope, &avx512::kRope
+    &avx2::kRope,
+    &avx512::kRope
 #endif
   };
   return kKernels;

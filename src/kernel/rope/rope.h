@@ -22,18 +22,18 @@ struct RopeConfig {
   double rope_theta = 10000.0;
   int rotary_dim = 0;  ///< head_dim * partial_rotary_factor; even
   RopeScaling scaling = RopeScaling::kNone;
-  double factor = 1.0;  ///< yarn, longrope: 0 stands for max / original_max_position_embeddings
-  std::int64_t max_position_embeddings = 0;           ///< dynamic; yarn and longrope without a factor
+  double factor = 1.0;                       ///< yarn, longrope: 0 stands for max / original_max_position_embeddings
+  std::int64_t max_position_embeddings = 0;  ///< dynamic; yarn and longrope without a factor
   std::int64_t original_max_position_embeddings = 0;  ///< yarn, longrope, llama3
   std::optional<double> attention_factor;             ///< yarn, longrope: instead of the default
   double beta_fast = 32.0;                            ///< yarn
   double beta_slow = 1.0;                             ///< yarn
   double mscale = 0.0;                                ///< yarn: used with mscale_all_dim when both are not 0
   double mscale_all_dim = 0.0;
-  bool truncate = true;                               ///< yarn: whole dimensions as the ramp's ends
-  double low_freq_factor = 1.0;                       ///< llama3
-  double high_freq_factor = 4.0;                      ///< llama3
-  std::vector<float> short_factor;                    ///< longrope: rotary_dim / 2 each
+  bool truncate = true;             ///< yarn: whole dimensions as the ramp's ends
+  double low_freq_factor = 1.0;     ///< llama3
+  double high_freq_factor = 4.0;    ///< llama3
+  std::vector<float> short_factor;  ///< longrope: rotary_dim / 2 each
   std::vector<float> long_factor;
   std::vector<float> freq_factors;  ///< GGUF rope_freqs.weight: divide the result; empty or rotary_dim / 2 values
 };

@@ -6,10 +6,10 @@
 namespace nibble::kernel {
 
 constexpr float kLog2E = 0x1.715476p+0f;
-constexpr float kLn2High = 0x1.62e43p-1f;       // 20 bits, so n * kLn2High is exact
-constexpr float kLn2Low = -0x1.05c61p-29f;      // ln 2 - kLn2High
-constexpr float kRoundMagic = 0x1.8p+23f;       // x + this rounds x to an integer and leaves it in the low bits
-constexpr float kExpUnderflow = -87.0f;         // below: 0 (e^-87 = 1.6e-38, the smallest normal is 1.2e-38)
+constexpr float kLn2High = 0x1.62e43p-1f;   // 20 bits, so n * kLn2High is exact
+constexpr float kLn2Low = -0x1.05c61p-29f;  // ln 2 - kLn2High
+constexpr float kRoundMagic = 0x1.8p+23f;   // x + this rounds x to an integer and leaves it in the low bits
+constexpr float kExpUnderflow = -87.0f;     // below: 0 (e^-87 = 1.6e-38, the smallest normal is 1.2e-38)
 
 /// e^r = 1 + r + r^2 P(r), |r| <= ln(2)/2; 3.1e-9
 constexpr float kExp0 = 0x1.fffffcp-2f;
@@ -38,7 +38,7 @@ constexpr float kErfc7 = 0x1.58626ep-10f;
 constexpr float kErfc8 = -0x1.42edf0p-10f;
 constexpr float kErfc9 = -0x1.a53abap-12f;
 constexpr float kSqrtHalf = 0x1.6a09e6p-1f;
-constexpr float kNormalLimit = 14.0f;           // beyond: the tail is below e^-87
+constexpr float kNormalLimit = 14.0f;  // beyond: the tail is below e^-87
 
 constexpr float kGeluCubic = 0.044715f;
 constexpr float kGeluTanhScale = 1.5957691216f;  // 2 sqrt(2 / pi)

@@ -18,9 +18,11 @@ extern const SoftmaxKernel kSoftmax;
 }
 
 std::span<const SoftmaxKernel* const> softmax_kernels() {
-  static constexpr const SoftmaxKernel* kKernels[] = {&reference::kSoftmax,
+  static constexpr const SoftmaxKernel* kKernels[] = {
+    &reference::kSoftmax,
 #if defined(__x86_64__)
-                                                      &avx2::kSoftmax, &avx512::kSoftmax
+    &avx2::kSoftmax,
+    &avx512::kSoftmax
 #endif
   };
   return kKernels;

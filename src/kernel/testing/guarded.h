@@ -58,9 +58,7 @@ class Numbers {
     return z ^ (z >> 31);
   }
   /// Uniform in [low, high).
-  float uniform(float low, float high) {
-    return low + (high - low) * (static_cast<float>(bits() >> 40) * 0x1p-24f);
-  }
+  float uniform(float low, float high) { return low + (high - low) * (static_cast<float>(bits() >> 40) * 0x1p-24f); }
   std::vector<float> values(std::size_t count, float low, float high) {
     std::vector<float> v(count);
     for (float& x : v) x = uniform(low, high);
@@ -90,7 +88,8 @@ template <typename Kernel>
 std::string skipped_kernels(std::span<const Kernel* const> kernels) {
   std::string names;
   for (const Kernel* kernel : kernels)
-    if (!can_run(kernel->info, detected_cpu_features())) names += std::string(names.empty() ? "" : ", ") + kernel->info.name;
+    if (!can_run(kernel->info, detected_cpu_features()))
+      names += std::string(names.empty() ? "" : ", ") + kernel->info.name;
   return names;
 }
 
