@@ -24,14 +24,18 @@ TEST(GgmlSchemes, EveryTypeOfFilesHasOneAndTheyDiffer) {
 
 TEST(GgmlSchemes, GoByTheirOwnNames) {
   for (const GgmlScheme& known : ggml_schemes()) {
-    EXPECT_EQ(to_string(known.scheme), known.name);
+    const std::string printed = to_string(known.scheme);
+    EXPECT_EQ(*parse_scheme(printed), known.scheme) << printed;
     const auto parsed = parse_scheme(known.name);
     ASSERT_TRUE(parsed.ok()) << known.name;
     EXPECT_EQ(*parsed, known.scheme) << known.name;
   }
   EXPECT_EQ(to_string(*parse_scheme("Q4_K")), "q4_k");
-  EXPECT_EQ(to_string(*parse_scheme("int4-g32-sym")), "q4_0");
-  EXPECT_EQ(to_string(*parse_scheme("q8_0+dyn-token")), "q8_0+dyn-token");
+  EXPECT_EQ(to_string(*parse_scheme("q4_0")), "int4-g32-sym");
+  EXPECT_EQ(to_string(*parse_scheme("iq4_nl")), "iq4_nl");
+  EXPECT_EQ(to_string(*parse_scheme("mxfp4")), "mxfp4");
+  EXPECT_EQ(to_string(*parse_scheme("q4_1")), "q4_1");
+  EXPECT_EQ(to_string(*parse_scheme("q8_0+dyn-token")), "int8-g32-sym+dyn-token");
 }
 
 TEST(GgmlSchemes, StoreTheBytesOfTheirBlocks) {

@@ -228,41 +228,122 @@ Status QuantizedMatrix::validate() const {
   return {};
 }
 
+namespace {
+
+/// First column after `c` where row r may meet another entry of the grouping.
+std::int64_t run_end(const Grouping& grouping, std::int64_t r, std::int64_t c, std::int64_t cols) {
+  switch (grouping.kind) {
+    case Grouping::Kind::kTensor:
+    case Grouping::Kind::kRow:
+      return cols;
+    case Grouping::Kind::kColumns:
+    case Grouping::Kind::kBlock:
+      return std::min(cols, (c / grouping.size + 1) * grouping.size);
+    case Grouping::Kind::kFlat:
+      return std::min(cols, ((r * cols + c) / grouping.size + 1) * grouping.size - r * cols);
+    case Grouping::Kind::kStrided:
+    case Grouping::Kind::kIndexed:
+      return c + 1;
+  }
+  return c + 1;
+}
+
+/// The values of `count` codes before zero, scale and offset.
+void code_values(const CodeFormat& code, const std::uint8_t* codes, std::int64_t count, std::span<const float> table,
+                 float* out) {
+  if (code.kind == CodeFormat::Kind::kInteger) {
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = static_cast<float>(static_cast<std::int32_t>(codes[i]) - code.bias);
+    return;
+  }
+  const int code_bytes = code.code_bytes();
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = code_value(code, load_code(codes, static_cast<std::size_t>(i), code_bytes), table);
+}
+
+/// The planes and tables of a matrix decoded, and one row's runs of equal entries.
+class Dequantizer {
+ public:
+  explicit Dequantizer(const QuantizedMatrix& m) : m_(m) {
+    const QuantScheme& scheme = m.scheme;
+    if (scheme.scale) scale_ = PlaneValues(*scheme.scale, m.scale, m);
+    if (scheme.zero_kind != ZeroKind::kNone) zero_ = PlaneValues(scheme.zero, m.zero, m);
+    if (scheme.offset) offset_ = PlaneValues(*scheme.offset, m.offset, m);
+  }
+
+  void row(std::int64_t r, const std::uint8_t* codes, float* out) const {
+    const int code_bytes = m_.scheme.code.code_bytes();
+    for (std::int64_t c = 0; c < m_.cols;) {
+      const std::int64_t end = next(r, c);
+      code_values(m_.scheme.code, codes + c * code_bytes, end - c, table(r, c), out + c);
+      transform(r, c, end - c, out + c);
+      c = end;
+    }
+  }
+
+ private:
+  std::int64_t next(std::int64_t r, std::int64_t c) const {
+    const QuantScheme& scheme = m_.scheme;
+    std::int64_t end = m_.cols;
+    if (scheme.scale) end = std::min(end, run_end(scheme.scale->grouping, r, c, m_.cols));
+    if (scheme.zero_kind != ZeroKind::kNone) end = std::min(end, run_end(scheme.zero.grouping, r, c, m_.cols));
+    if (scheme.offset) end = std::min(end, run_end(scheme.offset->grouping, r, c, m_.cols));
+    if (scheme.code.table == TableKind::kStored) end = std::min(end, run_end(scheme.table.grouping, r, c, m_.cols));
+    return end;
+  }
+
+  std::span<const float> table(std::int64_t r, std::int64_t c) const {
+    const QuantScheme& scheme = m_.scheme;
+    if (scheme.code.table != TableKind::kStored) return table_values(scheme.code.table);
+    const std::size_t size = std::size_t{1} << scheme.code.bits;
+    auto entry =
+        static_cast<std::size_t>(scheme.table.grouping.entry(r, c, m_.rows, m_.cols, nullptr) - m_.first_table);
+    if (!m_.selector.empty()) entry = m_.selector[entry];
+    return std::span(m_.tables).subspan(entry * size, size);
+  }
+
+  /// x - zero, then scale, then post_scale, then offset: each rounded by itself.
+  void transform(std::int64_t r, std::int64_t c, std::int64_t count, float* x) const {
+    const QuantScheme& scheme = m_.scheme;
+    if (scheme.zero_kind != ZeroKind::kNone) {
+      const float zero = zero_.at(r, c);
+      for (std::int64_t i = 0; i < count; ++i) x[i] -= zero;
+    }
+    if (scheme.scale) {
+      const float s = scale_.at(r, c);
+      if (scheme.scale->divides) {
+        for (std::int64_t i = 0; i < count; ++i) x[i] = x[i] / s;
+      } else {
+        for (std::int64_t i = 0; i < count; ++i) x[i] = s * x[i];
+      }
+    }
+    if (scheme.post_scale != 1.0f)
+      for (std::int64_t i = 0; i < count; ++i) x[i] *= scheme.post_scale;
+    if (scheme.offset) {
+      const float offset = offset_.at(r, c);
+      for (std::int64_t i = 0; i < count; ++i) x[i] += offset;
+    }
+  }
+
+  const QuantizedMatrix& m_;
+  PlaneValues scale_;
+  PlaneValues zero_;
+  PlaneValues offset_;
+};
+
+}  // namespace
+
 void dequantize(const QuantizedMatrix& m, float* out) {
   const QuantScheme& scheme = m.scheme;
-  const int code_bytes = scheme.code.code_bytes();
   if (scheme.is_float() && !scheme.scale && !scheme.offset) {
     decode_elements(scheme.code.float_type, reinterpret_cast<const std::byte*>(m.codes.data()),
                     static_cast<std::size_t>(m.row_count * m.cols), out);
     return;
   }
-  const PlaneValues scale = scheme.scale ? PlaneValues(*scheme.scale, m.scale, m) : PlaneValues();
-  const PlaneValues zero = scheme.zero_kind != ZeroKind::kNone ? PlaneValues(scheme.zero, m.zero, m) : PlaneValues();
-  const PlaneValues offset = scheme.offset ? PlaneValues(*scheme.offset, m.offset, m) : PlaneValues();
-  const bool stored_table = scheme.code.table == TableKind::kStored;
-  const std::size_t table_size = std::size_t{1} << scheme.code.bits;
-  std::span<const float> table = table_values(scheme.code.table);
-  for (std::int64_t row = 0; row < m.row_count; ++row) {
-    const std::int64_t r = m.row_begin + row;
-    for (std::int64_t c = 0; c < m.cols; ++c) {
-      const auto index = static_cast<std::size_t>(row * m.cols + c);
-      if (stored_table) {
-        auto entry =
-            static_cast<std::size_t>(scheme.table.grouping.entry(r, c, m.rows, m.cols, nullptr) - m.first_table);
-        if (!m.selector.empty()) entry = m.selector[entry];
-        table = std::span(m.tables).subspan(entry * table_size, table_size);
-      }
-      float x = code_value(scheme.code, load_code(m.codes.data(), index, code_bytes), table);
-      if (scheme.zero_kind != ZeroKind::kNone) x -= zero.at(r, c);
-      if (scheme.scale) {
-        const float s = scale.at(r, c);
-        x = scheme.scale->divides ? x / s : s * x;
-      }
-      if (scheme.post_scale != 1.0f) x *= scheme.post_scale;
-      if (scheme.offset) x += offset.at(r, c);
-      out[index] = x;
-    }
-  }
+  const Dequantizer dequantizer(m);
+  const std::int64_t row_bytes = m.cols * scheme.code.code_bytes();
+  for (std::int64_t row = 0; row < m.row_count; ++row)
+    dequantizer.row(m.row_begin + row, m.codes.data() + row * row_bytes, out + row * m.cols);
 }
 
 namespace {

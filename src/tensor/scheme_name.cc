@@ -262,17 +262,20 @@ Result<QuantScheme> parse_scheme(std::string_view text) {
 std::string to_string(const QuantScheme& scheme) {
   if (scheme.is_float() && !scheme.scale && !scheme.offset)
     return std::string(element_info(scheme.code.float_type).name);
+  std::string name = grammar_name(scheme);
+  const Result<QuantScheme> back = parse_scheme(name);
+  const bool said = back.ok() && *back == scheme;
+  // int4-g32-sym is what q4_0 is to everyone else; a type that only ggml has goes by ggml's name.
+  const bool ours = scheme.code.kind == CodeFormat::Kind::kInteger || scheme.code.table == TableKind::kBinary;
+  if (said && ours) return name;
   QuantScheme weights = scheme;
   weights.activations = {};
   if (const auto type = ggml_type_of(weights)) {
-    std::string name(find_ggml_type(*type)->name);
-    if (scheme.activations.kind != ActivationScheme::Kind::kNone)
-      name += activation_name(scheme.activations, scheme.code);
-    return name;
+    const std::string_view known = find_ggml_type(*type)->name;
+    const bool active = scheme.activations.kind != ActivationScheme::Kind::kNone;
+    return std::string(known) + (active ? activation_name(scheme.activations, scheme.code) : "");
   }
-  std::string name = grammar_name(scheme);
-  const Result<QuantScheme> back = parse_scheme(name);
-  if (back.ok() && *back == scheme) return name;
+  if (said) return name;
   if (scheme.zero_kind == ZeroKind::kReal) name += ",real-zero";
   if (scheme.offset) name += ",offset-" + grouping_name(scheme.offset->grouping);
   return name;
