@@ -19,16 +19,18 @@ namespace {
 #define NIBBLE_INLINE inline __attribute__((always_inline))
 
 constexpr int kTile = 6;            // tokens in a register tile
-constexpr int kChunkBlocks = 8;     // integer path: 256 columns, a slab of 2 x 4 KiB
+constexpr int kMostPanels = 2;      // panels of a slab: many tokens go over two pairs while they are in the cache
+constexpr int kChunkBlocks = 8;     // integer path: 256 columns, a slab of 4 x 4 KiB
 constexpr int kFolds = 16;          // most folds of a chunk
 constexpr int kPrefetchChunks = 2;  // how far ahead weights are asked for: the hardware stops at 4 KiB page ends
-constexpr int kFloatSlab = 256 * kPanelRows;  // float path: floats of a slab, 16 KiB
+constexpr int kFloatBlocks = 4;     // float path: 64 columns, a slab of 4 x 4 KiB
+constexpr int kFloatAhead = 4;      // and prefetch, in blocks
 
 struct IntSlab {
-  alignas(64) std::uint8_t u[kPanelsPerItem][kChunkBlocks * 512];
-  alignas(64) float scale[kPanelsPerItem][kFolds * kPanelRows];
-  alignas(64) float zero[kPanelsPerItem][kFolds * kPanelRows];
-  alignas(64) float offset[kPanelsPerItem][kFolds * kPanelRows];
+  alignas(64) std::uint8_t u[kMostPanels][kChunkBlocks * 512];
+  alignas(64) float scale[kMostPanels][kFolds * kPanelRows];
+  alignas(64) float zero[kMostPanels][kFolds * kPanelRows];
+  alignas(64) float offset[kMostPanels][kFolds * kPanelRows];
 };
 
 // GCC 12 stores every accumulator in each step when this is written with the intrinsic on an array.
@@ -128,15 +130,15 @@ NIBBLE_INLINE __m512i unpack_line(const std::uint8_t* block) {
   const __m512i low4 = _mm512_set1_epi8(15);
   const __m512i low2 = _mm512_set1_epi8(3);
   const __m512i low1 = _mm512_set1_epi8(1);
-  const auto nibbles = [&](const std::uint8_t* from) {
+  const auto nibbles = [&](const std::uint8_t* from) __attribute__((always_inline)) {
     const __m512i line = load_line(from + 64 * (J % 4));
     return _mm512_and_si512(J < 4 ? line : _mm512_srli_epi16(line, 4), low4);
   };
-  const auto pairs = [&](const std::uint8_t* from) {
+  const auto pairs = [&](const std::uint8_t* from) __attribute__((always_inline)) {
     const __m512i line = load_line(from + 64 * (J % 2));
     return _mm512_and_si512(J < 2 ? line : _mm512_srli_epi16(line, 2 * (J / 2)), low2);
   };
-  const auto singles = [&](const std::uint8_t* from) {
+  const auto singles = [&](const std::uint8_t* from) __attribute__((always_inline)) {
     const __m512i line = load_line(from);
     return _mm512_and_si512(J == 0 ? line : _mm512_srli_epi16(line, J), low1);
   };
@@ -174,7 +176,8 @@ inline void unpack_chunk(const std::uint8_t* codes, const std::uint8_t* ahead, i
   if (table == nullptr) {
     for (int b = 0; b < blocks; ++b, codes += kBlockBytes<L>, ahead += kBlockBytes<L>, u += 512) {
       prefetch_lines<kBlockBytes<L>>(ahead);
-      unpack_lines<L>(codes, [u](int j, __m512i line) { _mm512_store_si512(u + 64 * j, line); });
+      unpack_lines<L>(
+          codes, [u](int j, __m512i line) __attribute__((always_inline)) { _mm512_store_si512(u + 64 * j, line); });
     }
     return;
   }
@@ -182,7 +185,9 @@ inline void unpack_chunk(const std::uint8_t* codes, const std::uint8_t* ahead, i
   for (int b = 0; b < blocks; ++b, codes += kBlockBytes<L>, ahead += kBlockBytes<L>, u += 512) {
     prefetch_lines<kBlockBytes<L>>(ahead);
     unpack_lines<L>(
-        codes, [u, values](int j, __m512i line) { _mm512_store_si512(u + 64 * j, _mm512_shuffle_epi8(values, line)); });
+        codes, [ u, values ](int j, __m512i line) __attribute__((always_inline)) {
+          _mm512_store_si512(u + 64 * j, _mm512_shuffle_epi8(values, line));
+        });
   }
 }
 
@@ -235,12 +240,13 @@ struct IntTile {
   bool first_chunk;
   float* y;
   std::int64_t ld_y;
-  __mmask16 mask0;
-  __mmask16 mask1;
+  int panels;
+  __mmask16 masks[kMostPanels];
 };
 
+// Tokens [t, t + MR) and panels pair, pair + 1 of the slab.
 template <int MR, int Fold, Extra E>
-inline void int_tile(const IntTile& tile, std::int64_t t) {
+inline void int_tile(const IntTile& tile, std::int64_t t, int pair) {
   constexpr int kPerBlock = kBlockCols / Fold;
   const InputView& in = *tile.input;
   const IntSlab& slab = *tile.slab;
@@ -251,7 +257,13 @@ inline void int_tile(const IntTile& tile, std::int64_t t) {
   const std::int32_t* sums = (Fold == 32 ? in.sum32 : in.sum16) + at * kPerBlock;
   const std::int64_t ld_sums = in.blocks * kPerBlock;
   const int folds = tile.blocks * kPerBlock;
-  float* y0 = tile.y + t * tile.ld_y;
+  float* y0 = tile.y + t * tile.ld_y + pair * kPanelRows;
+  const __mmask16 mask0 = tile.masks[pair];
+  const __mmask16 mask1 = tile.masks[pair + 1];
+  const float* planes_scale = slab.scale[pair];
+  const float* planes_zero = slab.zero[pair];
+  const float* planes_offset = slab.offset[pair];
+  constexpr int kNext = kFolds * kPanelRows;  // floats from a panel's planes to the next one's
 
   alignas(64) std::int32_t start[MR][kFolds];
   const auto some = static_cast<__mmask16>((1u << folds) - 1u);
@@ -264,16 +276,20 @@ inline void int_tile(const IntTile& tile, std::int64_t t) {
   __m512 acc1[MR];
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i) {
-    acc0[i] = tile.first_chunk ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(tile.mask0, y0 + i * tile.ld_y);
-    acc1[i] =
-        tile.first_chunk ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(tile.mask1, y0 + i * tile.ld_y + kPanelRows);
+    acc0[i] = tile.first_chunk ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask0, y0 + i * tile.ld_y);
+    acc1[i] = tile.first_chunk ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask1, y0 + i * tile.ld_y + kPanelRows);
   }
-  const std::uint8_t* u = slab.u[0];
+  const std::uint8_t* u = slab.u[pair];
   for (int f = 0; f < folds; ++f) {
     __m512i sum0[MR];
     __m512i sum1[MR];
 #pragma GCC unroll 6
     for (int i = 0; i < MR; ++i) sum0[i] = sum1[i] = _mm512_set1_epi32(start[i][f]);
+    if constexpr (MR == kTile) {
+      // The next tile's activations, which the second-level cache holds.
+#pragma GCC unroll 6
+      for (int i = 0; i < MR; ++i) _mm_prefetch(reinterpret_cast<const char*>(q + (i + MR) * ld_q), _MM_HINT_T0);
+    }
 #pragma GCC unroll 8
     for (int j = 0; j < Fold / 4; ++j) {
       const __m512i u0 = _mm512_load_si512(u + 64 * j);
@@ -287,8 +303,8 @@ inline void int_tile(const IntTile& tile, std::int64_t t) {
     }
     u += Fold * kPanelRows;
     q += Fold;
-    const __m512 scale0 = _mm512_load_ps(slab.scale[0] + f * kPanelRows);
-    const __m512 scale1 = _mm512_load_ps(slab.scale[1] + f * kPanelRows);
+    const __m512 scale0 = _mm512_load_ps(planes_scale + f * kPanelRows);
+    const __m512 scale1 = _mm512_load_ps(planes_scale + kNext + f * kPanelRows);
 #pragma GCC unroll 6
     for (int i = 0; i < MR; ++i) {
       const float scale = q_scale[i * in.blocks + f / kPerBlock];
@@ -297,40 +313,45 @@ inline void int_tile(const IntTile& tile, std::int64_t t) {
       __m512 d1 = _mm512_cvtepi32_ps(sum1[i]);
       if constexpr (E == kZeros) {
         const __m512 sum = _mm512_set1_ps(static_cast<float>(sums[i * ld_sums + f]));
-        d0 = _mm512_fnmadd_ps(_mm512_load_ps(slab.zero[0] + f * kPanelRows), sum, d0);
-        d1 = _mm512_fnmadd_ps(_mm512_load_ps(slab.zero[1] + f * kPanelRows), sum, d1);
+        d0 = _mm512_fnmadd_ps(_mm512_load_ps(planes_zero + f * kPanelRows), sum, d0);
+        d1 = _mm512_fnmadd_ps(_mm512_load_ps(planes_zero + kNext + f * kPanelRows), sum, d1);
       }
       acc0[i] = _mm512_fmadd_ps(d0, _mm512_mul_ps(scale0, a), acc0[i]);
       acc1[i] = _mm512_fmadd_ps(d1, _mm512_mul_ps(scale1, a), acc1[i]);
       if constexpr (E == kOffsets) {
         const __m512 sum = _mm512_set1_ps(scale * static_cast<float>(sums[i * ld_sums + f]));
-        acc0[i] = _mm512_fmadd_ps(_mm512_load_ps(slab.offset[0] + f * kPanelRows), sum, acc0[i]);
-        acc1[i] = _mm512_fmadd_ps(_mm512_load_ps(slab.offset[1] + f * kPanelRows), sum, acc1[i]);
+        acc0[i] = _mm512_fmadd_ps(_mm512_load_ps(planes_offset + f * kPanelRows), sum, acc0[i]);
+        acc1[i] = _mm512_fmadd_ps(_mm512_load_ps(planes_offset + kNext + f * kPanelRows), sum, acc1[i]);
       }
     }
   }
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i) {
-    _mm512_mask_storeu_ps(y0 + i * tile.ld_y, tile.mask0, acc0[i]);
-    _mm512_mask_storeu_ps(y0 + i * tile.ld_y + kPanelRows, tile.mask1, acc1[i]);
+    _mm512_mask_storeu_ps(y0 + i * tile.ld_y, mask0, acc0[i]);
+    _mm512_mask_storeu_ps(y0 + i * tile.ld_y + kPanelRows, mask1, acc1[i]);
   }
+}
+
+template <int MR, int Fold, Extra E>
+inline void int_pairs(const IntTile& tile, std::int64_t t) {
+  for (int pair = 0; pair < tile.panels; pair += 2) int_tile<MR, Fold, E>(tile, t, pair);
 }
 
 template <int Fold, Extra E>
 inline void int_tokens(const IntTile& tile) {
   std::int64_t t = 0;
-  for (; t + kTile <= tile.input->tokens; t += kTile) int_tile<kTile, Fold, E>(tile, t);
+  for (; t + kTile <= tile.input->tokens; t += kTile) int_pairs<kTile, Fold, E>(tile, t);
   switch (tile.input->tokens - t) {
     case 1:
-      return int_tile<1, Fold, E>(tile, t);
+      return int_pairs<1, Fold, E>(tile, t);
     case 2:
-      return int_tile<2, Fold, E>(tile, t);
+      return int_pairs<2, Fold, E>(tile, t);
     case 3:
-      return int_tile<3, Fold, E>(tile, t);
+      return int_pairs<3, Fold, E>(tile, t);
     case 4:
-      return int_tile<4, Fold, E>(tile, t);
+      return int_pairs<4, Fold, E>(tile, t);
     case 5:
-      return int_tile<5, Fold, E>(tile, t);
+      return int_pairs<5, Fold, E>(tile, t);
     default:
       return;
   }
@@ -348,6 +369,46 @@ __attribute__((noinline)) void int_all_tokens(const IntTile& tile, int fold, Ext
   return int_tokens<16, kOffsets>(tile);
 }
 
+// Rows of panels [first, first + count) that exist, one mask per panel; returns how many panels do.
+NIBBLE_INLINE int row_masks(std::int64_t rows, std::int64_t first, int count, __mmask16* masks) {
+  int panels = 0;
+  for (int p = 0; p < kMostPanels; ++p) {
+    masks[p] = p < count ? row_mask(rows, first + p) : static_cast<__mmask16>(0);
+    panels += masks[p] != 0;
+  }
+  return panels;
+}
+
+// Panels [panel, panel + count), all tokens.
+template <Layout L>
+inline void int_panels(const PackedView& w, const InputView& in, std::int64_t panel, int count, Extra extra, float* y,
+                       std::int64_t ld_y, IntSlab& slab) {
+  IntTile tile{&slab, &in, 0, 0, w.int_bias, true, y + panel * kPanelRows, ld_y, 0, {}};
+  tile.panels = row_masks(w.rows, panel, count, tile.masks);
+  const int per_block = kBlockCols / w.fold;
+  if (in.blocks == 0) int_all_tokens(tile, w.fold, extra);
+  for (std::int64_t b = 0; b < in.blocks; b += kChunkBlocks) {
+    tile.first_block = b;
+    tile.blocks = in.blocks - b < kChunkBlocks ? static_cast<int>(in.blocks - b) : kChunkBlocks;
+    tile.first_chunk = b == 0;
+    const std::int64_t col = b * kBlockCols;
+    const int folds = tile.blocks * per_block;
+    for (int p = 0; p < tile.panels; ++p) {
+      const std::uint8_t* data = w.data + (panel + p) * w.panel_bytes;
+      const Ahead ahead = look_ahead(data, w.panel_bytes, b, in.blocks, kPrefetchChunks * kChunkBlocks, count);
+      prefetch_plane(w.scale, ahead.panel, ahead.block * kBlockCols, tile.blocks);
+      prefetch_plane(w.zero, ahead.panel, ahead.block * kBlockCols, tile.blocks);
+      prefetch_plane(w.offset, ahead.panel, ahead.block * kBlockCols, tile.blocks);
+      unpack_chunk<L>(data + b * kBlockBytes<L>, ahead.panel + ahead.block * kBlockBytes<L>, tile.blocks, w.int_table,
+                      slab.u[p]);
+      expand_plane(w.scale, data, col, folds, w.fold, w.int_scale, slab.scale[p]);
+      if (extra == kZeros) expand_plane(w.zero, data, col, folds, w.fold, 1.0f, slab.zero[p]);
+      if (extra == kOffsets) expand_plane(w.offset, data, col, folds, w.fold, 1.0f, slab.offset[p]);
+    }
+    int_all_tokens(tile, w.fold, extra);
+  }
+}
+
 template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
               std::int64_t ld_y) noexcept {
@@ -355,46 +416,11 @@ void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin,
   const Extra extra = w.zero.kind != PlaneKind::kNone     ? kZeros
                       : w.offset.kind != PlaneKind::kNone ? kOffsets
                                                           : kNothing;
-  const int per_block = kBlockCols / w.fold;
-  for (std::int64_t item = item_begin; item < item_end; ++item) {
-    const std::int64_t panel = item * kPanelsPerItem;
-    IntTile tile{&slab,
-                 &in,
-                 0,
-                 0,
-                 w.int_bias,
-                 true,
-                 y + panel * kPanelRows,
-                 ld_y,
-                 row_mask(w.rows, panel),
-                 row_mask(w.rows, panel + 1)};
-    if (in.blocks == 0)
-      for (std::int64_t t = 0; t < in.tokens; ++t) {
-        _mm512_mask_storeu_ps(tile.y + t * ld_y, tile.mask0, _mm512_setzero_ps());
-        _mm512_mask_storeu_ps(tile.y + t * ld_y + kPanelRows, tile.mask1, _mm512_setzero_ps());
-      }
-    const int panels = tile.mask1 != 0 ? 2 : 1;
-    for (std::int64_t b = 0; b < in.blocks; b += kChunkBlocks) {
-      tile.first_block = b;
-      tile.blocks = in.blocks - b < kChunkBlocks ? static_cast<int>(in.blocks - b) : kChunkBlocks;
-      tile.first_chunk = b == 0;
-      const std::int64_t col = b * kBlockCols;
-      const int folds = tile.blocks * per_block;
-      for (int p = 0; p < panels; ++p) {
-        const std::uint8_t* data = w.data + (panel + p) * w.panel_bytes;
-        const Ahead ahead = look_ahead(data, w.panel_bytes, b, in.blocks, kPrefetchChunks * kChunkBlocks, 2);
-        prefetch_plane(w.scale, ahead.panel, ahead.block * kBlockCols, tile.blocks);
-        prefetch_plane(w.zero, ahead.panel, ahead.block * kBlockCols, tile.blocks);
-        prefetch_plane(w.offset, ahead.panel, ahead.block * kBlockCols, tile.blocks);
-        unpack_chunk<L>(data + b * kBlockBytes<L>, ahead.panel + ahead.block * kBlockBytes<L>, tile.blocks, w.int_table,
-                        slab.u[p]);
-        expand_plane(w.scale, data, col, folds, w.fold, w.int_scale, slab.scale[p]);
-        if (extra == kZeros) expand_plane(w.zero, data, col, folds, w.fold, 1.0f, slab.zero[p]);
-        if (extra == kOffsets) expand_plane(w.offset, data, col, folds, w.fold, 1.0f, slab.offset[p]);
-      }
-      int_all_tokens(tile, w.fold, extra);
-    }
-  }
+  std::int64_t item = item_begin;
+  if (in.tokens > kTile)
+    for (; item + 2 <= item_end; item += 2)
+      int_panels<L>(w, in, item * kPanelsPerItem, kMostPanels, extra, y, ld_y, slab);
+  for (; item < item_end; ++item) int_panels<L>(w, in, item * kPanelsPerItem, kPanelsPerItem, extra, y, ld_y, slab);
 }
 
 // ---------------------------------------------------------------------------------------------------- float path
@@ -437,43 +463,46 @@ NIBBLE_INLINE void codes_to_floats(const PackedView& w, const std::uint8_t* pane
     const std::int64_t entry = block * kBlockCols / w.table_index_group;
     const std::int64_t second = (block * kBlockCols + 16) / w.table_index_group;
     constexpr int kBits = L == Layout::kQ8 ? 8 : kBlockBytes<L> / 64;
-    const auto number = [&](std::int64_t e) {
+    const auto number = [&](std::int64_t e) __attribute__((always_inline)) {
       return _mm512_slli_epi32(
           _mm512_loadu_si512(panel + w.table_index_position + static_cast<std::int64_t>(sizeof(int)) * kPanelRows * e),
           kBits);
     };
     const __m512i bases[2] = {number(entry), number(second)};
-    unpack_lines<L>(codes, [&](int j, __m512i line) {
-      for (int b = 0; b < 4; ++b) {
-        const __m512i code =
-            _mm512_and_si512(_mm512_srli_epi32(line, static_cast<unsigned>(8 * b)), _mm512_set1_epi32(255));
-        store(4 * j + b, _mm512_i32gather_ps(_mm512_add_epi32(bases[j / 4], code), w.tables, 4));
-      }
-    });
+    unpack_lines<L>(
+        codes, [&](int j, __m512i line) __attribute__((always_inline)) {
+          for (int b = 0; b < 4; ++b) {
+            const __m512i code =
+                _mm512_and_si512(_mm512_srli_epi32(line, static_cast<unsigned>(8 * b)), _mm512_set1_epi32(255));
+            store(4 * j + b, _mm512_i32gather_ps(_mm512_add_epi32(bases[j / 4], code), w.tables, 4));
+          }
+        });
     return;
   }
   if constexpr (L <= Layout::kQ4) {
     // The permutation looks at the low 4 bits of each lane only.
     const __m512 table = _mm512_loadu_ps(w.table);
-    unpack_lines<L>(codes, [&](int j, __m512i line) {
-      store(4 * j, _mm512_permutexvar_ps(line, table));
-      store(4 * j + 1, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 8), table));
-      store(4 * j + 2, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 16), table));
-      store(4 * j + 3, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 24), table));
-    });
+    unpack_lines<L>(
+        codes, [&](int j, __m512i line) __attribute__((always_inline)) {
+          store(4 * j, _mm512_permutexvar_ps(line, table));
+          store(4 * j + 1, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 8), table));
+          store(4 * j + 2, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 16), table));
+          store(4 * j + 3, _mm512_permutexvar_ps(_mm512_srli_epi32(line, 24), table));
+        });
     return;
   }
   const float* table = w.table;
   const __m512i bias = _mm512_set1_epi32(w.bias);
-  unpack_lines<L>(codes, [&](int j, __m512i line) {
+  unpack_lines<L>(
+      codes, [&](int j, __m512i line) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-    for (int b = 0; b < 4; ++b) {
-      const __m512i code =
-          _mm512_and_si512(_mm512_srli_epi32(line, static_cast<unsigned>(8 * b)), _mm512_set1_epi32(255));
-      store(4 * j + b,
-            table != nullptr ? _mm512_i32gather_ps(code, table, 4) : _mm512_cvtepi32_ps(_mm512_sub_epi32(code, bias)));
-    }
-  });
+        for (int b = 0; b < 4; ++b) {
+          const __m512i code =
+              _mm512_and_si512(_mm512_srli_epi32(line, static_cast<unsigned>(8 * b)), _mm512_set1_epi32(255));
+          store(4 * j + b, table != nullptr ? _mm512_i32gather_ps(code, table, 4)
+                                            : _mm512_cvtepi32_ps(_mm512_sub_epi32(code, bias)));
+        }
+      });
 }
 
 // E4M3 in the place of a half has the value / 256; its NaN is made a half's.
@@ -509,7 +538,9 @@ NIBBLE_INLINE void elements_to_floats(const std::uint8_t* block, const Store& st
 template <Layout L, typename F>
 NIBBLE_INLINE void float_block(const PackedView& w, const std::uint8_t* panel, std::int64_t block, const F& finish,
                                const FloatPlanes& planes, float* slab) {
-  const auto store = [&](int k, __m512 x) { _mm512_store_ps(slab + k * kPanelRows, finish(x, planes, k / 16)); };
+  const auto store = [&](int k, __m512 x) __attribute__((always_inline)) {
+    _mm512_store_ps(slab + k * kPanelRows, finish(x, planes, k / 16));
+  };
   if constexpr (L <= Layout::kQ8)
     codes_to_floats<L>(w, panel, block, store);
   else
@@ -550,7 +581,7 @@ inline void float_chunk(const PackedView& w, std::int64_t panel_number, std::int
   }
 }
 
-// A chunk of K for NP panels, slabs side by side.
+// A chunk of K for some panels, slabs side by side.
 struct FloatTile {
   const float* slab;
   std::int64_t slab_stride;  // floats from one panel's slab to the next
@@ -560,24 +591,23 @@ struct FloatTile {
   bool first_chunk;
   float* y;
   std::int64_t ld_y;
-  __mmask16 masks[4];
+  int panels;
+  __mmask16 masks[kMostPanels];
 };
 
+// Tokens [t, t + MR) and panels [first, first + NP) of the slab; x holds the tokens' activations, rows ld floats apart.
 template <int MR, int NP>
-inline void float_tile(const FloatTile& tile, std::int64_t t) {
-  const InputView& in = *tile.input;
-  const float* x = in.x + t * in.ld + tile.col;
-  const std::int64_t ld = in.ld;
-  float* y = tile.y + t * tile.ld_y;
+inline void float_tile(const FloatTile& tile, std::int64_t t, int first, const float* x, std::int64_t ld) {
+  float* y = tile.y + t * tile.ld_y + first * kPanelRows;
   __m512 acc[MR][NP];
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
     for (int p = 0; p < NP; ++p)
       acc[i][p] = tile.first_chunk ? _mm512_setzero_ps()
-                                   : _mm512_maskz_loadu_ps(tile.masks[p], y + i * tile.ld_y + p * kPanelRows);
-  const float* slab = tile.slab;
+                                   : _mm512_maskz_loadu_ps(tile.masks[first + p], y + i * tile.ld_y + p * kPanelRows);
   const std::int64_t stride = tile.slab_stride;
+  const float* slab = tile.slab + first * stride;
 #pragma GCC unroll 4
   for (int k = 0; k < tile.cols; ++k, slab += kPanelRows) {
     __m512 w[NP];
@@ -593,67 +623,78 @@ inline void float_tile(const FloatTile& tile, std::int64_t t) {
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int p = 0; p < NP; ++p) _mm512_mask_storeu_ps(y + i * tile.ld_y + p * kPanelRows, tile.masks[p], acc[i][p]);
+    for (int p = 0; p < NP; ++p)
+      _mm512_mask_storeu_ps(y + i * tile.ld_y + p * kPanelRows, tile.masks[first + p], acc[i][p]);
 }
 
-template <int NP>
+// One or two tokens take four panels at once: a sum is one chain of multiply-adds, which leaves the units idle.
+template <int MR>
+inline void float_pairs(const FloatTile& tile, std::int64_t t) {
+  const float* x = tile.input->x + t * tile.input->ld + tile.col;
+  if (MR <= 2 && tile.panels > 2) return float_tile < MR, MR <= 2 ? 4 : 2 > (tile, t, 0, x, tile.input->ld);
+  for (int pair = 0; pair < tile.panels; pair += 2) float_tile<MR, 2>(tile, t, pair, x, tile.input->ld);
+}
+
+// A full tile reads a copy of its activations: rows a power of two apart would share a few sets of the cache.
+NIBBLE_INLINE void float_full_tile(const FloatTile& tile, std::int64_t t) {
+  constexpr int kRow = kFloatBlocks * kBlockCols;
+  alignas(64) float copy[kTile * kRow];
+  const float* x = tile.input->x + t * tile.input->ld + tile.col;
+  for (int i = 0; i < kTile; ++i)
+    for (int k = 0; k < tile.cols; k += 16) {
+      const __mmask16 mask = row_mask(tile.cols - k, 0);
+      _mm512_store_ps(copy + i * kRow + k, _mm512_maskz_loadu_ps(mask, x + i * tile.input->ld + k));
+      _mm_prefetch(reinterpret_cast<const char*>(x + (i + kTile) * tile.input->ld + k), _MM_HINT_T0);
+    }
+  for (int pair = 0; pair < tile.panels; pair += 2) float_tile<kTile, 2>(tile, t, pair, copy, kRow);
+}
+
 __attribute__((noinline)) void float_all_tokens(const FloatTile& tile) {
   const std::int64_t tokens = tile.input->tokens;
   std::int64_t t = 0;
-  if constexpr (NP == 4) {
-    if (tokens == 1) return float_tile<1, NP>(tile, 0);
-    return float_tile<2, NP>(tile, 0);
-  } else {
-    for (; t + kTile <= tokens; t += kTile) float_tile<kTile, NP>(tile, t);
-    switch (tokens - t) {
-      case 1:
-        return float_tile<1, NP>(tile, t);
-      case 2:
-        return float_tile<2, NP>(tile, t);
-      case 3:
-        return float_tile<3, NP>(tile, t);
-      case 4:
-        return float_tile<4, NP>(tile, t);
-      case 5:
-        return float_tile<5, NP>(tile, t);
-      default:
-        return;
-    }
+  for (; t + kTile <= tokens; t += kTile) float_full_tile(tile, t);
+  switch (tokens - t) {
+    case 1:
+      return float_pairs<1>(tile, t);
+    case 2:
+      return float_pairs<2>(tile, t);
+    case 3:
+      return float_pairs<3>(tile, t);
+    case 4:
+      return float_pairs<4>(tile, t);
+    case 5:
+      return float_pairs<5>(tile, t);
+    default:
+      return;
   }
 }
 
-// NP panels from `panel` on. One or two tokens want four panels: a sum's chain of multiply-adds leaves the units idle.
-template <Layout L, int NP>
-inline void float_panels(const PackedView& w, const InputView& in, std::int64_t panel, float* y, std::int64_t ld_y,
-                         float* slab) {
-  constexpr int kBlocks = kFloatSlab / (NP * kBlockCols * kPanelRows);
-  FloatTile tile{slab, kBlocks * kBlockCols * kPanelRows, &in, 0, 0, true, y + panel * kPanelRows, ld_y, {}};
-  int panels = 0;
-  for (int p = 0; p < NP; ++p) {
-    tile.masks[p] = row_mask(w.rows, panel + p);
-    panels += tile.masks[p] != 0;
-  }
+// Panels [panel, panel + count), all tokens.
+template <Layout L>
+inline void float_panels(const PackedView& w, const InputView& in, std::int64_t panel, int count, float* y,
+                         std::int64_t ld_y, float* slab) {
+  FloatTile tile{slab, kFloatBlocks * kBlockCols * kPanelRows, &in, 0, 0, true, y + panel * kPanelRows, ld_y, 0, {}};
+  tile.panels = row_masks(w.rows, panel, count, tile.masks);
   const std::int64_t blocks = (w.cols + kBlockCols - 1) / kBlockCols;
-  if (blocks == 0) float_all_tokens<NP>(tile);
-  for (std::int64_t b = 0; b < blocks; b += kBlocks) {
-    const int some = blocks - b < kBlocks ? static_cast<int>(blocks - b) : kBlocks;
+  if (blocks == 0) float_all_tokens(tile);
+  for (std::int64_t b = 0; b < blocks; b += kFloatBlocks) {
+    const int some = blocks - b < kFloatBlocks ? static_cast<int>(blocks - b) : kFloatBlocks;
     tile.col = b * kBlockCols;
-    tile.cols = w.cols - tile.col < kBlocks * kBlockCols ? static_cast<int>(w.cols - tile.col) : kBlocks * kBlockCols;
+    tile.cols = w.cols - tile.col < some * kBlockCols ? static_cast<int>(w.cols - tile.col) : some * kBlockCols;
     tile.first_chunk = b == 0;
-    for (int p = 0; p < panels; ++p)
-      float_chunk<L>(w, panel + p, b, some, NP, 2 * kBlocks, slab + p * kBlocks * kBlockCols * kPanelRows);
-    float_all_tokens<NP>(tile);
+    for (int p = 0; p < tile.panels; ++p)
+      float_chunk<L>(w, panel + p, b, some, count, kFloatAhead, slab + p * tile.slab_stride);
+    float_all_tokens(tile);
   }
 }
 
 template <Layout L>
 void run_f32(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
              std::int64_t ld_y) noexcept {
-  alignas(64) float slab[kFloatSlab];
+  alignas(64) float slab[kMostPanels * kFloatBlocks * kBlockCols * kPanelRows];
   std::int64_t item = item_begin;
-  if (in.tokens <= 2)
-    for (; item + 2 <= item_end; item += 2) float_panels<L, 4>(w, in, item * kPanelsPerItem, y, ld_y, slab);
-  for (; item < item_end; ++item) float_panels<L, 2>(w, in, item * kPanelsPerItem, y, ld_y, slab);
+  for (; item + 2 <= item_end; item += 2) float_panels<L>(w, in, item * kPanelsPerItem, kMostPanels, y, ld_y, slab);
+  for (; item < item_end; ++item) float_panels<L>(w, in, item * kPanelsPerItem, kPanelsPerItem, y, ld_y, slab);
 }
 
 // ---------------------------------------------------------------------------------------------------- activations
