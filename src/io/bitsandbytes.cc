@@ -46,16 +46,11 @@ Result<QuantState> parse_state(const StoredTensor& tensor, const std::string& wh
   NIBBLE_TRY(const auto nested_blocksize, fields.integer("nested_blocksize"));
   NIBBLE_TRY(const auto nested_offset, fields.number("nested_offset"));
   const Json* shape = fields.child("shape");
-  const bool two = shape != nullptr && shape->is_array() && shape->size() == 2 && (*shape)[0].is_number_unsigned() &&
-                   (*shape)[1].is_number_unsigned();
-  if (!two) return fail(ErrorCode::kCorrupt, "{}: \"shape\" must be two numbers", what);
+  const auto extents = shape == nullptr ? std::nullopt : extent_pair(*shape);
+  if (!extents) return fail(ErrorCode::kCorrupt, "{}: \"shape\" must be two positive numbers", what);
   QuantState state;
-  for (const std::size_t i : {0u, 1u}) {
-    const auto extent = (*shape)[i].get<std::uint64_t>();
-    if (extent < 1 || extent > static_cast<std::uint64_t>(kMaxExtent))
-      return fail(ErrorCode::kCorrupt, "{}: \"shape\" holds {}", what, extent);
-    (i == 0 ? state.rows : state.cols) = static_cast<std::int64_t>(extent);
-  }
+  state.rows = extents->first;
+  state.cols = extents->second;
   state.blocksize = blocksize.value_or(0);
   state.nested_blocksize = nested_blocksize.value_or(256);
   for (const std::int64_t size : {state.blocksize, state.nested_blocksize})

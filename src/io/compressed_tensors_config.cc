@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "io/module_tensors.h"
+
 namespace nibble {
 namespace {
 
@@ -60,11 +62,9 @@ Status parse_block(const JsonFields& fields, CtArgs& args) {
   const Json* block = fields.child("block_structure");
   if (block == nullptr) return {};
   const Error wrong = fail(ErrorCode::kCorrupt, "{}: \"block_structure\" must be [rows, columns]", fields.what());
-  if (block->is_array()) {
-    if (block->size() != 2 || !(*block)[0].is_number_unsigned() || !(*block)[1].is_number_unsigned()) return wrong;
-    if ((*block)[0] > kMaxGroup || (*block)[1] > kMaxGroup) return wrong;
-    args.block_rows = (*block)[0].get<std::int64_t>();
-    args.block_cols = (*block)[1].get<std::int64_t>();
+  if (const auto extents = extent_pair(*block)) {
+    args.block_rows = extents->first;
+    args.block_cols = extents->second;
   } else if (block->is_string()) {
     const std::string& text = block->get_ref<const std::string&>();
     const char* end = text.data() + text.size();

@@ -79,12 +79,10 @@ Result<Fp8Config> parse_config(const FamilyInput& input) {
   const JsonFields fields(input.quantization_config, what);
   Fp8Config config;
   if (const Json* block = fields.child("weight_block_size")) {
-    const bool two = block->is_array() && block->size() == 2 && (*block)[0].is_number_unsigned() &&
-                     (*block)[1].is_number_unsigned() && (*block)[0] <= kMaxExtent && (*block)[1] <= kMaxExtent &&
-                     (*block)[0] > 0 && (*block)[1] > 0;
-    if (!two) return fail(ErrorCode::kCorrupt, "{}: \"weight_block_size\" must be two positive numbers", what);
-    config.block_rows = (*block)[0].get<std::int64_t>();
-    config.block_cols = (*block)[1].get<std::int64_t>();
+    const auto extents = extent_pair(*block);
+    if (!extents) return fail(ErrorCode::kCorrupt, "{}: \"weight_block_size\" must be two positive numbers", what);
+    config.block_rows = extents->first;
+    config.block_cols = extents->second;
   }
   NIBBLE_TRY(const auto scheme, fields.string("activation_scheme"));
   NIBBLE_TRY(const auto method, fields.string("quant_method"));

@@ -34,12 +34,13 @@ Status ModuleTensors::check_bytes(const StoredTensor& tensor) const {
   std::uint64_t count = 1;
   for (const std::int64_t extent : tensor.shape)
     if (extent < 0 || extent > kMaxExtent || !checked_multiply(count, static_cast<std::uint64_t>(extent), count))
-      return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": the shape {} is not possible", input_->what, tensor.name,
-                  shape_text(tensor.shape));
+      return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": the shape {} is not possible", input_->what,
+                  printable(tensor.name), shape_text(tensor.shape));
   const auto bytes = element_bytes(tensor.element, count);
   if (!bytes || *bytes != tensor.bytes.size())
-    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": {} {} does not take {} bytes", input_->what, tensor.name,
-                shape_text(tensor.shape), element_info(tensor.element).safetensors, tensor.bytes.size());
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\": {} {} does not take {} bytes", input_->what,
+                printable(tensor.name), shape_text(tensor.shape), element_info(tensor.element).safetensors,
+                tensor.bytes.size());
   return {};
 }
 
@@ -47,10 +48,10 @@ Result<const StoredTensor*> ModuleTensors::need(std::string_view suffix, std::in
   const StoredTensor* tensor = find(suffix);
   if (tensor == nullptr)
     return fail(ErrorCode::kCorrupt, "{}: tensor \"{}{}\" is missing; the checkpoint may be incomplete", input_->what,
-                module_, suffix);
+                printable(module_), suffix);
   NIBBLE_TRY_STATUS(check_bytes(*tensor));
   if (std::find(elements.begin(), elements.end(), tensor->element) == elements.end())
-    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" is {}, expected {}", input_->what, tensor->name,
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" is {}, expected {}", input_->what, printable(tensor->name),
                 element_info(tensor->element).safetensors, element_list(elements));
   if (std::find(consumed_.begin(), consumed_.end(), tensor) == consumed_.end()) consumed_.push_back(tensor);
   return tensor;
@@ -66,8 +67,8 @@ Result<const StoredTensor*> ModuleTensors::need(std::string_view suffix, std::in
   if (!fits) {
     std::string want = shape_text(shape);
     for (std::size_t at; (at = want.find("-1")) != std::string::npos;) want.replace(at, 2, "n");
-    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has the shape {}, expected {}", input_->what, tensor->name,
-                shape_text(tensor->shape), want);
+    return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has the shape {}, expected {}", input_->what,
+                printable(tensor->name), shape_text(tensor->shape), want);
   }
   return tensor;
 }
@@ -79,7 +80,7 @@ Result<const StoredTensor*> ModuleTensors::need_count(std::string_view suffix,
   for (const std::int64_t extent : tensor->shape) elements_held *= extent;
   if (elements_held != count)
     return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has the shape {}, expected {} elements", input_->what,
-                tensor->name, shape_text(tensor->shape), count);
+                printable(tensor->name), shape_text(tensor->shape), count);
   return tensor;
 }
 
@@ -106,6 +107,17 @@ std::int64_t integer_element(const StoredTensor& tensor, std::int64_t index) {
   std::int32_t value;
   std::memcpy(&value, tensor.bytes.data() + index * 4, 4);
   return value;
+}
+
+std::optional<std::pair<std::int64_t, std::int64_t>> extent_pair(const Json& json) {
+  if (!json.is_array() || json.size() != 2) return std::nullopt;
+  std::int64_t extents[2] = {};
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (!json[i].is_number_integer()) return std::nullopt;
+    extents[i] = json[i].get<std::int64_t>();  // unsigned numbers from 2^63 on become negative
+    if (extents[i] < 1 || extents[i] > kMaxExtent) return std::nullopt;
+  }
+  return std::pair(extents[0], extents[1]);
 }
 
 }  // namespace nibble

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "io/family.h"
 
 namespace nibble {
@@ -38,11 +41,12 @@ class ModuleTensors {
   /// "PATH: MODULE: ..." with the formatted rest.
   template <typename... Args>
   Error error(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) const {
-    return fail(code, "{}: module \"{}\": {}", input_->what, module_, fmt::format(format, std::forward<Args>(args)...));
+    return fail(code, "{}: module \"{}\": {}", input_->what, printable(module_),
+                fmt::format(format, std::forward<Args>(args)...));
   }
   /// An error of a callee, with path and module in front.
   Error in_module(Error error) const {
-    return with_context(std::move(error), input_->what + ": module \"" + module_ + "\"");
+    return with_context(std::move(error), input_->what + ": module \"" + printable(module_) + "\"");
   }
 
   FamilyModule finish(MatrixPtr weight) { return {module_, std::move(weight), consumed_}; }
@@ -66,5 +70,8 @@ float scalar_value(const StoredTensor& tensor);
 
 /// Elements of an I32 or I64 tensor.
 std::int64_t integer_element(const StoredTensor& tensor, std::int64_t index);
+
+/// The two numbers of a JSON list like [128, 128], both 1 to kMaxExtent; nothing for anything else.
+std::optional<std::pair<std::int64_t, std::int64_t>> extent_pair(const Json& json);
 
 }  // namespace nibble

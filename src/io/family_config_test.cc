@@ -1,0 +1,212 @@
+// Configurations of GPTQ, AWQ, bitsandbytes, FP8 and AutoRound: what they say about single modules, quirks of files in
+// circulation, and what is refused by name. (compressed-tensors and nibble have tests of their own.)
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/auto_round.h"
+#include "io/awq.h"
+#include "io/bitsandbytes.h"
+#include "io/family_test_support.h"
+#include "io/fp8.h"
+#include "io/gptq.h"
+
+namespace nibble {
+namespace {
+
+using testing::add_encoded;
+using testing::decode_rows;
+using testing::encode_all;
+using ::testing::HasSubstr;
+using testing::MemoryCheckpoint;
+using testing::open_one;
+using testing::random_matrix;
+
+/// A module as its family writes it, under another configuration.
+struct Written {
+  QuantizedMatrix matrix;
+  std::map<std::string, testing::EncodedTensor> tensors;
+
+  Written(const Family& family, const char* scheme, std::int64_t rows = 64, std::int64_t cols = 96)
+      : matrix(random_matrix(parse_scheme(scheme).value(), rows, cols, 4)),
+        tensors(encode_all(family, *make_source(matrix), "m")) {}
+
+  Result<std::vector<FamilyModule>> open(const Family& family, const Json& config) const {
+    MemoryCheckpoint checkpoint;
+    add_encoded(checkpoint, tensors);
+    checkpoint.quantization_config = config;
+    auto modules = checkpoint.open(family);
+    if (modules.ok())
+      for (const FamilyModule& module : *modules) testing::check_ranges(*module.weight);
+    return modules;
+  }
+  std::string error(const Family& family, const Json& config) const {
+    const auto modules = open(family, config);
+    return modules.ok() ? "" : modules.error().message;
+  }
+};
+
+TEST(GptqConfig, DynamicOverridesModules) {
+  const Written module(kGptqFamily, "int8-g32-asym");
+  const Json base = {{"bits", 4}, {"group_size", 128}, {"sym", true}, {"checkpoint_format", "gptq_v2"}};
+  EXPECT_THAT(module.error(kGptqFamily, base), HasSubstr("qweight"));  // 8 bits are not 4
+  Json config = base;
+  config["dynamic"] = {{"-:other", Json::object()}, {"+:^m$", {{"bits", 8}, {"group_size", 32}, {"sym", false}}}};
+  const auto opened = module.open(kGptqFamily, config);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+  config["dynamic"] = {{"(m", {{"bits", 8}}}};
+  EXPECT_THAT(module.error(kGptqFamily, config), HasSubstr("dynamic"));
+}
+
+TEST(GptqConfig, WithoutConfigurationTensorsAreEnough) {
+  const Written module(kGptqFamily, "int4-g32-sym");
+  MemoryCheckpoint checkpoint;
+  add_encoded(checkpoint, module.tensors);
+  EXPECT_TRUE(checkpoint.detected_by(kGptqFamily));
+  const MatrixPtr matrix = open_one(checkpoint, kGptqFamily);
+  ASSERT_NE(matrix, nullptr);
+  testing::expect_same_matrix(decode_rows(*matrix, 0, 64), module.matrix);
+}
+
+TEST(GptqConfig, OldFilesWithoutGroupIndexAndZeros) {
+  Written module(kGptqFamily, "int4-g32-sym");
+  module.tensors.erase("m.g_idx");
+  module.tensors.erase("m.qzeros");
+  const auto opened = module.open(kGptqFamily, {{"bits", 4}, {"group_size", 32}, {"sym", true}});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+  EXPECT_THAT(module.error(kGptqFamily, {{"bits", 4}, {"group_size", 32}, {"sym", false}}), HasSubstr("qzeros"));
+}
+
+TEST(GptqConfig, RefusalsAreNamed) {
+  Written module(kGptqFamily, "int4-g32-sym");
+  EXPECT_THAT(module.error(kGptqFamily, {{"checkpoint_format", "marlin"}}), HasSubstr("marlin"));
+  EXPECT_THAT(module.error(kGptqFamily, {{"is_marlin_format", true}}), HasSubstr("marlin"));
+  EXPECT_THAT(module.error(kGptqFamily, {{"bits", 5}}), HasSubstr("gptq_p"));
+  EXPECT_THAT(module.error(kGptqFamily, {{"bits", 1}}), HasSubstr("bits"));
+  EXPECT_THAT(module.error(kGptqFamily, {{"group_size", 0}}), HasSubstr("group_size"));
+  EXPECT_THAT(module.error(kGptqFamily, {{"sym", "yes"}}), HasSubstr("sym"));
+  module.tensors.at("m.g_idx").bytes[0] = std::byte{3};  // three groups: 0, 1, 2
+  EXPECT_THAT(module.error(kGptqFamily, {{"bits", 4}, {"group_size", 32}, {"sym", true}}), HasSubstr("g_idx"));
+}
+
+TEST(GptqConfig, WrittenConfigTellsModulesApart) {
+  const std::vector<WrittenModule> modules = {
+      {"model.layers.0.q", parse_scheme("int4-g32-sym").value(), true, 64, 96},
+      {"model.layers.0.k", parse_scheme("int8-channel-asym").value(), true, 64, 96}};
+  const Json config = kGptqFamily.quantization_config(modules, {});
+  EXPECT_EQ(config["checkpoint_format"], "gptq_v2");
+  EXPECT_EQ(config["bits"], 4);
+  const Json own = config["dynamic"]["+:^model\\.layers\\.0\\.k$"];
+  EXPECT_EQ(own["bits"], 8);
+  EXPECT_EQ(own["group_size"], -1);
+  EXPECT_EQ(own["sym"], false);
+}
+
+TEST(AwqConfig, OldNamesAndRefusals) {
+  const Written module(kAwqFamily, "int4-g32-asym");
+  const auto opened = module.open(kAwqFamily, {{"w_bit", 4}, {"q_group_size", 32}, {"version", "GEMM"}});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+  EXPECT_THAT(module.error(kAwqFamily, {{"bits", 3}}), HasSubstr("bits"));
+  EXPECT_THAT(module.error(kAwqFamily, {{"version", "marlin"}}), HasSubstr("marlin"));
+  EXPECT_THAT(module.error(kAwqFamily, {{"bits", 4}, {"group_size", 64}}), HasSubstr("scales"));
+}
+
+TEST(AwqConfig, SymmetricCodesAreAroundEight) {
+  const Written module(kAwqFamily, "int4-g32-sym");
+  const auto opened = module.open(kAwqFamily, {{"bits", 4}, {"group_size", 32}, {"zero_point", false}});
+  ASSERT_TRUE(opened.ok());
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+  // A reader that does not know sees the zero points 8 and gets the same values.
+  const auto plain = module.open(kAwqFamily, {{"bits", 4}, {"group_size", 32}, {"zero_point", true}});
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(testing::values_of(decode_rows(*plain->front().weight, 0, 64)), testing::values_of(module.matrix));
+}
+
+TEST(BitsandbytesConfig, QuantStateIsChecked) {
+  const Written module(kBitsandbytesFamily, "nf4-g32-dq");
+  const std::string name = "m.weight.quant_state.bitsandbytes__nf4";
+  const auto with_state = [&](const std::string& text) {
+    Written changed = module;
+    auto& tensor = changed.tensors.at(name);
+    const auto bytes = std::as_bytes(std::span(text));
+    tensor.bytes.assign(bytes.begin(), bytes.end());
+    tensor.plan.shape = {static_cast<std::int64_t>(text.size())};
+    return changed.error(kBitsandbytesFamily, nullptr);
+  };
+  EXPECT_EQ(with_state(R"({"quant_type": "nf4", "blocksize": 32, "shape": [64, 96], "nested_blocksize": 256})"), "");
+  EXPECT_THAT(with_state("{"), HasSubstr("quant_state"));
+  EXPECT_THAT(with_state(R"({"quant_type": "fp4", "blocksize": 32, "shape": [64, 96]})"), HasSubstr("fp4"));
+  EXPECT_THAT(with_state(R"({"blocksize": 0, "shape": [64, 96]})"), HasSubstr("blocksize"));
+  EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [64, -96]})"), HasSubstr("shape"));
+  EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [64, 9600]})"), HasSubstr("weight"));
+  EXPECT_THAT(with_state(R"({"blocksize": 64, "shape": [64, 96]})"), HasSubstr("absmax"));
+  EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [2147483647, 2147483647]})"), HasSubstr("weight"));
+}
+
+TEST(BitsandbytesConfig, MapsOfOtherVersionsAndOtherStorage) {
+  Written module(kBitsandbytesFamily, "nf4-flat64-dq", 10, 72);
+  module.tensors.at("m.weight.nested_quant_map").bytes[0] ^= std::byte{1};  // one ulp
+  auto& weight = module.tensors.at("m.weight");
+  weight.plan.element = ElementType::kBf16;
+  weight.plan.shape = {180, 1};
+  const auto opened = module.open(kBitsandbytesFamily, {{"llm_int8_threshold", 5.0}});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  const QuantizedMatrix read = decode_rows(*opened->front().weight, 0, 10);
+  EXPECT_TRUE(read.codes == module.matrix.codes);
+  EXPECT_EQ(read.scheme.scale->nested->code.table, TableKind::kStored);
+  EXPECT_EQ(read.scale.table.size(), 256u);
+  module.tensors.at("m.weight.quant_map").bytes[3] = std::byte{0};
+  EXPECT_THAT(module.error(kBitsandbytesFamily, nullptr), HasSubstr("quant_map"));
+}
+
+TEST(BitsandbytesConfig, Int8KeepsItsThreshold) {
+  QuantScheme scheme = parse_scheme("int8-channel-sym-scale:f32+dyn-token").value();
+  scheme.post_scale = 7.874015718698502e-3f;
+  scheme.activations.outlier_threshold = 5.0f;
+  const QuantizedMatrix matrix = random_matrix(scheme, 8, 16, 2);
+  MemoryCheckpoint checkpoint;
+  auto tensors = encode_all(kBitsandbytesFamily, *make_source(matrix), "m");
+  const WrittenModule written{"m", scheme, true, 8, 16};
+  checkpoint.quantization_config = kBitsandbytesFamily.quantization_config({&written, 1}, {});
+  add_encoded(checkpoint, tensors);
+  testing::expect_same_matrix(decode_rows(*open_one(checkpoint, kBitsandbytesFamily), 0, 8), matrix);
+  tensors.at("m.weight_format").bytes[0] = std::byte{2};
+  MemoryCheckpoint turing;
+  add_encoded(turing, tensors);
+  EXPECT_THAT(turing.open(kBitsandbytesFamily).error().message, HasSubstr("weight_format"));
+}
+
+TEST(Fp8Config, GridsMustFitTheBlocks) {
+  const Written module(kFp8Family, "fp8-e4m3-block32x48-scale:f32", 100, 100);
+  EXPECT_EQ(module.error(kFp8Family, {{"quant_method", "fp8"}, {"weight_block_size", {32, 48}}}), "");
+  EXPECT_THAT(module.error(kFp8Family, {{"quant_method", "fp8"}, {"weight_block_size", {64, 48}}}),
+              HasSubstr("weight_scale_inv"));
+  EXPECT_THAT(module.error(kFp8Family, {{"quant_method", "fp8"}, {"weight_block_size", {0, 48}}}),
+              HasSubstr("weight_block_size"));
+  EXPECT_THAT(module.error(kFp8Family, {{"quant_method", "fp8"}}), HasSubstr("weight_scale_inv"));
+}
+
+TEST(Fp8Config, ChannelScalesOfFbgemm) {
+  const QuantizedMatrix matrix = random_matrix(parse_scheme("fp8-e4m3-channel-scale:f32+dyn-token").value(), 8, 16, 2);
+  MemoryCheckpoint checkpoint;
+  const auto bytes = std::as_bytes(std::span(matrix.codes));
+  checkpoint.add("m.weight", ElementType::kE4m3, {8, 16}, {bytes.begin(), bytes.end()});
+  checkpoint.add("m.weight_scale", ElementType::kF32, {8, 1}, matrix.scale.entries);
+  checkpoint.quantization_config = {{"quant_method", "fbgemm_fp8"}, {"activation_scale_ub", 1200.0}};
+  testing::expect_same_matrix(decode_rows(*open_one(checkpoint, kFp8Family), 0, 8), matrix);
+}
+
+TEST(AutoRoundConfig, OtherFormatsAndExactNames) {
+  const Written module(kGptqFamily, "int2-g32-sym");
+  Json config = {{"quant_method", "auto-round"}, {"bits", 4}, {"group_size", 128}};
+  EXPECT_NE(module.error(kAutoRoundFamily, config), "");
+  config["extra_config"] = {{"m", {{"bits", 2}, {"group_size", 32}}}, {".", {{"bits", 3}}}};
+  const auto opened = module.open(kAutoRoundFamily, config);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+}
+
+}  // namespace
+}  // namespace nibble
