@@ -627,11 +627,10 @@ inline void float_tile(const FloatTile& tile, std::int64_t t, int first, const f
       _mm512_mask_storeu_ps(y + i * tile.ld_y + p * kPanelRows, tile.masks[first + p], acc[i][p]);
 }
 
-// One or two tokens take four panels at once: a sum is one chain of multiply-adds, which leaves the units idle.
+// A few tokens against every pair of panels.
 template <int MR>
 inline void float_pairs(const FloatTile& tile, std::int64_t t) {
   const float* x = tile.input->x + t * tile.input->ld + tile.col;
-  if (MR <= 2 && tile.panels > 2) return float_tile < MR, MR <= 2 ? 4 : 2 > (tile, t, 0, x, tile.input->ld);
   for (int pair = 0; pair < tile.panels; pair += 2) float_tile<MR, 2>(tile, t, pair, x, tile.input->ld);
 }
 
