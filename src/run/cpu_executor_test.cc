@@ -1,0 +1,249 @@
+// What is always true of the executor, for every kind of architecture and arithmetic: a prompt at once is the prompt
+// token by token, a batch is its members alone, threads and cuts change nothing; all to the bit.
+#include "run/cpu_executor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+
+namespace nibble {
+namespace {
+
+/// Seeded weights in float32, or rounded to a grid of int4 groups so that the integer kernels run.
+class TinyWeights final : public ModelWeights {
+ public:
+  TinyWeights(ModelConfig config, bool int4, bool tied)
+      : config_(std::move(config)), layout_(decoder_layout(config_, !tied)), int4_(int4) {}
+  const ModelConfig& config() const override { return config_; }
+  const ModelLayout& layout() const override { return layout_; }
+  std::string path() const override { return "tiny"; }
+
+  Result<MatrixPtr> matrix(LinearId id) const override {
+    const LinearInfo& info = layout_.linears[static_cast<std::size_t>(id)];
+    std::mt19937 random(static_cast<unsigned>(id) + 17);
+    QuantizedMatrix m;
+    if (!int4_ || info.role != LinearInfo::Role::kBlock) {
+      m.allocate(QuantScheme::of_float(ElementType::kF32), info.rows, info.cols, 0, info.rows);
+      std::normal_distribution<float> normal(0.0f, 0.2f);
+      for (std::size_t i = 0; i < m.codes.size() / 4; ++i) {
+        const float value = normal(random);
+        std::memcpy(m.codes.data() + 4 * i, &value, 4);
+      }
+      return make_source(std::move(m));
+    }
+    m.allocate(*parse_scheme("int4-g32-sym"), info.rows, info.cols, 0, info.rows);
+    for (std::uint8_t& code : m.codes) code = static_cast<std::uint8_t>(random() % 16);
+    for (std::size_t i = 0; i < m.scale.entries.size() / 2; ++i) {
+      const float scale = 0.02f + 0.001f * static_cast<float>(random() % 50);
+      encode_elements(ElementType::kF16, &scale, 1, m.scale.entries.data() + 2 * i);
+    }
+    return make_source(std::move(m));
+  }
+  Result<std::vector<float>> bias(LinearId id) const override {
+    const LinearInfo& info = layout_.linears[static_cast<std::size_t>(id)];
+    std::vector<float> values;
+    if (!info.bias) return values;
+    for (std::int64_t i = 0; i < info.rows; ++i) values.push_back(0.1f * static_cast<float>(i % 7));
+    return values;
+  }
+  Result<std::vector<float>> vector(VectorId id) const override {
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < layout_.vectors[static_cast<std::size_t>(id)].size; ++i)
+      values.push_back(0.5f + 0.05f * static_cast<float>((i + id) % 11));
+    return values;
+  }
+
+ private:
+  ModelConfig config_;
+  ModelLayout layout_;
+  bool int4_;
+};
+
+constexpr std::int64_t kVocab = 97;
+
+ModelConfig plain_config() {
+  ModelConfig config;
+  config.vocab_size = kVocab;
+  config.hidden_size = 64;
+  config.intermediate_size = 96;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 16;
+  config.max_position_embeddings = 1024;
+  config.attention_scale = 0.25f;
+  kernel::RopeConfig rope;
+  rope.rotary_dim = 16;
+  rope.max_position_embeddings = 1024;
+  config.ropes = {rope};
+  config.layers.assign(3, LayerKind{});
+  return config;
+}
+
+/// Everything that Gemma 3 and Qwen add, at once.
+ModelConfig rich_config() {
+  ModelConfig config = plain_config();
+  config.attention_bias = config.qk_norm = config.sandwich_norms = config.norm_plus_one = true;
+  config.hidden_act = Activation::kGeluTanh;
+  config.embedding_scale = 8.0f;
+  config.final_logit_softcapping = 30.0f;
+  config.attn_logit_softcapping = 20.0f;
+  kernel::RopeConfig local = config.ropes[0];
+  local.rope_theta = 1000.0;
+  config.ropes.push_back(local);
+  config.layers = {LayerKind{70, 1}, LayerKind{0, 0}, LayerKind{3, 1}};
+  return config;
+}
+
+struct Setup {
+  const char* name;
+  bool rich;
+  bool int4;
+  kernel::Compute compute;
+};
+
+class Executor : public testing::TestWithParam<Setup> {
+ protected:
+  std::unique_ptr<CpuExecutor> make(int threads, std::int64_t max_batch = 512) const {
+    const auto pool = std::make_shared<ThreadPool>(threads);
+    const auto weights = std::make_shared<TinyWeights>(GetParam().rich ? rich_config() : plain_config(),
+                                                       GetParam().int4, GetParam().rich);
+    auto model = CpuModel::load(weights, {}, *pool);
+    EXPECT_TRUE(model.ok());
+    CpuExecutor::Options options;
+    options.compute = GetParam().compute;
+    options.max_batch_tokens = max_batch;
+    return std::make_unique<CpuExecutor>(*model, pool, options);
+  }
+
+  /// Logits of every token of the sequences, fed as one batch.
+  static std::vector<std::vector<float>> feed(CpuExecutor& executor, const std::vector<Sequence*>& sequences,
+                                              const std::vector<std::vector<std::int32_t>>& tokens) {
+    std::vector<std::vector<float>> logits(tokens.size());
+    std::vector<BatchItem> batch;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      logits[i].resize(tokens[i].size() * kVocab);
+      batch.push_back({sequences[i], tokens[i], BatchItem::Logits::kAll});
+    }
+    const Status status = executor.forward(batch, [&](std::size_t item, std::int64_t first, std::int64_t rows,
+                                                      const float* data) {
+      std::memcpy(logits[item].data() + first * kVocab, data, static_cast<std::size_t>(rows * kVocab) * sizeof(float));
+    });
+    EXPECT_TRUE(status.ok());
+    return logits;
+  }
+
+  static std::vector<float> feed(CpuExecutor& executor, Sequence& sequence, const std::vector<std::int32_t>& tokens) {
+    return feed(executor, std::vector<Sequence*>{&sequence}, {tokens}).front();
+  }
+
+  static std::vector<std::int32_t> tokens(std::size_t count, unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<std::int32_t> out(count);
+    for (std::int32_t& token : out) token = static_cast<std::int32_t>(random() % kVocab);
+    return out;
+  }
+
+  static bool same(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  }
+};
+
+/// 300 tokens: past several cache blocks of 64 and a chunk of 256 positions.
+TEST_P(Executor, PromptAtOnceIsTokenByTokenAndInAnyCut) {
+  const auto executor = make(1);
+  const std::vector<std::int32_t> prompt = tokens(300, 1);
+  const auto whole_sequence = executor->new_sequence();
+  const std::vector<float> whole = feed(*executor, *whole_sequence, prompt);
+  for (const float v : whole) ASSERT_TRUE(std::isfinite(v));
+  const auto single = executor->new_sequence();
+  std::vector<float> one_by_one;
+  for (const std::int32_t token : prompt) {
+    const std::vector<float> row = feed(*executor, *single, {token});
+    one_by_one.insert(one_by_one.end(), row.begin(), row.end());
+  }
+  EXPECT_TRUE(same(whole, one_by_one));
+  const auto cutting = make(1, 7);
+  const auto cut = cutting->new_sequence();
+  EXPECT_TRUE(same(whole, feed(*cutting, *cut, prompt)));
+}
+
+TEST_P(Executor, BatchIsItsMembersAlone) {
+  const auto executor = make(2);
+  std::vector<std::vector<std::int32_t>> texts{tokens(130, 2), tokens(1, 3), tokens(65, 4), tokens(9, 5)};
+  std::vector<std::unique_ptr<Sequence>> owned;
+  std::vector<Sequence*> sequences;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    owned.push_back(executor->new_sequence());
+    sequences.push_back(owned.back().get());
+  }
+  const auto together = feed(*executor, sequences, texts);
+  const auto more = feed(*executor, sequences, {tokens(1, 6), tokens(1, 7), tokens(3, 8), tokens(70, 9)});
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto alone = executor->new_sequence();
+    EXPECT_TRUE(same(together[i], feed(*executor, *alone, texts[i]))) << i;
+    EXPECT_TRUE(same(more[i], feed(*executor, *alone,
+                                   i == 0   ? tokens(1, 6)
+                                   : i == 1 ? tokens(1, 7)
+                                   : i == 2 ? tokens(3, 8)
+                                            : tokens(70, 9))))
+        << i;
+  }
+}
+
+TEST_P(Executor, ThreadsChangeNothing) {
+  const std::vector<std::int32_t> prompt = tokens(150, 10);
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 3}) {
+    const auto executor = make(threads);
+    const auto sequence = executor->new_sequence();
+    std::vector<float> logits = feed(*executor, *sequence, prompt);
+    const std::vector<float> next = feed(*executor, *sequence, {5});
+    logits.insert(logits.end(), next.begin(), next.end());
+    if (expected.empty()) expected = logits;
+    EXPECT_TRUE(same(expected, logits)) << threads;
+  }
+}
+
+TEST_P(Executor, TruncatedSequencesContinueAsFreshOnes) {
+  const auto executor = make(1);
+  const auto sequence = executor->new_sequence();
+  const std::vector<std::int32_t> prompt = tokens(100, 11);
+  feed(*executor, *sequence, prompt);
+  sequence->truncate(61);
+  const std::vector<float> continued = feed(*executor, *sequence, tokens(20, 12));
+  const auto fresh = executor->new_sequence();
+  feed(*executor, *fresh, {prompt.begin(), prompt.begin() + 61});
+  EXPECT_TRUE(same(continued, feed(*executor, *fresh, tokens(20, 12))));
+}
+
+TEST_P(Executor, RefusesWhatDoesNotFit) {
+  const auto executor = make(1);
+  const auto sequence = executor->new_sequence();
+  const auto ignore = [](std::size_t, std::int64_t, std::int64_t, const float*) {};
+  for (const std::int32_t bad : {-1, static_cast<std::int32_t>(kVocab)}) {
+    const BatchItem item{sequence.get(), {&bad, 1}, BatchItem::Logits::kLast};
+    const Status status = executor->forward({&item, 1}, ignore);
+    ASSERT_FALSE(status.ok());
+    EXPECT_NE(status.error().message.find("vocabulary"), std::string::npos);
+  }
+  const std::vector<std::int32_t> long_text = tokens(1025, 13);
+  const BatchItem item{sequence.get(), long_text, BatchItem::Logits::kLast};
+  const Status status = executor->forward({&item, 1}, ignore);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("context"), std::string::npos);
+  EXPECT_EQ(sequence->length(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Executor,
+                         testing::Values(Setup{"plain_f32", false, false, kernel::Compute::kF32},
+                                         Setup{"plain_int4", false, true, kernel::Compute::kInt8},
+                                         Setup{"rich_f32", true, false, kernel::Compute::kF32},
+                                         Setup{"rich_int4", true, true, kernel::Compute::kInt8}),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+}  // namespace
+}  // namespace nibble
