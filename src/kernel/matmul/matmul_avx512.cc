@@ -19,7 +19,7 @@ namespace {
 #define NIBBLE_INLINE inline __attribute__((always_inline))
 
 constexpr int kTile = 6;            // tokens in a register tile
-constexpr int kMostPanels = 2;      // panels of a slab: many tokens go over two pairs while they are in the cache
+constexpr int kMostPanels = 4;      // panels of a slab: many tokens go over two pairs while they are in the cache
 constexpr int kChunkBlocks = 8;     // integer path: 256 columns, a slab of 4 x 4 KiB
 constexpr int kFolds = 16;          // most folds of a chunk
 constexpr int kPrefetchChunks = 2;  // how far ahead weights are asked for: the hardware stops at 4 KiB page ends
