@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
+#include <memory>
 
 #include "io/auto_round.h"
 #include "io/awq.h"
@@ -32,10 +32,10 @@ struct Written {
       : matrix(random_matrix(parse_scheme(scheme).value(), rows, cols, 4)),
         tensors(encode_all(family, *make_source(matrix), "m")) {}
 
-  mutable std::deque<MemoryCheckpoint> opened;  ///< the modules' bytes: they live as long as this
+  mutable std::vector<std::shared_ptr<MemoryCheckpoint>> opened;  ///< the modules' bytes: they live as long as this
 
   Result<std::vector<FamilyModule>> open(const Family& family, const Json& config) const {
-    MemoryCheckpoint& checkpoint = opened.emplace_back();
+    MemoryCheckpoint& checkpoint = *opened.emplace_back(std::make_shared<MemoryCheckpoint>());
     add_encoded(checkpoint, tensors);
     checkpoint.quantization_config = config;
     auto modules = checkpoint.open(family);
