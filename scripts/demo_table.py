@@ -43,7 +43,7 @@ def main():
         print("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))))
         if number == 0:
             print("  ".join("-" * w for w in widths))
-    print(f"Measured on {first['windows']} windows, {first['tokens']} positions, that the original wrote; KL divergence "
+    print(f"Measured on {first['windows']} windows of what the original wrote, {first['tokens']} positions; KL divergence "
           "in nats from the original;\nbits/weight of the quantized matrices, bytes of the whole folder's tensors "
           "(embedding and head stay bf16).")
 
