@@ -1,5 +1,6 @@
-// nibble-logits MODEL IDS_FILE OUT.f32 [f32|int8] [GREEDY]: a developer's program for comparing with other engines. Writes the
-// logits of every position of a prompt (raw little-endian float32, [tokens, vocabulary]) and prints greedy tokens.
+// nibble-logits MODEL IDS_FILE OUT.f32 [f32|int8] [GREEDY]: a developer's program for comparing with other engines.
+// Writes the logits of every position of a prompt (raw little-endian float32, [tokens, vocabulary]) and prints greedy
+// tokens.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -31,8 +32,11 @@ int run(const std::string& model, const std::string& ids_file, const std::string
   const auto sequence = loaded->executor->new_sequence();
   const auto feed = [&](std::span<const std::int32_t> tokens, bool write) {
     const BatchItem item{sequence.get(), tokens, BatchItem::Logits::kAll};
-    return loaded->executor->forward({&item, 1}, [&](std::size_t, std::int64_t, std::int64_t rows, const float* logits) {
-      if (write) logits_file.write(reinterpret_cast<const char*>(logits), static_cast<std::streamsize>(static_cast<std::size_t>(rows) * vocab * sizeof(float)));
+    return loaded->executor->forward({&item, 1}, [&](std::size_t, std::int64_t, std::int64_t rows,
+                                                     const float* logits) {
+      if (write)
+        logits_file.write(reinterpret_cast<const char*>(logits),
+                          static_cast<std::streamsize>(static_cast<std::size_t>(rows) * vocab * sizeof(float)));
       last.assign(logits + static_cast<std::size_t>(rows - 1) * vocab, logits + static_cast<std::size_t>(rows) * vocab);
     });
   };
@@ -57,5 +61,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: nibble-logits MODEL IDS_FILE OUT.f32 [f32|int8] [GREEDY]\n");
     return 2;
   }
-  return nibble::run(argv[1], argv[2], argv[3], argc < 5 || std::string(argv[4]) == "f32", argc > 5 ? std::atoi(argv[5]) : 0);
+  return nibble::run(argv[1], argv[2], argv[3], argc < 5 || std::string(argv[4]) == "f32",
+                     argc > 5 ? std::atoi(argv[5]) : 0);
 }

@@ -236,7 +236,8 @@ Status AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> byt
     size_ = std::max(size_, offset);
     unsynced_bytes_ += static_cast<std::uint64_t>(written);
   }
-  // Starts writing to disk early, without waiting: memory does not fill with dirty pages, and commit()'s fsync is short.
+  // Starts writing to disk early, without waiting: memory does not fill with dirty pages, and commit()'s fsync is
+  // short.
   constexpr std::uint64_t kSyncEvery = std::uint64_t{64} << 20;
   if (unsynced_bytes_ >= kSyncEvery) {
     sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);

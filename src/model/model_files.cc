@@ -169,7 +169,8 @@ Result<std::vector<float>> ModelFiles::vector(VectorId id) const {
 
 std::int64_t ModelWeights::parameters() const {
   std::int64_t count = 0;
-  for (const LinearInfo& linear : layout().linears) count += linear.rows * linear.cols + (linear.bias ? linear.rows : 0);
+  for (const LinearInfo& linear : layout().linears)
+    count += linear.rows * linear.cols + (linear.bias ? linear.rows : 0);
   for (const VectorInfo& info : layout().vectors) count += info.size;
   return count;
 }

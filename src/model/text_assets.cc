@@ -14,16 +14,19 @@ struct SpecialKey {
   std::optional<std::int32_t> SpecialTokens::*id;
 };
 constexpr SpecialKey kSpecialKeys[] = {
-    {"bos", &SpecialTokens::bos},         {"eos", &SpecialTokens::eos},         {"eot", &SpecialTokens::eot},         {"eom", &SpecialTokens::eom},
-    {"unknown", &SpecialTokens::unk},     {"seperator", &SpecialTokens::sep},   {"padding", &SpecialTokens::pad},     {"cls", &SpecialTokens::cls},
-    {"mask", &SpecialTokens::mask},       {"fim_pre", &SpecialTokens::fim_pre}, {"fim_suf", &SpecialTokens::fim_suf}, {"fim_mid", &SpecialTokens::fim_mid},
+    {"bos", &SpecialTokens::bos},         {"eos", &SpecialTokens::eos},         {"eot", &SpecialTokens::eot},
+    {"eom", &SpecialTokens::eom},         {"unknown", &SpecialTokens::unk},     {"seperator", &SpecialTokens::sep},
+    {"padding", &SpecialTokens::pad},     {"cls", &SpecialTokens::cls},         {"mask", &SpecialTokens::mask},
+    {"fim_pre", &SpecialTokens::fim_pre}, {"fim_suf", &SpecialTokens::fim_suf}, {"fim_mid", &SpecialTokens::fim_mid},
     {"fim_pad", &SpecialTokens::fim_pad}, {"fim_rep", &SpecialTokens::fim_rep}, {"fim_sep", &SpecialTokens::fim_sep},
 };
 
 Result<GgufVocab> vocab_of(const GgufMetadata& metadata) {
   GgufVocab vocab;
   NIBBLE_TRY(const auto model, metadata.string("tokenizer.ggml.model"));
-  if (!model) return fail(ErrorCode::kNotFound, "{}: there is no tokenizer (the key tokenizer.ggml.model is missing)", metadata.what());
+  if (!model)
+    return fail(ErrorCode::kNotFound, "{}: there is no tokenizer (the key tokenizer.ggml.model is missing)",
+                metadata.what());
   vocab.model = *model;
   NIBBLE_TRY(const auto pre, metadata.string("tokenizer.ggml.pre"));
   vocab.pre = pre.value_or("");
@@ -35,7 +38,8 @@ Result<GgufVocab> vocab_of(const GgufMetadata& metadata) {
     for (const double score : *scores) vocab.scores.push_back(static_cast<float>(score));
   NIBBLE_TRY(const auto types, metadata.integers("tokenizer.ggml.token_type"));
   if (types)
-    for (const std::int64_t type : *types) vocab.token_types.push_back(type < 0 || type > 6 ? -1 : static_cast<std::int32_t>(type));
+    for (const std::int64_t type : *types)
+      vocab.token_types.push_back(type < 0 || type > 6 ? -1 : static_cast<std::int32_t>(type));
   NIBBLE_TRY(auto merges, metadata.strings("tokenizer.ggml.merges"));
   if (merges) vocab.merges = std::move(*merges);
   for (const SpecialKey& special : kSpecialKeys) {
@@ -66,11 +70,13 @@ Result<std::optional<std::string>> folder_template(const std::filesystem::path& 
     if (value.is_string()) return value.get<std::string>();
     if (!value.is_array()) return std::nullopt;
     for (const Json& entry : value)
-      if (entry.is_object() && entry.value("name", std::string()) == "default" && entry.contains("template") && entry["template"].is_string())
+      if (entry.is_object() && entry.value("name", std::string()) == "default" && entry.contains("template") &&
+          entry["template"].is_string())
         return entry["template"].get<std::string>();
     return std::nullopt;
   };
-  if (tokenizer_config.is_object() && tokenizer_config.contains("chat_template")) return from_json(tokenizer_config["chat_template"]);
+  if (tokenizer_config.is_object() && tokenizer_config.contains("chat_template"))
+    return from_json(tokenizer_config["chat_template"]);
   if (std::filesystem::exists(folder / "chat_template.json")) {
     NIBBLE_TRY(const std::string text, read_text_file(folder / "chat_template.json", std::size_t{4} << 20));
     NIBBLE_TRY(const Json json, parse_untrusted(text, (folder / "chat_template.json").string()));
@@ -87,7 +93,9 @@ Result<std::string> optional_file(const std::filesystem::path& path) {
 Result<TextAssets> read_folder(const std::filesystem::path& folder) {
   TextAssets assets;
   if (!std::filesystem::exists(folder / "tokenizer.json"))
-    return fail(ErrorCode::kNotFound, "{}: there is no tokenizer.json; save one with transformers (AutoTokenizer.from_pretrained(...).save_pretrained(...))",
+    return fail(ErrorCode::kNotFound,
+                "{}: there is no tokenizer.json; save one with transformers "
+                "(AutoTokenizer.from_pretrained(...).save_pretrained(...))",
                 folder.string());
   NIBBLE_TRY(const std::string tokenizer, read_text_file(folder / "tokenizer.json"));
   NIBBLE_TRY(const std::string config, optional_file(folder / "tokenizer_config.json"));
@@ -165,10 +173,12 @@ Status text_assets_to_gguf(const TextAssets& assets, std::int64_t vocab_size, Gg
   if (!vocab.pre.empty()) metadata.set_string("tokenizer.ggml.pre", vocab.pre);
   metadata.set("tokenizer.ggml.tokens", string_array(std::move(vocab.tokens)));
   if (!vocab.scores.empty()) metadata.set("tokenizer.ggml.scores", number_array(GgufType::kF32, vocab.scores));
-  if (!vocab.token_types.empty()) metadata.set("tokenizer.ggml.token_type", number_array(GgufType::kI32, vocab.token_types));
+  if (!vocab.token_types.empty())
+    metadata.set("tokenizer.ggml.token_type", number_array(GgufType::kI32, vocab.token_types));
   if (!vocab.merges.empty()) metadata.set("tokenizer.ggml.merges", string_array(std::move(vocab.merges)));
   for (const SpecialKey& special : kSpecialKeys)
-    if (const auto id = vocab.special.*special.id) metadata.set_u32(fmt::format("tokenizer.ggml.{}_token_id", special.key), static_cast<std::uint32_t>(*id));
+    if (const auto id = vocab.special.*special.id)
+      metadata.set_u32(fmt::format("tokenizer.ggml.{}_token_id", special.key), static_cast<std::uint32_t>(*id));
   if (vocab.add_bos) metadata.set_bool("tokenizer.ggml.add_bos_token", *vocab.add_bos);
   if (vocab.add_eos) metadata.set_bool("tokenizer.ggml.add_eos_token", *vocab.add_eos);
   if (vocab.add_space_prefix) metadata.set_bool("tokenizer.ggml.add_space_prefix", *vocab.add_space_prefix);

@@ -5,7 +5,8 @@
 
 namespace nibble {
 
-Status CpuModel::load_linear(const ModelWeights& weights, const CpuModelOptions& options, LinearId id, ThreadPool& pool) {
+Status CpuModel::load_linear(const ModelWeights& weights, const CpuModelOptions& options, LinearId id,
+                             ThreadPool& pool) {
   const auto index = static_cast<std::size_t>(id);
   const LinearInfo& info = layout_.linears[index];
   NIBBLE_TRY(MatrixPtr matrix, weights.matrix(id));
@@ -26,7 +27,8 @@ Status CpuModel::load_linear(const ModelWeights& weights, const CpuModelOptions&
   return {};
 }
 
-Result<CpuModel::Ptr> CpuModel::load(const ModelWeights::Ptr& weights, const CpuModelOptions& options, ThreadPool& pool) {
+Result<CpuModel::Ptr> CpuModel::load(const ModelWeights::Ptr& weights, const CpuModelOptions& options,
+                                     ThreadPool& pool) {
   std::shared_ptr<CpuModel> model(new CpuModel);
   model->config_ = weights->config();
   model->layout_ = weights->layout();

@@ -62,7 +62,7 @@ class CpuModel {
   std::vector<std::vector<float>> vectors_;
   std::vector<QuantScheme> schemes_;
   std::vector<std::unique_ptr<kernel::RopeTable>> ropes_;
-  MatrixPtr embedding_;  ///< of an untied model: rows are read from the file when needed
+  MatrixPtr embedding_;        ///< of an untied model: rows are read from the file when needed
   ModelWeights::Ptr weights_;  ///< keeps embedding_'s file mapped
   std::size_t packed_bytes_ = 0;
   std::int64_t bytes_per_token_ = 0;

@@ -33,8 +33,8 @@ bool word_after(std::string_view text, std::size_t at) {
 std::size_t space_begin(std::string_view text, std::size_t at, std::size_t limit, bool ascii_only) {
   while (at > limit) {
     const std::size_t before = character_before(text, at);
-    const bool space = ascii_only ? is_ascii_space(text[at - 1])
-                                  : (char_class(utf8_at(text, before).code) & kSpace) != 0;
+    const bool space =
+        ascii_only ? is_ascii_space(text[at - 1]) : (char_class(utf8_at(text, before).code) & kSpace) != 0;
     if (!space || before < limit) break;
     at = before;
   }
@@ -120,9 +120,8 @@ bool AddedTokens::longest_first(std::string_view text, bool parse_special, std::
     if (all.size() > kMaxOccurrences) return false;
   }
   if (all.empty()) return true;
-  std::stable_sort(all.begin(), all.end(), [](const Occurrence& a, const Occurrence& b) {
-    return a.end - a.begin > b.end - b.begin;
-  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Occurrence& a, const Occurrence& b) { return a.end - a.begin > b.end - b.begin; });
   std::string taken(text.size(), '\0');
   for (const Occurrence& o : all) {
     const char* first = taken.data() + o.begin;
@@ -134,7 +133,8 @@ bool AddedTokens::longest_first(std::string_view text, bool parse_special, std::
       while (begin > 0 && taken[begin - 1] == '\0' && is_ascii_space(text[begin - 1])) --begin;
     if (token.rstrip)
       while (end < text.size() && taken[end] == '\0' && is_ascii_space(text[end])) ++end;
-    std::fill(taken.begin() + static_cast<std::ptrdiff_t>(begin), taken.begin() + static_cast<std::ptrdiff_t>(end), '\1');
+    std::fill(taken.begin() + static_cast<std::ptrdiff_t>(begin), taken.begin() + static_cast<std::ptrdiff_t>(end),
+              '\1');
     found.push_back(o);
   }
   std::sort(found.begin(), found.end(), [](const Occurrence& a, const Occurrence& b) { return a.begin < b.begin; });

@@ -44,9 +44,9 @@ class AddedTokens {
 
   std::vector<AddedToken> tokens_;
   bool longest_first_ = false;
-  MergeIndex edges_;                       // (trie node, byte) to node
+  MergeIndex edges_;                         // (trie node, byte) to node
   std::vector<std::int32_t> token_of_node_;  // -1: no token ends here
-  bool begins_[256] = {};                  // bytes with which tokens begin
+  bool begins_[256] = {};                    // bytes with which tokens begin
 };
 
 }  // namespace nibble

@@ -230,8 +230,7 @@ void ScoreBpe::push(std::string_view piece, BpeScratch& scratch, std::int32_t le
   const BpeSymbol& l = scratch.symbols[static_cast<std::size_t>(left)];
   const BpeSymbol& r = scratch.symbols[static_cast<std::size_t>(right)];
   const std::int32_t id = index_->find(piece.substr(l.begin, std::size_t{l.bytes} + r.bytes));
-  if (id >= 0)
-    push_candidate(scratch.queue, {order_[static_cast<std::size_t>(id)], left, right, l.bytes, r.bytes, id});
+  if (id >= 0) push_candidate(scratch.queue, {order_[static_cast<std::size_t>(id)], left, right, l.bytes, r.bytes, id});
 }
 
 Status ScoreBpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<std::int32_t>& ids) const {

@@ -26,7 +26,7 @@ struct BpeCandidate {
   std::uint64_t order = 0;
   std::int32_t left = 0;
   std::int32_t right = 0;
-  std::uint32_t left_bytes = 0;   // both tell whether the symbols are still those that were queued
+  std::uint32_t left_bytes = 0;  // both tell whether the symbols are still those that were queued
   std::uint32_t right_bytes = 0;
   std::int32_t id = -1;
 };
@@ -80,7 +80,7 @@ class ScoreBpe {
   void push(std::string_view piece, BpeScratch& scratch, std::int32_t left, std::int32_t right) const;
 
   const TokenIndex* index_ = nullptr;
-  bool words_are_apart_ = true;  // no token has U+2581 after another character, so merges stay within words
+  bool words_are_apart_ = true;       // no token has U+2581 after another character, so merges stay within words
   std::vector<std::uint32_t> order_;  // by id: smaller is merged earlier; equal for equal scores
   std::array<std::int32_t, 256> byte_ids_{};
 };

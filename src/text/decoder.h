@@ -23,7 +23,8 @@ class DecoderChain {
   /// Whole-text steps (Strip, Fuse) do nothing here.
   std::string token_bytes(std::string_view token) const;
 
-  /// What to do at the beginning of a text: strip up to this many spaces from it (Strip's start, Metaspace's first mark).
+  /// What to do at the beginning of a text: strip up to this many spaces from it (Strip's start, Metaspace's first
+  /// mark).
   std::size_t leading_spaces_stripped() const { return leading_spaces_; }
 
  private:

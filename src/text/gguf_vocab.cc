@@ -36,17 +36,19 @@ class Reader {
  private:
   Status check_model() {
     if (std::find(kModels.begin(), kModels.end(), in_.model) == kModels.end())
-      return fail(ErrorCode::kUnsupported,
-                  "{}: tokenizer.ggml.model is \"{}\"; known: gpt2, llama, gemma4. Give the model's tokenizer.json beside it",
-                  out_.what, in_.model);
+      return fail(
+          ErrorCode::kUnsupported,
+          "{}: tokenizer.ggml.model is \"{}\"; known: gpt2, llama, gemma4. Give the model's tokenizer.json beside it",
+          out_.what, in_.model);
     if (in_.model == "gemma4") in_.pre = "gemma4";
     if (in_.model == "llama") {
       out_.model = has_rank_merges() ? TokenizerModel::kBpe : TokenizerModel::kScoreBpe;
       return {};
     }
     if (in_.pre.empty()) {
-      out_.warnings.emplace_back("tokenizer.ggml.pre is missing; \"default\" is assumed, which may not be what the "
-                                 "model was trained with. Convert the model again");
+      out_.warnings.emplace_back(
+          "tokenizer.ggml.pre is missing; \"default\" is assumed, which may not be what the "
+          "model was trained with. Convert the model again");
       in_.pre = "default";
     }
     entry_ = find_pre_tokenizer(in_.pre);
@@ -55,17 +57,18 @@ class Reader {
     if (!why.empty())
       return fail(ErrorCode::kUnsupported, "{}: the pre-tokenizer \"{}\" (tokenizer.ggml.pre) is not supported: {}",
                   out_.what, in_.pre, why);
-    return fail(ErrorCode::kUnsupported,
-                "{}: tokenizer.ggml.pre is \"{}\", which is unknown; give the model's own tokenizer.json, or add the name "
-                "to the table (docs/howto/add-a-pre-tokenizer.md); known: {}",
-                out_.what, in_.pre, pre_tokenizer_names());
+    return fail(
+        ErrorCode::kUnsupported,
+        "{}: tokenizer.ggml.pre is \"{}\", which is unknown; give the model's own tokenizer.json, or add the name "
+        "to the table (docs/howto/add-a-pre-tokenizer.md); known: {}",
+        out_.what, in_.pre, pre_tokenizer_names());
   }
 
   /// Scores that are all equal say nothing; merges, where a converter kept them, do.
   bool has_rank_merges() const { return !in_.merges.empty() && scores_are_equal(); }
   bool scores_are_equal() const {
-    return in_.scores.size() > 1 && std::all_of(in_.scores.begin(), in_.scores.end(),
-                                                [&](float score) { return score == in_.scores.front(); });
+    return in_.scores.size() > 1 &&
+           std::all_of(in_.scores.begin(), in_.scores.end(), [&](float score) { return score == in_.scores.front(); });
   }
 
   Status read_tokens() {
@@ -106,8 +109,8 @@ class Reader {
         return id && *id >= 0 && static_cast<std::size_t>(*id) < out_.tokens.size();
       };
       if (given && !valid(given))
-        out_.warnings.push_back(fmt::format("tokenizer.ggml.{}_token_id is {}, the vocabulary has {} tokens; ignored", key,
-                                            *given, out_.tokens.size()));
+        out_.warnings.push_back(fmt::format("tokenizer.ggml.{}_token_id is {}, the vocabulary has {} tokens; ignored",
+                                            key, *given, out_.tokens.size()));
       slot = valid(given) ? given : valid(fallback) ? fallback : std::nullopt;
     };
     SpecialTokens& s = out_.special;
@@ -169,8 +172,9 @@ class Reader {
     mark_spaces();
     add_ends(in_.add_bos.value_or(true), in_.add_eos.value_or(false));
     if (out_.model == TokenizerModel::kScoreBpe && scores_are_equal())
-      out_.warnings.emplace_back("all tokenizer.ggml.scores are equal, as from a converter that saw no tokenizer.model; "
-                                 "texts are split into worse tokens than in training. Give the model's tokenizer.json");
+      out_.warnings.emplace_back(
+          "all tokenizer.ggml.scores are equal, as from a converter that saw no tokenizer.model; "
+          "texts are split into worse tokens than in training. Give the model's tokenizer.json");
   }
 
   void mark_spaces() {

@@ -29,7 +29,8 @@ struct GgufVocab {
 };
 
 /// Reads the description; `what` names the file in messages. Behaves as llama.cpp where keys are absent or doubtful.
-/// Fails, naming key and index, on contradictions, and with kUnsupported on models and pre-tokenizers that Nibble lacks.
+/// Fails, naming key and index, on contradictions, and with kUnsupported on models and pre-tokenizers that Nibble
+/// lacks.
 Result<TokenizerSpec> from_gguf(GgufVocab vocab, std::string what);
 
 /// Writes it. `vocab_size`: the number of rows of the embedding; tokens named [PADi] fill up to it.

@@ -96,7 +96,8 @@ class Reader {
       return fail(ErrorCode::kCorrupt, "{}: no object \"vocab\"", fields.what());
     index_.reserve(vocab->size());
     out_.tokens.resize(vocab->size());
-    const std::int64_t limit = std::min<std::int64_t>(kMaxTokens, 4 * static_cast<std::int64_t>(vocab->size()) + kMaxHoles);
+    const std::int64_t limit =
+        std::min<std::int64_t>(kMaxTokens, 4 * static_cast<std::int64_t>(vocab->size()) + kMaxHoles);
     for (const auto& [text, value] : vocab->items()) {
       if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() >= limit)
         return fail(ErrorCode::kCorrupt, "{}: vocab[\"{}\"] is {}, expected an id from 0 to {}, without large gaps",
@@ -111,7 +112,8 @@ class Reader {
     if (text.empty()) return fail(ErrorCode::kCorrupt, "{}: token {} is empty", what, id);
     if (at >= out_.tokens.size()) out_.tokens.resize(at + 1);
     if (!out_.tokens[at].text.empty() && out_.tokens[at].text != text)
-      return fail(ErrorCode::kCorrupt, "{}: \"{}\" and \"{}\" both have the id {}", what, out_.tokens[at].text, text, id);
+      return fail(ErrorCode::kCorrupt, "{}: \"{}\" and \"{}\" both have the id {}", what, out_.tokens[at].text, text,
+                  id);
     out_.tokens[at].text = text;
     index_.insert(texts_.emplace_back(text), id);
     return {};
@@ -216,7 +218,8 @@ class Reader {
         return fail(ErrorCode::kCorrupt, "{}[{}] is {}, expected \"left right\" or [\"left\", \"right\"]", what, i,
                     item.dump(-1, ' ', false, Json::error_handler_t::replace));
       if (merge.left < 0 || merge.right < 0)
-        return fail(ErrorCode::kCorrupt, "{}[{}]: \"{}\" is not in the vocabulary", what, i, merge.left < 0 ? left : right);
+        return fail(ErrorCode::kCorrupt, "{}[{}]: \"{}\" is not in the vocabulary", what, i,
+                    merge.left < 0 ? left : right);
       all.push_back(merge);
     }
     // Of a pair that appears twice the last counts.
@@ -300,7 +303,8 @@ class Reader {
       const Json* entry = id && specials != nullptr ? JsonFields(*specials, fields.what()).child(*id) : nullptr;
       const Json* ids = entry != nullptr ? JsonFields(*entry, fields.what()).child("ids") : nullptr;
       if (ids == nullptr || !ids->is_array())
-        return fail(ErrorCode::kCorrupt, "{}: special token \"{}\" has no list \"ids\"", fields.what(), id.value_or(""));
+        return fail(ErrorCode::kCorrupt, "{}: special token \"{}\" has no list \"ids\"", fields.what(),
+                    id.value_or(""));
       for (const Json& value : *ids) NIBBLE_TRY_STATUS(append_id(value, fields.what(), after_text));
     }
     return {};

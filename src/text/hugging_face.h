@@ -1,5 +1,5 @@
-// A tokenizer as a Hugging Face folder holds it (tokenizer.json and the small files beside it), and the way from it to a
-// TokenizerSpec and back.
+// A tokenizer as a Hugging Face folder holds it (tokenizer.json and the small files beside it), and the way from it to
+// a TokenizerSpec and back.
 #pragma once
 
 #include <string>
@@ -19,8 +19,8 @@ struct HuggingFaceFiles {
   std::string_view generation_config_json;  ///< its eos_token_id ends generation
 };
 
-/// Reads the description; `what` names the folder in messages. Refused by name, with kUnsupported: models other than BPE,
-/// and normalizers, pre-tokenizers, post-processors and decoders that Nibble lacks.
+/// Reads the description; `what` names the folder in messages. Refused by name, with kUnsupported: models other than
+/// BPE, and normalizers, pre-tokenizers, post-processors and decoders that Nibble lacks.
 Result<TokenizerSpec> from_hugging_face(const HuggingFaceFiles& files, std::string what);
 
 /// The documents to write, in the order of keys that people know. The chat template is the caller's to add.

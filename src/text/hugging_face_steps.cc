@@ -42,8 +42,7 @@ Status parse_pattern(const Json& json, const std::string& what, std::string& pat
   const JsonFields fields(*value, what + ".pattern");
   NIBBLE_TRY(const auto literal, fields.string("String"));
   NIBBLE_TRY(const auto regex, fields.string("Regex"));
-  if (!literal && !regex)
-    return fail(ErrorCode::kCorrupt, "{}.pattern has neither \"String\" nor \"Regex\"", what);
+  if (!literal && !regex) return fail(ErrorCode::kCorrupt, "{}.pattern has neither \"String\" nor \"Regex\"", what);
   pattern = regex ? *regex : *literal;
   is_regex = regex.has_value();
   return {};
@@ -81,12 +80,16 @@ Status parse_metaspace(const JsonFields& fields, PreTokenizerStep& step) {
   if (step.replacement.empty()) return fail(ErrorCode::kCorrupt, "{}: Metaspace's replacement is empty", fields.what());
   if (scheme) {
     if (*scheme != "always" && *scheme != "first" && *scheme != "never")
-      return fail(ErrorCode::kCorrupt, "{}: prepend_scheme is \"{}\"; known: always, first, never", fields.what(), *scheme);
-    step.prepend_scheme = *scheme == "always" ? Prepend::kAlways : *scheme == "first" ? Prepend::kFirst : Prepend::kNever;
+      return fail(ErrorCode::kCorrupt, "{}: prepend_scheme is \"{}\"; known: always, first, never", fields.what(),
+                  *scheme);
+    step.prepend_scheme = *scheme == "always"  ? Prepend::kAlways
+                          : *scheme == "first" ? Prepend::kFirst
+                                               : Prepend::kNever;
   }
   if (add_prefix_space && !*add_prefix_space) {
     if (scheme && *scheme != "never")
-      return fail(ErrorCode::kCorrupt, "{}: add_prefix_space is false but prepend_scheme is \"{}\"", fields.what(), *scheme);
+      return fail(ErrorCode::kCorrupt, "{}: add_prefix_space is false but prepend_scheme is \"{}\"", fields.what(),
+                  *scheme);
     step.prepend_scheme = Prepend::kNever;
   }
   return {};
@@ -98,9 +101,8 @@ Status parse_normalizer(const Json& json, const std::string& what, std::vector<N
   using Kind = NormalizerStep::Kind;
   NIBBLE_TRY(const std::string type, type_of(json, what));
   if (type == "Sequence")
-    return for_each_member(json, "normalizers", what, [&](const Json& member) {
-      return parse_normalizer(member, what, steps);
-    });
+    return for_each_member(json, "normalizers", what,
+                           [&](const Json& member) { return parse_normalizer(member, what, steps); });
   NIBBLE_TRY_STATUS(check_count(steps.size(), what));
   constexpr std::array<std::pair<std::string_view, Kind>, 9> kNames = {{
       {"NFC", Kind::kNfc},
@@ -120,25 +122,26 @@ Status parse_normalizer(const Json& json, const std::string& what, std::vector<N
     step.kind = kind;
     NIBBLE_TRY(step.strip_left, flag(fields, "strip_left", true));
     NIBBLE_TRY(step.strip_right, flag(fields, "strip_right", true));
-    if (kind == Kind::kReplace) NIBBLE_TRY_STATUS(parse_pattern(json, fields.what(), step.pattern, step.pattern_is_regex));
+    if (kind == Kind::kReplace)
+      NIBBLE_TRY_STATUS(parse_pattern(json, fields.what(), step.pattern, step.pattern_is_regex));
     NIBBLE_TRY(const auto content, fields.string(kind == Kind::kPrepend ? "prepend" : "content"));
     step.content = content.value_or("");
     steps.push_back(std::move(step));
     return {};
   }
-  return fail(ErrorCode::kUnsupported,
-              "{} \"{}\" is not supported; known: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, "
-              "Sequence. Use the model's GGUF, which says the same in another way",
-              what, type);
+  return fail(
+      ErrorCode::kUnsupported,
+      "{} \"{}\" is not supported; known: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, "
+      "Sequence. Use the model's GGUF, which says the same in another way",
+      what, type);
 }
 
 Status parse_pre_tokenizer(const Json& json, const std::string& what, std::vector<PreTokenizerStep>& steps) {
   using Kind = PreTokenizerStep::Kind;
   NIBBLE_TRY(const std::string type, type_of(json, what));
   if (type == "Sequence")
-    return for_each_member(json, "pretokenizers", what, [&](const Json& member) {
-      return parse_pre_tokenizer(member, what, steps);
-    });
+    return for_each_member(json, "pretokenizers", what,
+                           [&](const Json& member) { return parse_pre_tokenizer(member, what, steps); });
   NIBBLE_TRY_STATUS(check_count(steps.size(), what));
   const JsonFields fields(json, what + " " + type);
   PreTokenizerStep step;
@@ -178,9 +181,8 @@ Status parse_decoder(const Json& json, const std::string& what, std::vector<Deco
   using Kind = DecoderStep::Kind;
   NIBBLE_TRY(const std::string type, type_of(json, what));
   if (type == "Sequence")
-    return for_each_member(json, "decoders", what, [&](const Json& member) {
-      return parse_decoder(member, what, steps);
-    });
+    return for_each_member(json, "decoders", what,
+                           [&](const Json& member) { return parse_decoder(member, what, steps); });
   NIBBLE_TRY_STATUS(check_count(steps.size(), what));
   const JsonFields fields(json, what + " " + type);
   DecoderStep step;

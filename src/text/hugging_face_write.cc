@@ -45,7 +45,8 @@ Json normalizer_step(const NormalizerStep& step) {
     case NormalizerStep::Kind::kStrip:
       return {{"type", "Strip"}, {"strip_left", step.strip_left}, {"strip_right", step.strip_right}};
     case NormalizerStep::Kind::kReplace:
-      return {{"type", "Replace"}, {"pattern", pattern(step.pattern, step.pattern_is_regex)}, {"content", step.content}};
+      return {
+          {"type", "Replace"}, {"pattern", pattern(step.pattern, step.pattern_is_regex)}, {"content", step.content}};
     case NormalizerStep::Kind::kPrepend:
       break;
   }
@@ -112,9 +113,9 @@ Json decoder_step(const DecoderStep& step) {
 /// The chain that decodes as the spec's model does, where the source had none.
 std::vector<DecoderStep> default_decoder(const TokenizerSpec& spec) {
   using Kind = DecoderStep::Kind;
-  const bool bytes = std::any_of(spec.pre_tokenizer.begin(), spec.pre_tokenizer.end(), [](const PreTokenizerStep& step) {
-    return step.kind == PreTokenizerStep::Kind::kByteLevel;
-  });
+  const bool bytes =
+      std::any_of(spec.pre_tokenizer.begin(), spec.pre_tokenizer.end(),
+                  [](const PreTokenizerStep& step) { return step.kind == PreTokenizerStep::Kind::kByteLevel; });
   if (bytes) return {DecoderStep{}};
   DecoderStep spaces;
   spaces.kind = Kind::kReplace;
@@ -142,7 +143,8 @@ class Writer {
   Result<HuggingFaceDocuments> run() {
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id)
       if (!is_valid_utf8(spec_.tokens[id].text))
-        return fail(ErrorCode::kUnsupported, "{}: tokens[{}] is not UTF-8; tokenizer.json cannot hold it", spec_.what, id);
+        return fail(ErrorCode::kUnsupported, "{}: tokens[{}] is not UTF-8; tokenizer.json cannot hold it", spec_.what,
+                    id);
     HuggingFaceDocuments out;
     out.tokenizer = tokenizer();
     out.tokenizer_config = config();

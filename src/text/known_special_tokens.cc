@@ -12,9 +12,9 @@ namespace {
 
 using Texts = std::span<const std::string_view>;
 
-constexpr std::string_view kEndOfTurn[] = {"<|eot_id|>",    "<|im_end|>",        "<|end|>", "<end_of_turn>",
-                                           "<|endoftext|>", "<|end_of_text|>",   "<EOT>",   "_<EOT>",
-                                           "[EOT]",         "<｜end▁of▁sentence｜>", "<end_of_utterance>"};
+constexpr std::string_view kEndOfTurn[] = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",         "<|endoftext|>",     "<|end_of_text|>",
+    "<EOT>",      "_<EOT>",     "[EOT]",   "<｜end▁of▁sentence｜>", "<end_of_utterance>"};
 constexpr std::string_view kEndOfMessage[] = {"<|eom_id|>"};
 constexpr std::string_view kFimPrefix[] = {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>",    "<｜fim▁begin｜>",
                                            "<PRE>",          "▁<PRE>",       "<|code_prefix|>", "<|prefix|>"};
@@ -25,20 +25,37 @@ constexpr std::string_view kFimMiddle[] = {"<|fim_middle|>", "<fim-middle>", "<f
 constexpr std::string_view kFimPad[] = {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"};
 constexpr std::string_view kFimRepo[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"};
 constexpr std::string_view kFimSeparator[] = {"<|file_sep|>"};
-constexpr std::string_view kEndOfGeneration[] = {
-    "<|eot_id|>",  "<|im_end|>",        "<|end|>",       "<|return|>",           "<|call|>", "<|flush|>",
-    "<|calls|>",   "<end_of_turn>",     "<|endoftext|>", "</s>",                 "<|eom_id|>", "<EOT>",
-    "_<EOT>",      "[EOT]",             "[EOS]",         "<|end_of_text|>",      "<end_of_utterance>",
-    "<eos>",       "<turn|>",           "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["};
+constexpr std::string_view kEndOfGeneration[] = {"<|eot_id|>",
+                                                 "<|im_end|>",
+                                                 "<|end|>",
+                                                 "<|return|>",
+                                                 "<|call|>",
+                                                 "<|flush|>",
+                                                 "<|calls|>",
+                                                 "<end_of_turn>",
+                                                 "<|endoftext|>",
+                                                 "</s>",
+                                                 "<|eom_id|>",
+                                                 "<EOT>",
+                                                 "_<EOT>",
+                                                 "[EOT]",
+                                                 "[EOS]",
+                                                 "<|end_of_text|>",
+                                                 "<end_of_utterance>",
+                                                 "<eos>",
+                                                 "<turn|>",
+                                                 "<|tool_response>",
+                                                 "<｜end▁of▁sentence｜>",
+                                                 "[e~["};
 /// gpt-oss: shown in the text.
 constexpr std::string_view kAlwaysShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
 class Finder {
  public:
   Finder(TokenizerSpec& spec, bool types_are_final) : spec_(spec), types_are_final_(types_are_final) {
-    for (Texts texts : {Texts(kEndOfTurn), Texts(kEndOfMessage), Texts(kFimPrefix), Texts(kFimSuffix), Texts(kFimMiddle),
-                        Texts(kFimPad), Texts(kFimRepo), Texts(kFimSeparator), Texts(kEndOfGeneration),
-                        Texts(kAlwaysShown)})
+    for (Texts texts :
+         {Texts(kEndOfTurn), Texts(kEndOfMessage), Texts(kFimPrefix), Texts(kFimSuffix), Texts(kFimMiddle),
+          Texts(kFimPad), Texts(kFimRepo), Texts(kFimSeparator), Texts(kEndOfGeneration), Texts(kAlwaysShown)})
       for (std::string_view text : texts) ids_.emplace(text, -1);
     for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
       const auto found = ids_.find(spec.tokens[id].text);
@@ -115,7 +132,8 @@ void find_known_special_tokens(TokenizerSpec& spec, bool types_are_final) {
     if (id) finder.add_end(*id);
 
   // In these two vocabularies <|end|> ends a part of a message only; in Gemma 4 </s> is a plain token.
-  const bool harmony = finder.ends_with("<|return|>") && (finder.ends_with("<|call|>") || finder.ends_with("<|calls|>"));
+  const bool harmony =
+      finder.ends_with("<|return|>") && (finder.ends_with("<|call|>") || finder.ends_with("<|calls|>"));
   const bool solar = (finder.ends_with("<|call|>") || finder.ends_with("<|calls|>")) && finder.ends_with("<|flush|>");
   if ((harmony || solar) && finder.ends_with("<|end|>")) {
     finder.remove_end(*finder.id("<|end|>"));

@@ -15,8 +15,8 @@ namespace {
 using Codes = std::vector<utf8proc_int32_t>;
 
 void decompose(std::string_view text, bool compatibility, Codes& codes) {
-  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE |
-                                                      (compatibility ? UTF8PROC_COMPAT : 0));
+  const auto options =
+      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0));
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = utf8_at(text, at);
     at += step.bytes;
@@ -43,7 +43,8 @@ void order_marks(Codes& codes) {
     std::size_t end = at;
     while (end < codes.size() && combining_class(codes[end]) != 0) ++end;
     if (end - at > 1)
-      std::stable_sort(codes.begin() + static_cast<std::ptrdiff_t>(at), codes.begin() + static_cast<std::ptrdiff_t>(end),
+      std::stable_sort(codes.begin() + static_cast<std::ptrdiff_t>(at),
+                       codes.begin() + static_cast<std::ptrdiff_t>(end),
                        [&](auto a, auto b) { return combining_class(a) < combining_class(b); });
     at = end;
   }
@@ -106,7 +107,8 @@ std::string to_unicode_form(std::string_view text, UnicodeForm form) {
   }
   std::string out;
   out.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
+  for (utf8proc_ssize_t i = 0; i < count; ++i)
+    append_utf8(out, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
   return out;
 }
 

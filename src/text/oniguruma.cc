@@ -20,9 +20,9 @@ constexpr std::string_view kWordItems =
 
 // The scripts that tokenizers name; \p{Name} in PCRE2 would mean Script_Extensions.
 constexpr std::array<std::string_view, 26> kScripts = {
-    "Han",   "Hiragana", "Katakana",  "Hangul", "Thai",     "Lao",    "Khmer",  "Myanmar",  "Latin",
-    "Greek", "Cyrillic", "Arabic",    "Hebrew", "Armenian", "Bengali", "Tamil", "Telugu",   "Devanagari",
-    "Kannada", "Malayalam", "Gujarati", "Gurmukhi", "Sinhala", "Tibetan", "Georgian", "Ethiopic"};
+    "Han",     "Hiragana",  "Katakana", "Hangul",   "Thai",     "Lao",     "Khmer",    "Myanmar", "Latin",
+    "Greek",   "Cyrillic",  "Arabic",   "Hebrew",   "Armenian", "Bengali", "Tamil",    "Telugu",  "Devanagari",
+    "Kannada", "Malayalam", "Gujarati", "Gurmukhi", "Sinhala",  "Tibetan", "Georgian", "Ethiopic"};
 
 class Translator {
  public:
@@ -137,8 +137,9 @@ class Translator {
       case 'b':
       case 'B': {
         const std::string word = std::string("[").append(kWordItems) + "]";
-        return replace_atom(2, peek(1) == 'b' ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
-                                              : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
+        return replace_atom(2, peek(1) == 'b'
+                                   ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
+                                   : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
       }
       case 'g':
       case 'y':

@@ -9,9 +9,9 @@ namespace nibble::patterns {
 #define NIBBLE_SPACES R"(|\s*[\r\n]+|\s+(?!\S)|\s+)"
 #define NIBBLE_UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
 #define NIBBLE_LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
-#define NIBBLE_WORDS(AFTER)                                                                                    \
-  R"([^\r\n\p{L}\p{N}]?)" NIBBLE_UPPER "*" NIBBLE_LOWER "+" AFTER R"(|[^\r\n\p{L}\p{N}]?)" NIBBLE_UPPER "+" NIBBLE_LOWER \
-                          "*" AFTER
+#define NIBBLE_WORDS(AFTER)                                                                             \
+  R"([^\r\n\p{L}\p{N}]?)" NIBBLE_UPPER "*" NIBBLE_LOWER "+" AFTER R"(|[^\r\n\p{L}\p{N}]?)" NIBBLE_UPPER \
+  "+" NIBBLE_LOWER "*" AFTER
 
 inline constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -25,22 +25,18 @@ inline constexpr std::string_view kMiniCpm5 =
     NIBBLE_CONTRACTIONS R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*)" NIBBLE_SPACES;
 inline constexpr std::string_view kSeedCoder =
     NIBBLE_CONTRACTIONS R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+)" NIBBLE_SPACES;
-inline constexpr std::string_view kTekken =
-    NIBBLE_WORDS("") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" NIBBLE_SPACES;
+inline constexpr std::string_view kTekken = NIBBLE_WORDS("") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" NIBBLE_SPACES;
 inline constexpr std::string_view kGpt4o =
     NIBBLE_WORDS(NIBBLE_CONTRACTIONS "?") R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" NIBBLE_SPACES;
 inline constexpr std::string_view kYoutu =
     NIBBLE_WORDS(NIBBLE_CONTRACTIONS "?") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" NIBBLE_SPACES;
-inline constexpr std::string_view kExaoneMoe =
-    NIBBLE_CONTRACTIONS
+inline constexpr std::string_view kExaoneMoe = NIBBLE_CONTRACTIONS
     R"(|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
 inline constexpr std::string_view kBailingMoe =
     R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
 inline constexpr std::string_view kDeepseek3 =
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)"
-    NIBBLE_SPACES;
-inline constexpr std::string_view kJais2 =
-    NIBBLE_CONTRACTIONS
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)" NIBBLE_SPACES;
+inline constexpr std::string_view kJais2 = NIBBLE_CONTRACTIONS
     R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S))"
     R"(|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})";
 inline constexpr std::string_view kEachNumber = R"(\p{N})";

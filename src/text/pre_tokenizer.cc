@@ -132,8 +132,8 @@ void mark_spaces(const PreTokenizerStep& spec, bool at_start, Pieces& pieces) {
   using Prepend = PreTokenizerStep::Prepend;
   rewrite_pieces(pieces, [&](std::string_view piece, bool is_first, std::string& out) {
     const std::string marked = replace_every(piece, " ", spec.replacement);
-    const bool wanted = spec.prepend_scheme == Prepend::kAlways ||
-                        (spec.prepend_scheme == Prepend::kFirst && at_start && is_first);
+    const bool wanted =
+        spec.prepend_scheme == Prepend::kAlways || (spec.prepend_scheme == Prepend::kFirst && at_start && is_first);
     if (wanted && marked.compare(0, spec.replacement.size(), spec.replacement) != 0) out += spec.replacement;
     out += marked;
   });
@@ -183,11 +183,13 @@ Status PreTokenizer::run(const Step& step, bool map_bytes, bool at_start, Pieces
       if (step.splitter) {
         NIBBLE_TRY_STATUS(step.splitter->find_all(piece, matches));
       } else if (spec.kind == Kind::kDigits) {
-        match_characters(piece, [](char32_t c) { return has_bit(c, kNumber); }, matches);
+        match_characters(
+            piece, [](char32_t c) { return has_bit(c, kNumber); }, matches);
       } else if (spec.kind == Kind::kPunctuation) {
         match_characters(piece, is_tokenizer_punctuation, matches);
       } else {
-        match_characters(piece, [](char32_t c) { return has_bit(c, kSpace); }, matches);
+        match_characters(
+            piece, [](char32_t c) { return has_bit(c, kSpace); }, matches);
       }
       stretches_of(piece.size(), matches, rule.invert, stretches);
       for (const TextSpan span : cut(stretches, rule.behavior)) {

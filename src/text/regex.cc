@@ -1,4 +1,5 @@
-// PCRE2 behind limits: steps per match, memory, and processor time per call. Just-in-time code where the machine has it.
+// PCRE2 behind limits: steps per match, memory, and processor time per call. Just-in-time code where the machine has
+// it.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/regex.h"
 
@@ -12,11 +13,11 @@
 namespace nibble {
 namespace {
 
-constexpr std::uint32_t kMatchSteps = 20'000'000;     // per match, plus a few per byte of text
-constexpr std::uint32_t kHeapKib = 256 << 10;         // for the interpreter, when just-in-time code runs out of stack
-constexpr std::size_t kJitStackBytes = 64 << 20;      // reserved only after the 32 KiB default was too small
-constexpr double kMaxSeconds = 20;                    // processor time of one find_all
-constexpr std::size_t kStartsPerCall = 64;            // start positions tried in one call, so that the clock is seen
+constexpr std::uint32_t kMatchSteps = 20'000'000;  // per match, plus a few per byte of text
+constexpr std::uint32_t kHeapKib = 256 << 10;      // for the interpreter, when just-in-time code runs out of stack
+constexpr std::size_t kJitStackBytes = 64 << 20;   // reserved only after the 32 KiB default was too small
+constexpr double kMaxSeconds = 20;                 // processor time of one find_all
+constexpr std::size_t kStartsPerCall = 64;         // start positions tried in one call, so that the clock is seen
 
 double thread_seconds() {
   timespec now{};
@@ -65,8 +66,8 @@ Result<Regex> Regex::compile(std::string_view pattern, std::string_view what) {
       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_DOLLAR_ENDONLY | PCRE2_USE_OFFSET_LIMIT | PCRE2_NEVER_BACKSLASH_C,
       &code, &offset, context.get()));
   if (!compiled->code)
-    return fail(ErrorCode::kUnsupported, "{}: the pattern \"{}\" is not understood: {} (byte {} of \"{}\")", what, pattern,
-                error_text(code), offset, translated);
+    return fail(ErrorCode::kUnsupported, "{}: the pattern \"{}\" is not understood: {} (byte {} of \"{}\")", what,
+                pattern, error_text(code), offset, translated);
   pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);  // may be unavailable: then the interpreter runs
   compiled->pattern = pattern;
   compiled->what = what;
@@ -134,9 +135,10 @@ Status Regex::find_all(std::string_view text, std::vector<TextSpan>& matches) co
   if (!matcher.ready()) return fail(ErrorCode::kOutOfMemory, "{}: no memory for matching", compiled_->what);
   const auto after = [&](std::size_t at) { return at + (at < text.size() ? utf8_at(text, at).bytes : 1); };
   const auto too_slow = [&](std::string_view why) {
-    return fail(ErrorCode::kUnsupported,
-                "{}: the pattern \"{}\" gave up on a text of {} bytes ({}); split the text or use another pre-tokenizer",
-                compiled_->what, compiled_->pattern, text.size(), why);
+    return fail(
+        ErrorCode::kUnsupported,
+        "{}: the pattern \"{}\" gave up on a text of {} bytes ({}); split the text or use another pre-tokenizer",
+        compiled_->what, compiled_->pattern, text.size(), why);
   };
   std::size_t at = 0;
   std::size_t last_end = std::string_view::npos;

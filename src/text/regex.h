@@ -22,7 +22,8 @@ class Regex {
  public:
   /// Compiles a pattern written for Oniguruma (Ruby syntax), as Hugging Face tokenizers use it: \s is Unicode
   /// White_Space, \d is Nd, \w is alphabetic, mark, Nd or Pc, \p{Script} means the script proper, ^ and $ are at lines.
-  /// Refused, by name: nested character classes and &&, subexpression calls, patterns over 64 KiB. `what` names the place.
+  /// Refused, by name: nested character classes and &&, subexpression calls, patterns over 64 KiB. `what` names the
+  /// place.
   static Result<Regex> compile(std::string_view pattern, std::string_view what);
 
   /// Appends all matches in `text` (valid UTF-8), left to right; a match may be empty but not touch the one before it.

@@ -11,7 +11,7 @@ namespace nibble {
 std::vector<TokenMerge> merges_from_scores(const std::vector<TokenEntry>& tokens);
 
 struct ScoresFromMerges {
-  std::vector<float> scores;             ///< minus the rank of the first merge that makes the token; lowest for others
+  std::vector<float> scores;            ///< minus the rank of the first merge that makes the token; lowest for others
   std::size_t pairs_without_merge = 0;  ///< adjacent tokens whose text is a token that no merge makes of them
 };
 

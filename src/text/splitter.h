@@ -19,8 +19,8 @@ class Splitter {
   /// Always PCRE2; for tests and for comparing.
   static Result<Splitter> compile_general(std::string_view pattern, std::string_view what);
 
-  /// Appends the matches in `text` (valid UTF-8), left to right, offsets relative to its begin. The text's end is an end
-  /// for lookaheads too.
+  /// Appends the matches in `text` (valid UTF-8), left to right, offsets relative to its begin. The text's end is an
+  /// end for lookaheads too.
   Status find_all(std::string_view text, std::vector<TextSpan>& matches) const;
 
   bool is_handwritten() const { return scan_ != nullptr; }

@@ -21,7 +21,8 @@ Result<std::vector<std::string>> as_patterns(const TokenizerSpec& spec) {
   std::vector<std::string> out;
   const auto refuse = [&](std::string_view step) {
     return fail(ErrorCode::kUnsupported,
-                "{}: GGUF has no name for a pre-tokenizer with {}; keep the model in a Hugging Face folder", spec.what, step);
+                "{}: GGUF has no name for a pre-tokenizer with {}; keep the model in a Hugging Face folder", spec.what,
+                step);
   };
   bool in_bytes = false;
   for (const PreTokenizerStep& step : spec.pre_tokenizer) {
@@ -37,7 +38,8 @@ Result<std::vector<std::string>> as_patterns(const TokenizerSpec& spec) {
         break;
       case Kind::kSplit: {
         // "Removed" with inverted matches keeps exactly the matches: the same where they leave no gap.
-        const bool keeps_all = step.behavior == Behavior::kIsolated || (step.behavior == Behavior::kRemoved && step.invert);
+        const bool keeps_all =
+            step.behavior == Behavior::kIsolated || (step.behavior == Behavior::kRemoved && step.invert);
         if (!keeps_all) return refuse("a Split that does not isolate its matches");
         out.push_back(step.pattern_is_regex ? step.pattern : escape_for_regex(step.pattern));
         break;
@@ -57,9 +59,8 @@ Result<std::vector<std::string>> as_patterns(const TokenizerSpec& spec) {
 }
 
 bool is_byte_level(const TokenizerSpec& spec) {
-  return std::any_of(spec.pre_tokenizer.begin(), spec.pre_tokenizer.end(), [](const PreTokenizerStep& step) {
-    return step.kind == PreTokenizerStep::Kind::kByteLevel;
-  });
+  return std::any_of(spec.pre_tokenizer.begin(), spec.pre_tokenizer.end(),
+                     [](const PreTokenizerStep& step) { return step.kind == PreTokenizerStep::Kind::kByteLevel; });
 }
 
 class Writer {
@@ -86,8 +87,8 @@ class Writer {
       out_.warnings.emplace_back("tokens other than BOS and EOS that the post-processor adds are lost");
     for (const AddedToken& token : spec_.added) {
       if (!token.lstrip && !token.rstrip && !token.single_word) continue;
-      out_.warnings.push_back(fmt::format("lstrip, rstrip and single_word of added tokens (\"{}\", ...) are lost",
-                                          token.content));
+      out_.warnings.push_back(
+          fmt::format("lstrip, rstrip and single_word of added tokens (\"{}\", ...) are lost", token.content));
       break;
     }
     return std::move(out_);
@@ -98,10 +99,11 @@ class Writer {
     out_.model = "gpt2";
     for (const NormalizerStep& step : spec_.normalizer) {
       if (step.kind != NormalizerStep::Kind::kNfc)
-        return fail(ErrorCode::kUnsupported,
-                    "{}: GGUF has no place for this byte-level tokenizer's normalizer; keep the model in a Hugging Face "
-                    "folder",
-                    spec_.what);
+        return fail(
+            ErrorCode::kUnsupported,
+            "{}: GGUF has no place for this byte-level tokenizer's normalizer; keep the model in a Hugging Face "
+            "folder",
+            spec_.what);
       out_.warnings.emplace_back("the normalizer NFC is lost: decomposed characters give other tokens");
     }
     out_.pre = spec_.pre;
@@ -113,10 +115,11 @@ class Writer {
       if (entry == nullptr) {
         std::string list;
         for (const std::string& pattern : patterns) list.append(list.empty() ? "" : ", ").append("\"" + pattern + "\"");
-        return fail(ErrorCode::kUnsupported,
-                    "{}: GGUF has no name for the pre-tokenizer {}{}; keep the model in a Hugging Face folder, or add the "
-                    "name to the table (docs/howto/add-a-pre-tokenizer.md)",
-                    spec_.what, list, spec_.ignore_merges ? " with ignore_merges" : "");
+        return fail(
+            ErrorCode::kUnsupported,
+            "{}: GGUF has no name for the pre-tokenizer {}{}; keep the model in a Hugging Face folder, or add the "
+            "name to the table (docs/howto/add-a-pre-tokenizer.md)",
+            spec_.what, list, spec_.ignore_merges ? " with ignore_merges" : "");
       }
       out_.pre = entry->name;
     }
@@ -149,7 +152,8 @@ class Writer {
         prefix = prefix || step.prepend_scheme != PreTokenizerStep::Prepend::kNever;
         if (step.prepend_scheme == PreTokenizerStep::Prepend::kFirst)
           out_.warnings.emplace_back("prepend_scheme \"first\" is lost: text after a special token gets a space too");
-      } else if (!(step.kind == PreTokenizerStep::Kind::kSplit && !step.pattern_is_regex && step.pattern == " " && marks)) {
+      } else if (!(step.kind == PreTokenizerStep::Kind::kSplit && !step.pattern_is_regex && step.pattern == " " &&
+                   marks)) {
         understood = false;  // Gemma's Split at spaces does nothing where no spaces are left
       }
     }
@@ -165,8 +169,8 @@ class Writer {
       const ScoresFromMerges scores = scores_from_merges(spec_);
       out_.scores = scores.scores;
       if (scores.pairs_without_merge > 0)
-        out_.warnings.push_back(fmt::format("{} pairs of tokens merge by GGUF's rule but not by this tokenizer's merges",
-                                            scores.pairs_without_merge));
+        out_.warnings.push_back(fmt::format(
+            "{} pairs of tokens merge by GGUF's rule but not by this tokenizer's merges", scores.pairs_without_merge));
     }
     return {};
   }
@@ -175,8 +179,8 @@ class Writer {
     const std::size_t count = spec_.tokens.size();
     const std::size_t rows = vocab_size_ ? static_cast<std::size_t>(std::max(*vocab_size_, 0)) : count;
     if (rows < count || rows > kMaxTokens)
-      return fail(ErrorCode::kInvalidArgument, "{}: the model has {} token rows, the tokenizer {} tokens", spec_.what, rows,
-                  count);
+      return fail(ErrorCode::kInvalidArgument, "{}: the model has {} token rows, the tokenizer {} tokens", spec_.what,
+                  rows, count);
     std::vector<bool> added(count);
     for (const AddedToken& token : spec_.added) added[static_cast<std::size_t>(token.id)] = true;
     for (std::size_t id = 0; id < rows; ++id) {

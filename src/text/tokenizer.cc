@@ -50,8 +50,7 @@ Status check_spec(const TokenizerSpec& spec) {
     if (id >= 0 && static_cast<std::size_t>(id) < count) return {};
     return fail(ErrorCode::kCorrupt, "{}: {}[{}] is token {}, the vocabulary has {}", spec.what, field, at, id, count);
   };
-  for (std::size_t i = 0; i < spec.added.size(); ++i)
-    NIBBLE_TRY_STATUS(check_id(spec.added[i].id, "added_tokens", i));
+  for (std::size_t i = 0; i < spec.added.size(); ++i) NIBBLE_TRY_STATUS(check_id(spec.added[i].id, "added_tokens", i));
   for (std::size_t i = 0; i < spec.prefix.size(); ++i)
     NIBBLE_TRY_STATUS(check_id(spec.prefix[i], "tokens before the text", i));
   for (std::size_t i = 0; i < spec.suffix.size(); ++i)
@@ -74,10 +73,11 @@ Status Tokenizer::Engine::build(const TokenizerSpec& spec) {
   for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
     const TokenEntry& token = spec.tokens[id];
     if (token.text.empty() || token.text.size() > kMaxTokenBytes)
-      return fail(ErrorCode::kCorrupt, "{}: tokens[{}] has {} bytes, expected 1 to {}", spec.what, id, token.text.size(),
-                  kMaxTokenBytes);
+      return fail(ErrorCode::kCorrupt, "{}: tokens[{}] has {} bytes, expected 1 to {}", spec.what, id,
+                  token.text.size(), kMaxTokenBytes);
     if (const auto other = index.insert(token.text, static_cast<std::int32_t>(id)))
-      return fail(ErrorCode::kCorrupt, "{}: tokens[{}] and tokens[{}] are both \"{}\"", spec.what, *other, id, token.text);
+      return fail(ErrorCode::kCorrupt, "{}: tokens[{}] and tokens[{}] are both \"{}\"", spec.what, *other, id,
+                  token.text);
     is_special[id] = token.type == TokenType::kControl || token.type == TokenType::kUnknown;
   }
   NIBBLE_TRY_STATUS(build_added(spec));
@@ -140,7 +140,8 @@ Status Tokenizer::Engine::encode_section(std::string_view text, bool at_start, b
       continue;
     }
     const std::size_t begin = section.span.begin;
-    NIBBLE_TRY_STATUS(encode_text(normalized.substr(begin, section.span.end - begin), at_start && begin == 0, scratch, ids));
+    NIBBLE_TRY_STATUS(
+        encode_text(normalized.substr(begin, section.span.end - begin), at_start && begin == 0, scratch, ids));
   }
   return {};
 }

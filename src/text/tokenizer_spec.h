@@ -1,5 +1,5 @@
-// TokenizerSpec: what a tokenizer is, free of any file's form. A GGUF's metadata and a Hugging Face folder are read into
-// it and written from it (gguf_vocab.h, hugging_face.h); Tokenizer runs it.
+// TokenizerSpec: what a tokenizer is, free of any file's form. A GGUF's metadata and a Hugging Face folder are read
+// into it and written from it (gguf_vocab.h, hugging_face.h); Tokenizer runs it.
 #pragma once
 
 #include <cstdint>
@@ -76,14 +76,14 @@ struct PreTokenizerStep {
   Kind kind = Kind::kSplit;
   std::string pattern;  ///< of kSplit, an Oniguruma regex or, if so marked, a literal
   bool pattern_is_regex = true;
-  bool invert = false;                         ///< of kSplit: gaps count as matches
-  Behavior behavior = Behavior::kIsolated;     ///< of kSplit and kPunctuation
-  bool add_prefix_space = false;               ///< of kByteLevel
-  bool use_regex = false;                      ///< of kByteLevel: split by the pattern of GPT-2 first
-  bool individual_digits = false;              ///< of kDigits
-  std::string replacement = "\xE2\x96\x81";    ///< of kMetaspace
-  Prepend prepend_scheme = Prepend::kAlways;   ///< of kMetaspace
-  bool split = true;                           ///< of kMetaspace
+  bool invert = false;                        ///< of kSplit: gaps count as matches
+  Behavior behavior = Behavior::kIsolated;    ///< of kSplit and kPunctuation
+  bool add_prefix_space = false;              ///< of kByteLevel
+  bool use_regex = false;                     ///< of kByteLevel: split by the pattern of GPT-2 first
+  bool individual_digits = false;             ///< of kDigits
+  std::string replacement = "\xE2\x96\x81";   ///< of kMetaspace
+  Prepend prepend_scheme = Prepend::kAlways;  ///< of kMetaspace
+  bool split = true;                          ///< of kMetaspace
 };
 
 struct DecoderStep {

@@ -15,7 +15,7 @@ enum CharClass : std::uint8_t {
   kSpace = 8,
   kPunctuation = 16,
   kSymbol = 32,
-  kDigit = 64,  ///< category Nd, always together with kNumber
+  kDigit = 64,            ///< category Nd, always together with kNumber
   kUnderscoreLike = 128,  ///< category Pc, always together with kPunctuation
 };
 
@@ -33,7 +33,8 @@ constexpr std::array<std::uint8_t, 128> ascii_classes() noexcept {
       out[c] = kSpace;
     } else if (c == '_') {
       out[c] = kPunctuation | kUnderscoreLike;
-    } else if (c == '$' || c == '+' || c == '<' || c == '=' || c == '>' || c == '^' || c == '`' || c == '|' || c == '~') {
+    } else if (c == '$' || c == '+' || c == '<' || c == '=' || c == '>' || c == '^' || c == '`' || c == '|' ||
+               c == '~') {
       out[c] = kSymbol;
     } else if (c > 0x20 && c < 0x7F) {
       out[c] = kPunctuation;
@@ -44,9 +45,7 @@ constexpr std::array<std::uint8_t, 128> ascii_classes() noexcept {
 
 inline constexpr std::array<std::uint8_t, 128> kAsciiClass = ascii_classes();
 
-inline std::uint8_t char_class(char32_t code) noexcept {
-  return code < 128 ? kAsciiClass[code] : char_class_of(code);
-}
+inline std::uint8_t char_class(char32_t code) noexcept { return code < 128 ? kAsciiClass[code] : char_class_of(code); }
 
 /// Regex \w as Oniguruma and Rust define it: alphabetic, mark, decimal digit or connector punctuation.
 bool is_word_character(char32_t code) noexcept;

@@ -100,7 +100,8 @@ std::string repair_utf8(std::string_view text) {
 std::size_t incomplete_utf8_tail(std::string_view text) noexcept {
   for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
     const std::size_t at = text.size() - back;
-    if ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) continue;  // a continuation byte: its lead is further back
+    if ((static_cast<unsigned char>(text[at]) & 0xC0) == 0x80)
+      continue;  // a continuation byte: its lead is further back
     const Prefix prefix = character_prefix(text, at);
     return prefix.have == back && prefix.need > back ? back : 0;
   }

@@ -9,7 +9,8 @@ namespace nibble {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 
-/// One step through UTF-8 bytes. When the bytes are not a character, `valid` is false, `bytes` is 1 and `code` is U+FFFD.
+/// One step through UTF-8 bytes. When the bytes are not a character, `valid` is false, `bytes` is 1 and `code` is
+/// U+FFFD.
 struct Utf8Step {
   char32_t code = 0;
   std::uint32_t bytes = 1;

@@ -147,7 +147,7 @@ double shortest_double(double stored_float) {
 }
 
 Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
-                             std::int64_t max_positions) {
+                                     std::int64_t max_positions) {
   kernel::RopeConfig rope;
   rope.rotary_dim = static_cast<int>(rotary_dim);
   rope.max_position_embeddings = max_positions;
@@ -160,7 +160,8 @@ Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_th
     NIBBLE_TRY_STATUS(read_rope_scaling(JsonFields(*scaling, fmt::format("{}: {}", fields.what(), key)), rope));
   }
   if (!(rope.rope_theta > 0))
-    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(), rope.rope_theta);
+    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(),
+                rope.rope_theta);
   return rope;
 }
 
@@ -196,7 +197,8 @@ Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderD
   NIBBLE_TRY(const std::optional<std::string> act, fields.string(defaults.activation_key));
   NIBBLE_TRY(config.hidden_act,
              activation_named(act.value_or(std::string(defaults.activation)), fields, defaults.activation_key));
-  NIBBLE_TRY(kernel::RopeConfig rope, read_rope(fields, defaults.rope_theta, config.head_dim, config.max_position_embeddings));
+  NIBBLE_TRY(kernel::RopeConfig rope,
+             read_rope(fields, defaults.rope_theta, config.head_dim, config.max_position_embeddings));
   config.ropes = {std::move(rope)};
   config.layers.assign(static_cast<std::size_t>(config.num_hidden_layers), LayerKind{});
   config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));

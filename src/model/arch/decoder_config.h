@@ -29,7 +29,7 @@ Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderD
 
 /// rope_theta and rope_scaling, or rope_parameters (newer files); `rotary_dim` is the number of rotated dimensions.
 Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_theta, std::int64_t rotary_dim,
-                             std::int64_t max_positions);
+                                     std::int64_t max_positions);
 
 /// Reports keys of config.json that no decoder knows, once, through the log.
 void report_unknown_keys(const JsonFields& fields, const Json& config, std::span<const std::string_view> also_known);
