@@ -34,6 +34,7 @@ Result<std::vector<float>> read_floats(const StoredTensor& tensor) {
   if (tensor.element == ElementType::kBool)
     return fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" is bool, expected numbers", where, printable(tensor.name));
   std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
+  if (values.empty()) return values;  // there may be no buffer to point to
   if (tensor.element == ElementType::kF4) {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const auto pair = std::to_integer<std::uint8_t>(tensor.bytes[i / 2]);
