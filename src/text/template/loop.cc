@@ -50,7 +50,8 @@ Result<Value> LoopObject::peek() {
 
 Result<Value> LoopObject::advance() {
   NIBBLE_TRY(Value item, peek());
-  if (!waiting_.empty()) waiting_.pop_back();
+  if (item.is_missing()) return item;
+  waiting_.pop_back();
   ++index_;
   previous_ = std::move(current_);
   current_ = item;
