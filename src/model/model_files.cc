@@ -1,6 +1,7 @@
 // Opening a checkpoint as a language model: names, row orders and norms are brought to the Hugging Face form.
 #include "model/model_files.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/log.h"
@@ -10,18 +11,19 @@ namespace nibble {
 namespace {
 
 /// GGUF stores Llama 3's frequency scaling as a tensor of divisors; config.json states it by four numbers. Finds the
-/// published combination that gives exactly these divisors.
+/// numbers that give these divisors, with the published low and high factors.
 std::optional<Json> llama3_scaling(const std::vector<float>& divisors, double theta, std::int64_t head_dim) {
   constexpr double kPi = 3.14159265358979323846;
-  for (const double factor : {8.0, 32.0, 16.0, 4.0, 2.0}) {
+  if (divisors.empty()) return std::nullopt;
+  const auto factor = static_cast<double>(*std::max_element(divisors.begin(), divisors.end()));
+  for (double original = 16; original <= 1048576; original *= 2) {
     bool same = true;
     for (std::size_t i = 0; i < divisors.size() && same; ++i) {
       const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
       const double wavelength = 2.0 * kPi / frequency;
-      const double smooth = (8192.0 / wavelength - 1.0) / 3.0;
-      const double expected = wavelength < 2048.0   ? 1.0
-                              : wavelength > 8192.0 ? factor
-                                                    : 1.0 / ((1.0 - smooth) / factor + smooth);
+      const double smooth = (original / wavelength - 1.0) / 3.0;
+      const double between = 1.0 / ((1.0 - smooth) / factor + smooth);
+      const double expected = wavelength < original / 4.0 ? 1.0 : wavelength > original ? factor : between;
       same = std::fabs(static_cast<double>(divisors[i]) - expected) <= 1e-5 * expected;
     }
     if (same)
@@ -29,7 +31,7 @@ std::optional<Json> llama3_scaling(const std::vector<float>& divisors, double th
                   {"factor", factor},
                   {"low_freq_factor", 1.0},
                   {"high_freq_factor", 4.0},
-                  {"original_max_position_embeddings", 8192}};
+                  {"original_max_position_embeddings", static_cast<std::int64_t>(original)}};
   }
   return std::nullopt;
 }

@@ -35,6 +35,11 @@ class FolderWriter {
       : files_(files), targets_(targets), options_(options), pool_(pool) {}
 
   Result<ConversionReport> write(const std::filesystem::path& out) {
+    if (!files_.config().ropes.front().freq_factors.empty())
+      return fail(
+          ErrorCode::kUnsupported,
+          "{}: rope_freqs.weight is not a Llama 3 scaling, so config.json cannot say it; keep the model in GGUF",
+          files_.path());
     NIBBLE_TRY_STATUS(plan());
     NIBBLE_TRY(AtomicFolder folder, AtomicFolder::create(out));
     std::map<std::string, std::string> metadata{{"format", "pt"}};

@@ -249,13 +249,6 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
   NIBBLE_TRY_STATUS(copy_integer("attention.key_length", "head_dim", false));
   NIBBLE_TRY_STATUS(copy_integer("context_length", "max_position_embeddings", true));
   NIBBLE_TRY_STATUS(copy_integer("vocab_size", "vocab_size", false));
-  if (!config.contains("vocab_size")) {
-    NIBBLE_TRY(const auto tokens, metadata.strings("tokenizer.ggml.tokens"));
-    if (!tokens)
-      return fail(ErrorCode::kCorrupt, "{}: neither {} nor tokenizer.ggml.tokens is there", metadata.what(),
-                  key("vocab_size"));
-    config["vocab_size"] = tokens->size();
-  }
   NIBBLE_TRY(const std::optional<double> eps, metadata.number(key("attention.layer_norm_rms_epsilon")));
   if (!eps)
     return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(),
