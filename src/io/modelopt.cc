@@ -40,7 +40,8 @@ Result<FamilyModule> open_nvfp4(ModuleTensors& tensors) {
 bool detect(const FamilyInput& input) {
   const Json& config = input.quantization_config;
   if (input.is_gguf || !config.is_object()) return false;
-  if (config.contains("quant_method")) return config["quant_method"] == "modelopt";
+  if (const auto method = config.find("quant_method"); method != config.end())
+    return method->is_string() && method->get_ref<const std::string&>().starts_with("modelopt");  // also "modelopt_fp4"
   const auto producer = config.find("producer");  // hf_quant_config.json
   return producer != config.end() && producer->is_object() && producer->value("name", "") == "modelopt";
 }
