@@ -37,8 +37,8 @@ void report_unknown_keys(const JsonFields& fields, const Json& config, std::span
 /// Layer kinds from "layer_types", or from a rule; fails on names that are not known.
 Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& fields, std::int64_t layers);
 
-/// The fields of config.json that GGUF metadata of any decoder gives; vocab_size only where a key says it (the embedding's
-/// rows always do).
+/// The fields of config.json that GGUF metadata of any decoder gives; vocab_size only where a key says it (the
+/// embedding's rows always do).
 Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_view arch, bool tied);
 
 /// The inverse: `<arch>.` keys.
