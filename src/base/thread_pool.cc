@@ -137,7 +137,13 @@ void ThreadPool::run_loop(std::size_t count, std::size_t grain, LoopBody body) {
   s.pending.store(s.threads - 1, std::memory_order_relaxed);
   s.start_generation();
   s.work(0);
-  while (s.pending.load(std::memory_order_acquire) != 0) pause_briefly();
+  // On a busy machine a worker may have lost its processor in the middle of its last piece: let it have this one.
+  for (int spin = 0; s.pending.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins)
+      pause_briefly();
+    else
+      sched_yield();
+  }
   if (s.error) {
     const std::exception_ptr error = std::exchange(s.error, nullptr);
     std::rethrow_exception(error);

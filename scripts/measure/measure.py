@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Measures what Nibble promises of time, memory and speed, and prints it as tables:
+
+    scripts/measure/measure.py load MODEL          load time and resident memory of MODEL (a GGUF file or a float folder)
+    scripts/measure/measure.py quantize SCRATCH    CPU time and memory of quantizing 1.1 B weights from F16 to int4-g32
+    scripts/measure/measure.py memory SCRATCH      memory of quantizing a checkpoint of more than 5 GB
+    scripts/measure/measure.py speed [SCHEME...]   prompt and decoding speed of the 1.1 B shape beside the machine's own
+
+SCRATCH is a folder with room for the checkpoint and for what becomes of it; in memory (/dev/shm) the disk is not measured
+along. The program is build/nibble, or the one that NIBBLE names. Nothing else should be running.
+"""
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+NIBBLE = os.environ.get("NIBBLE", str(HERE.parent.parent / "build" / "nibble"))
+MB = 1e6
+
+
+def run(*arguments, environment=None):
+    """Runs nibble; returns its JSON and its resource usage (ru_maxrss is VmHWM, mapped pages included)."""
+    command = [NIBBLE, "-q", *map(str, arguments)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **(environment or {})})
+    text = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        sys.exit(f"{' '.join(command)}: failed")
+    return json.loads(text), usage
+
+
+def table(header, rows):
+    print("| " + " | ".join(header) + " |")
+    print("| " + " | ".join("---" for _ in header) + " |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+def machine():
+    info, _ = run("info", "--json")
+    print(f"{info['processor']}, {os.cpu_count()} processors, nibble {info['version']}\n")
+
+
+
+def measure_load(model):
+    rows = []
+    for scheme in ("int4-g32-sym", "int8-channel-sym"):
+        made = pathlib.Path(f"/tmp/nibble-measure-{os.getpid()}-{scheme}")
+        try:
+            run("quantize", model, "-o", made, "--scheme", scheme, "--json")
+            runs = [run("bench", made, "-p", 0, "-n", 16, "-r", 1, "--json")[0] for _ in range(5)]
+            inspected, _ = run("inspect", made, "--json")
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        packed = runs[0]["packed_bytes"]
+        peak = max(r["peak_rss_bytes"] for r in runs)
+        seconds = [r["load_seconds"] for r in runs]
+        rows.append((scheme, f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})",
+                     f"{packed / MB:.0f}", f"{peak / MB:.0f}", f"{(1.3 * packed + 50e6) / MB:.0f} + KV cache",
+                     f"{inspected['memory_to_run'] / MB:.0f}"))
+    table(("scheme", "load, s (5 runs)", "packed, MB", "VmHWM, MB", "1.3 x packed + 50 MB", "inspect's estimate, MB"), rows)
+
+
+def checkpoint(scratch, shape):
+    folder = pathlib.Path(scratch) / f"nibble-{shape}"
+    if not (folder / "config.json").exists():
+        subprocess.run([sys.executable, HERE / "synthetic_checkpoint.py", folder, "--shape", shape], check=True)
+    return folder
+
+
+def measure_quantize(scratch, shape="llama-1.1b", schemes=("int4-g32-sym", "int4-g32-asym", "int8-channel-sym")):
+    source = checkpoint(scratch, shape)
+    inspected, _ = run("inspect", source, "--tensors", "--json")
+    largest = 0
+    for tensor in inspected["tensors"]:
+        count = 4
+        for size in tensor["shape"]:
+            count *= size
+        largest = max(largest, count)
+    limit = 3 * largest + 100e6
+    rows = []
+    for scheme in schemes:
+        out = pathlib.Path(scratch) / "nibble-measured"
+        shutil.rmtree(out, ignore_errors=True)
+        report, usage = run("quantize", source, "-o", out, "--scheme", scheme, "--json")
+        shutil.rmtree(out, ignore_errors=True)
+        rows.append((scheme, f"{inspected['file_bytes'] / 1e9:.2f}", f"{report['seconds']:.1f}",
+                     f"{usage.ru_utime:.1f} + {usage.ru_stime:.1f}", f"{usage.ru_maxrss * 1024 / MB:.0f}",
+                     f"{limit / MB:.0f}"))
+    table(("scheme", "source, GB", "seconds", "CPU seconds, user + system", "VmHWM, MB",
+           "3 x largest float32 tensor + 100 MB"), rows)
+
+
+def measure_speed(schemes):
+    rows = []
+    for scheme, compute in schemes:
+        for threads in (1, 2):
+            r, _ = run("bench", "--shape", "llama-1.1b", "--scheme", scheme, "--compute", compute, "-p", 512, "-n", 32,
+                       "-r", 5, "-t", threads, "--json")
+            multiply = (f"{100 * r['prompt_gops'] / r['fma_gflops']:.0f} % of {r['fma_gflops']:.0f}"
+                        if compute == "f32" or not scheme.startswith("int") else "")
+            decode = sorted(r["decode_tps_runs"])
+            prompt = sorted(r["prompt_tps_runs"])
+            rows.append((scheme, compute, str(threads), f"{statistics.median(prompt):.0f} ({prompt[0]:.0f} to {prompt[-1]:.0f})",
+                         f"{r['prompt_gops'] / threads:.0f}", multiply,
+                         f"{statistics.median(decode):.1f} ({decode[0]:.1f} to {decode[-1]:.1f})",
+                         f"{r['decode_gb_per_s']:.1f} of {r['read_gb_per_s']:.1f} ({100 * r['decode_gb_per_s'] / r['read_gb_per_s']:.0f} %)"))
+    table(("scheme", "compute", "threads", "prompt, tokens/s", "GOP/s per core", "of the fp32 multiply peak", "decode, tokens/s",
+           "decode, GB/s of what memory gives"), rows)
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        sys.exit(__doc__)
+    what, arguments = sys.argv[1], sys.argv[2:]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    machine()
+    if what == "load" and len(arguments) == 1:
+        measure_load(arguments[0])
+    elif what == "quantize" and len(arguments) == 1:
+        measure_quantize(arguments[0])
+    elif what == "memory" and len(arguments) == 1:
+        measure_quantize(arguments[0], "llama-2.8b", ("int4-g32-sym", "nf4-g64"))
+    elif what == "speed":
+        default = [("int4-g32-sym", "int8"), ("int8-channel-sym", "int8"), ("bf16", "int8"), ("f32", "int8"),
+                   ("int4-g32-sym", "f32")]
+        measure_speed([(scheme, "int8") for scheme in arguments] or default)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

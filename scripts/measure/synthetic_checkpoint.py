@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Writes a Llama checkpoint of seeded random F16 weights, in any size:  synthetic_checkpoint.py FOLDER --shape llama-1.1b
+
+The values are normal with a standard deviation of 0.02, cut from one seeded block of a million at other places for every
+row, so that gigabytes are made in seconds. What needs no sense in its weights (speed, memory) can be measured on it.
+"""
+import argparse
+import json
+import pathlib
+import random
+import struct
+
+SHAPES = {  # hidden, layers, heads, key-value heads, feed-forward, vocabulary
+    "llama-1.1b": (2048, 22, 32, 4, 5632, 32000),
+    "llama-2.8b": (3072, 28, 24, 8, 8192, 32000),
+    "llama-tiny": (256, 2, 4, 2, 512, 1024),
+}
+BLOCK = 1 << 20
+STEP = 4999  # values that the next row's cut lies further on; odd, so that rows differ
+
+
+def random_block(seed):
+    source = random.Random(seed)
+    values = [source.gauss(0.0, 0.02) for _ in range(BLOCK)]
+    return struct.pack(f"<{BLOCK}e", *values)
+
+
+def matrices(shape):
+    hidden, layers, heads, kv_heads, ffn, vocab = SHAPES[shape]
+    kv = hidden // heads * kv_heads
+    yield "model.embed_tokens.weight", (vocab, hidden)
+    for i in range(layers):
+        prefix = f"model.layers.{i}."
+        for name, rows, cols in (("self_attn.q_proj", hidden, hidden), ("self_attn.k_proj", kv, hidden),
+                                 ("self_attn.v_proj", kv, hidden), ("self_attn.o_proj", hidden, hidden),
+                                 ("mlp.gate_proj", ffn, hidden), ("mlp.up_proj", ffn, hidden),
+                                 ("mlp.down_proj", hidden, ffn)):
+            yield f"{prefix}{name}.weight", (rows, cols)
+        yield f"{prefix}input_layernorm.weight", (hidden,)
+        yield f"{prefix}post_attention_layernorm.weight", (hidden,)
+    yield "model.norm.weight", (hidden,)
+    yield "lm_head.weight", (vocab, hidden)
+
+
+def write_tensor(file, shape, block, start):
+    if len(shape) == 1:
+        file.write(struct.pack("<e", 1.0) * shape[0])
+        return
+    rows, cols = shape
+    for row in range(rows):
+        first = (start + row * STEP) % (BLOCK - cols)
+        file.write(block[2 * first:2 * (first + cols)])
+
+
+def write_shard(path, tensors, block, seed):
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in tensors:
+        size = 2
+        for n in shape:
+            size *= n
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb", buffering=1 << 22) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for i, (_, shape) in enumerate(tensors):
+            write_tensor(file, shape, block, seed + 7919 * i)
+
+
+def config_of(shape):
+    hidden, layers, heads, kv_heads, ffn, vocab = SHAPES[shape]
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+            "intermediate_size": ffn, "vocab_size": vocab, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+            "max_position_embeddings": 4096, "hidden_act": "silu", "tie_word_embeddings": False,
+            "torch_dtype": "float16"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--shape", choices=SHAPES, default="llama-1.1b")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shard-gb", type=float, default=2.0)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    block = random_block(args.seed)
+    shards, size = [[]], 0
+    for name, shape in matrices(args.shape):
+        bytes_ = 2 * shape[0] * (shape[1] if len(shape) == 2 else 1)
+        if shards[-1] and size + bytes_ > args.shard_gb * 1e9:
+            shards.append([])
+            size = 0
+        shards[-1].append((name, shape))
+        size += bytes_
+    weight_map = {}
+    for i, tensors in enumerate(shards):
+        name = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+        write_shard(args.folder / name, tensors, block, args.seed + 104729 * i)
+        weight_map.update({tensor: name for tensor, _ in tensors})
+    (args.folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (args.folder / "config.json").write_text(json.dumps(config_of(args.shape), indent=2))
+
+
+if __name__ == "__main__":
+    main()
