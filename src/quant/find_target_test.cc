@@ -33,8 +33,8 @@ MatrixPtr matrix_of(const QuantScheme& scheme, std::int64_t rows, std::int64_t c
     const auto zero = static_cast<std::int16_t>(static_cast<int>(random() % (mask + 1)) - scheme.code.bias);
     std::memcpy(m.zero.entries.data() + i, &zero, 2);
   }
-  for (std::int64_t c = 0; scheme.scale && scheme.scale->grouping.kind == Grouping::Kind::kIndexed && c < cols; ++c)
-    m.group_index.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(scheme.scale->grouping.size)));
+  for (std::int32_t& group : m.group_index)
+    group = static_cast<std::int32_t>(random() % static_cast<unsigned>(scheme.scale->grouping.size));
   return make_source(std::move(m));
 }
 

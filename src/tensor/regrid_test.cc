@@ -21,8 +21,9 @@ QuantizedMatrix random_matrix(const QuantScheme& scheme, unsigned seed = 11) {
   QuantizedMatrix m;
   m.allocate(scheme, kRows, kCols, 0, kRows);
   const unsigned mask = (1u << scheme.code.bits) - 1;
-  const std::size_t values = table_values(scheme.code.table).size();  // ternary digits are 0 to 2
-  for (std::uint8_t& code : m.codes) code = static_cast<std::uint8_t>(values > 0 ? random() % values : random() & mask);
+  const std::size_t entries = table_values(scheme.code.table).size();  // ternary digits are 0 to 2
+  for (std::uint8_t& code : m.codes)
+    code = static_cast<std::uint8_t>(entries > 0 ? random() % entries : random() & mask);
   const auto fill = [&random](const std::optional<PlaneFormat>& format, PlaneData& data) {
     if (!format) return;
     const auto numbers = [&random](ElementType type, std::vector<std::byte>& bytes) {
@@ -44,9 +45,8 @@ QuantizedMatrix random_matrix(const QuantScheme& scheme, unsigned seed = 11) {
     const auto zero = static_cast<std::int16_t>(static_cast<int>(random() % (mask + 2)) - scheme.code.bias);
     std::memcpy(m.zero.entries.data() + i, &zero, 2);
   }
-  if (scheme.scale && scheme.scale->grouping.kind == Grouping::Kind::kIndexed)
-    for (std::int64_t c = 0; c < kCols; ++c)
-      m.group_index.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(scheme.scale->grouping.size)));
+  for (std::int32_t& group : m.group_index)
+    group = static_cast<std::int32_t>(random() % static_cast<unsigned>(scheme.scale->grouping.size));
   return m;
 }
 
