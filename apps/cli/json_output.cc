@@ -49,6 +49,7 @@ Json to_json(const ConversionReport& r) {
                        {"source_scheme", t.source_scheme},
                        {"scheme", t.scheme},
                        {"exact", t.exact},
+                       {"keeps_codes", t.keeps_codes},
                        {"relative_error", t.relative_error}});
   return {{"family", r.family},
           {"bytes", r.bytes},

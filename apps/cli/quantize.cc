@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "commands.h"
 #include "json_output.h"
 #include "terminal.h"
@@ -36,12 +38,22 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
   if (flags.tensors)
     for (const TensorReport& t : r.tensors)
       fmt::print("  {:<48} {} -> {}  {}\n", t.name, t.source_scheme, t.scheme,
-                 t.exact ? "exact" : fmt::format("relative error {:.5f}", t.relative_error));
+                 t.exact
+                     ? "exact"
+                     : fmt::format("{}relative error {:.5f}", t.keeps_codes ? "same codes, " : "", t.relative_error));
   std::size_t exact = 0;
-  for (const TensorReport& t : r.tensors) exact += t.exact ? 1 : 0;
+  std::size_t same_codes = 0;
+  double largest = 0;
+  for (const TensorReport& t : r.tensors) {
+    exact += t.exact ? 1 : 0;
+    same_codes += t.keeps_codes && !t.exact ? 1 : 0;
+    largest = std::max(largest, t.relative_error);
+  }
   fmt::print("{}: {}, {}, {:.3f} bits per weight, {} of {} matrices exact", flags.out, r.family, human_bytes(r.bytes),
              r.bits_per_weight, exact, r.tensors.size());
-  if (exact < r.tensors.size()) fmt::print(", relative error of the rest {:.5f}", r.relative_error);
+  if (same_codes > 0) fmt::print(", {} with the same codes and rounded scales or offsets", same_codes);
+  if (exact < r.tensors.size())
+    fmt::print(", relative error of the rest {:.5f} (largest {:.5f})", r.relative_error, largest);
   fmt::print(", {:.1f} s\n", r.seconds);
   return kExitDone;
 }

@@ -36,6 +36,7 @@ struct TensorReport {
   std::string scheme;
   double relative_error = 0;  ///< |w - q| / |w| in the Frobenius norm against the source's values; 0: exact
   bool exact = false;
+  bool keeps_codes = false;  ///< the source's codes, at most scales and offsets rounded
 };
 
 struct ConversionReport {

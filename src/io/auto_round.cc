@@ -108,8 +108,67 @@ Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   return modules;
 }
 
+/// Symmetric integers in the layout auto_round:auto_gptq, which every reader knows: GPTQ's tensors without g_idx.
+Status can_express(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  NIBBLE_TRY_STATUS(kGptqFamily.can_express(scheme, rows, cols));
+  if (scheme.zero_kind != ZeroKind::kNone || scheme.scale->grouping.kind == Grouping::Kind::kIndexed)
+    return fail(ErrorCode::kUnsupported,
+                "AutoRound is written with symmetric integers in groups of columns, not {}; gptq and awq have the rest",
+                to_string(scheme));
+  return {};
+}
+
+Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols,
+                                      const std::string& module) {
+  NIBBLE_TRY_STATUS(can_express(scheme, rows, cols));
+  NIBBLE_TRY(std::vector<EncodedPlan> tensors, kGptqFamily.plan(scheme, rows, cols, module));
+  tensors.pop_back();  // g_idx, the last
+  return tensors;
+}
+
+Status encode(const QuantizedMatrix& rows, const std::string& module, const EncodedSink& sink) {
+  constexpr std::size_t kWritten = 3;  // qweight, qzeros, scales
+  return kGptqFamily.encode(rows, module,
+                            [&sink](std::size_t index, std::uint64_t offset, std::span<const std::byte> bytes) {
+                              return index < kWritten ? sink(index, offset, bytes) : Status();
+                            });
+}
+
+Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string>) {
+  Json config = {{"quant_method", "auto-round"},
+                 {"packing_format", "auto_round:auto_gptq"},
+                 {"data_type", "int"},
+                 {"bits", 4},
+                 {"group_size", 128},
+                 {"sym", true}};
+  if (modules.empty()) return config;
+  const auto settings = [](const WrittenModule& module) {
+    const Grouping& grouping = module.scheme.scale->grouping;
+    return Json{{"bits", module.scheme.code.bits},
+                {"group_size", grouping.kind == Grouping::Kind::kRow ? -1 : grouping.size}};
+  };
+  const Json common = settings(modules.front());
+  config.update(common);
+  Json extra = Json::object();
+  for (const WrittenModule& module : modules)
+    if (module.module == "lm_head" || settings(module) != common) extra[module.module] = settings(module);
+  if (!extra.empty()) config["extra_config"] = extra;
+  return config;
+}
+
+std::int64_t encode_row_step(const QuantScheme& scheme) { return kGptqFamily.encode_row_step(scheme); }
+
 }  // namespace
 
-constinit const Family kAutoRoundFamily{.name = "auto-round", .detect = detect, .open = open};
+constinit const Family kAutoRoundFamily{
+    .name = "auto-round",
+    .detect = detect,
+    .open = open,
+    .can_express = can_express,
+    .plan = plan,
+    .encode = encode,
+    .quantization_config = quantization_config,
+    .encode_row_step = encode_row_step,
+};
 
 }  // namespace nibble

@@ -119,14 +119,29 @@ Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   return modules;
 }
 
-Status can_express(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) {
-  NIBBLE_TRY([[maybe_unused]] const int type, ggml_type_for(scheme, rows, cols));
-  return {};
+/// The ggml type of this structure. Activations are the reader's business: GGUF says nothing of them.
+Result<int> type_for(const QuantScheme& scheme, std::int64_t cols) {
+  QuantScheme weights = scheme;
+  weights.activations = {};
+  const std::optional<int> type = ggml_type_of(weights);
+  if (!type) return fail(ErrorCode::kUnsupported, "no GGUF type is {}", to_string(scheme));
+  const GgmlBlockFormat& format = *find_ggml_block_format(*type);
+  if (format.pack == nullptr)
+    return fail(ErrorCode::kUnsupported, "{} can be read but not written; requantize with --scheme", format.name);
+  if (cols % format.block_values != 0)
+    return fail(ErrorCode::kUnsupported, "rows of {} are not whole {} blocks of {}", cols, format.name,
+                format.block_values);
+  return *type;
+}
+
+Status can_express(const QuantScheme& scheme, std::int64_t, std::int64_t cols) {
+  const Result<int> type = type_for(scheme, cols);
+  return type.ok() ? Status() : Status(type.error());
 }
 
 Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols,
                                       const std::string& module) {
-  NIBBLE_TRY(const int type, ggml_type_for(scheme, rows, cols));
+  NIBBLE_TRY(const int type, type_for(scheme, cols));
   EncodedPlan weight;
   weight.name = module + std::string(kSuffix);
   weight.shape = {rows, cols};
@@ -136,30 +151,11 @@ Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t ro
 }
 
 Status encode(const QuantizedMatrix& rows, const std::string& module, const EncodedSink& sink) {
-  NIBBLE_TRY(const int type, ggml_type_for(rows.scheme, rows.rows, rows.cols));
-  QuantScheme weights = rows.scheme;
-  weights.activations = {};
-  QuantizedMatrix moved;
-  const bool same = ggml_type_of(weights) == type;
-  if (!same) {
-    if (const Status status = regrid_for_ggml(rows, type, moved); !status.ok()) {
-      return with_context(status.error(), module);
-    }
-  }
-  NIBBLE_TRY(const std::vector<std::byte> bytes, encode_ggml(type, same ? rows : moved));
+  NIBBLE_TRY(const int type, type_for(rows.scheme, rows.cols));
+  const Result<std::vector<std::byte>> bytes = encode_ggml(type, rows);
+  if (!bytes.ok()) return with_context(bytes.error(), module);
   NIBBLE_TRY(const std::int64_t row_bytes, ggml_row_bytes(type, rows.cols));
-  return sink(0, static_cast<std::uint64_t>(rows.row_begin) * static_cast<std::uint64_t>(row_bytes), bytes);
-}
-
-std::int64_t encode_row_step(const QuantScheme& scheme) {
-  std::int64_t step = 1;
-  const auto widen = [&step](const PlaneFormat& plane) {
-    if (plane.grouping.kind == Grouping::Kind::kBlock && plane.grouping.rows > step) step = plane.grouping.rows;
-  };
-  if (scheme.scale) widen(*scheme.scale);
-  if (scheme.zero_kind != ZeroKind::kNone) widen(scheme.zero);
-  if (scheme.offset) widen(*scheme.offset);
-  return step;
+  return sink(0, static_cast<std::uint64_t>(rows.row_begin) * static_cast<std::uint64_t>(row_bytes), *bytes);
 }
 
 }  // namespace
@@ -172,7 +168,7 @@ const Family kGgmlFamily = {
     .plan = plan,
     .encode = encode,
     .quantization_config = nullptr,
-    .encode_row_step = encode_row_step,
+    .encode_row_step = nullptr,
 };
 
 }  // namespace nibble

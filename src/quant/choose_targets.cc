@@ -1,7 +1,9 @@
 // The choice of scheme and family per matrix.
 #include "quant/choose_targets.h"
 
+#include "base/log.h"
 #include "format/ggml_types.h"
+#include "quant/find_target.h"
 #include "quant/float_view.h"
 #include "tensor/ggml_schemes.h"
 
@@ -37,6 +39,39 @@ Result<MatrixTarget> float_target(LinearId id, MatrixPtr original, MatrixPtr mat
     NIBBLE_TRY(target.family, writable_family("gguf"));
   }
   return target;
+}
+
+/// A matrix that a conversion makes another kind of quantized matrix.
+Result<MatrixTarget> quantized_target(LinearId id, const LinearInfo& info, MatrixPtr original,
+                                      const OutputFormat& format, bool lossy, ThreadPool& pool) {
+  std::optional<QuantScheme> only;
+  if (format.ggml_type >= 0) {
+    NIBBLE_TRY(only, ggml_scheme(format.ggml_type));
+  }
+  const bool is_float = original->scheme().is_float();
+  if (!is_float) {
+    Result<FoundTarget> found = find_target(original, *format.family, only);
+    if (found.ok()) {
+      if (found->drops_activations)
+        log_warning("{}: {} does not say how activations are quantized; that part of {} is dropped", info.name,
+                    format.family->name, to_string(original->scheme()));
+      MatrixTarget target{id, std::move(original), std::move(found->matrix), format.family, found->exact};
+      target.keeps_codes = true;
+      return target;
+    }
+    if (!lossy)
+      return fail(ErrorCode::kUnsupported,
+                  "{}: {}; use --to nibble, which holds {} as it is, or add --lossy to requantize", info.name,
+                  found.error().message, to_string(original->scheme()));
+  }
+  if (!only) {
+    NIBBLE_TRY(only, nearest_scheme(original->scheme(), info.rows, info.cols, *format.family));
+  }
+  if (const Status possible = format.family->can_express(*only, info.rows, info.cols); !possible.ok())
+    return with_context(possible.error(), info.name);
+  const RangeRule range = is_float ? RangeRule{} : RangeRule{RangeRule::Kind::kMse, 100.0};
+  NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, *only, RtnOptions{range}, pool));
+  return MatrixTarget{id, std::move(original), std::move(matrix), format.family, false};
 }
 
 }  // namespace
@@ -109,10 +144,12 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
       continue;
     }
     NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, scheme, options, pool));
-    if (const Status possible = fits(*format.family, scheme, info); !possible.ok())
+    const Result<FoundTarget> found = find_target(matrix, *format.family);
+    if (!found.ok() || !found->exact)
       return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,
-                  format.family->name, to_string(scheme), possible.error().message);
-    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+                  format.family->name, to_string(scheme),
+                  found.ok() ? "its scales would have to be rounded" : found.error().message);
+    targets.push_back({id, std::move(original), found->matrix, format.family, false});
   }
   return targets;
 }
@@ -134,39 +171,8 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
         continue;
       }
     }
-    if (format.ggml_type >= 0) {
-      NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(format.ggml_type));
-      if (wanted == scheme) {
-        targets.push_back({id, original, original, format.family, true});
-        continue;
-      }
-      const Status possible = fits(*format.family, wanted, info);
-      if (!possible.ok() ||
-          (info.role != LinearInfo::Role::kBlock && info.cols % find_ggml_type(format.ggml_type)->block_values != 0))
-        return fail(ErrorCode::kUnsupported, "{}: {} columns cannot be {}: {}", info.name, info.cols,
-                    find_ggml_type(format.ggml_type)->name,
-                    possible.ok() ? "the row does not divide" : possible.error().message);
-      if (!scheme.is_float() && !lossy)
-        return fail(ErrorCode::kUnsupported,
-                    "{}: going from {} to {} changes values; add --lossy to requantize, or name no type to keep each "
-                    "tensor's own",
-                    info.name, to_string(scheme), find_ggml_type(format.ggml_type)->name);
-      NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{}, pool));
-      targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
-      continue;
-    }
-    const Status possible = fits(*format.family, scheme, info);
-    if (possible.ok()) {
-      targets.push_back({id, original, original, format.family, true});
-      continue;
-    }
-    if (!lossy)
-      return fail(ErrorCode::kUnsupported,
-                  "{}: {} cannot hold {} exactly: {}; use --to nibble, which can, or add --lossy to requantize",
-                  info.name, format.family->name, to_string(scheme), possible.error().message);
-    NIBBLE_TRY(const QuantScheme wanted, parse_scheme(scheme.code.bits > 4 ? "int8-g32-sym" : "int4-g32-sym"));
-    NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool));
-    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+    NIBBLE_TRY(MatrixTarget target, quantized_target(id, info, std::move(original), format, lossy, pool));
+    targets.push_back(std::move(target));
   }
   return targets;
 }

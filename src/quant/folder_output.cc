@@ -179,6 +179,7 @@ class FolderWriter {
     tensor.source_scheme = to_string(target.original->scheme());
     tensor.scheme = to_string(target.matrix->scheme());
     tensor.exact = target.exact;
+    tensor.keeps_codes = target.exact || target.keeps_codes;
     tensor.relative_error = error.relative();
     report_.tensors.push_back(std::move(tensor));
     total_error_.add(error);

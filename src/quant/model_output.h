@@ -21,6 +21,7 @@ struct MatrixTarget {
   MatrixPtr matrix;                ///< in the target's scheme, same row order; may be `original` itself
   const Family* family = nullptr;  ///< how it is stored; nullptr: a plain float tensor (folders only)
   bool exact = false;              ///< known to keep every value
+  bool keeps_codes = false;        ///< the codes are the source's; at most scales and offsets were rounded
 };
 
 struct OutputOptions {
