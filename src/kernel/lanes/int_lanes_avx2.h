@@ -26,6 +26,11 @@ NIBBLE_LANES void store_int(void* p, I x) {
   _mm256_storeu_si256(words, x.a);
   _mm256_storeu_si256(words + 1, x.b);
 }
+/// The first n lanes from memory, 0 <= n <= 16, the others 0; touches nothing past them.
+NIBBLE_LANES I load_int_first(const std::int32_t* p, int n) {
+  const M m = lanes_between(0, n);
+  return {_mm256_maskload_epi32(p, _mm256_castps_si256(m.a)), _mm256_maskload_epi32(p + 8, _mm256_castps_si256(m.b))};
+}
 NIBBLE_LANES I zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 NIBBLE_LANES I set1_int(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 NIBBLE_LANES I set1_bytes(char x) { return {_mm256_set1_epi8(x), _mm256_set1_epi8(x)}; }
@@ -33,6 +38,7 @@ NIBBLE_LANES I and_int(I x, I y) { return {_mm256_and_si256(x.a, y.a), _mm256_an
 NIBBLE_LANES I or_int(I x, I y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
 NIBBLE_LANES I add_int(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 NIBBLE_LANES I sub_int(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+NIBBLE_LANES I mul_int(I x, I y) { return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)}; }
 NIBBLE_LANES I max_int(I x, I y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
 /// `value` in the int32 lanes where x equals y, else 0.
 NIBBLE_LANES I value_where_equal(I x, I y, I value) {

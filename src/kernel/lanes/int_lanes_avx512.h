@@ -13,6 +13,8 @@ using FloatTable = __m512;
 
 NIBBLE_LANES I load_int(const void* p) { return _mm512_loadu_si512(p); }
 NIBBLE_LANES void store_int(void* p, I x) { _mm512_storeu_si512(p, x); }
+/// The first n lanes from memory, 0 <= n <= 16, the others 0; touches nothing past them.
+NIBBLE_LANES I load_int_first(const std::int32_t* p, int n) { return _mm512_maskz_loadu_epi32(lanes_between(0, n), p); }
 NIBBLE_LANES I zero_int() { return _mm512_setzero_si512(); }
 NIBBLE_LANES I set1_int(std::int32_t x) { return _mm512_set1_epi32(x); }
 NIBBLE_LANES I set1_bytes(char x) { return _mm512_set1_epi8(x); }
@@ -20,6 +22,7 @@ NIBBLE_LANES I and_int(I x, I y) { return _mm512_and_si512(x, y); }
 NIBBLE_LANES I or_int(I x, I y) { return _mm512_or_si512(x, y); }
 NIBBLE_LANES I add_int(I x, I y) { return _mm512_add_epi32(x, y); }
 NIBBLE_LANES I sub_int(I x, I y) { return _mm512_sub_epi32(x, y); }
+NIBBLE_LANES I mul_int(I x, I y) { return _mm512_mullo_epi32(x, y); }
 NIBBLE_LANES I max_int(I x, I y) { return _mm512_max_epi32(x, y); }
 /// `value` in the int32 lanes where x equals y, else 0.
 NIBBLE_LANES I value_where_equal(I x, I y, I value) {

@@ -14,6 +14,7 @@ namespace {
 
 /// Codes below 16.
 struct FourBitDot {
+  using Activation = std::int8_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
@@ -22,7 +23,7 @@ struct FourBitDot {
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
                              const std::int32_t* start, I (&sum)[MR][NP]) {
-    sum_four_bits<64, MR, NP, Fold>(u, panel_stride, q, ld_q, sum);
+    sum_four_bits<MR, NP, Fold>(u, panel_stride, q, ld_q, sum);
     NIBBLE_UNROLL
     for (int i = 0; i < MR; ++i) {
       const I first = set1_int(start[i * kFolds]);
@@ -34,6 +35,7 @@ struct FourBitDot {
 
 /// Codes below 64.
 struct SixBitDot {
+  using Activation = std::int8_t;
   static constexpr int kTile = 4;  // two lines of codes are in registers at once
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
@@ -42,42 +44,36 @@ struct SixBitDot {
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
                              const std::int32_t* start, I (&sum)[MR][NP]) {
-    NIBBLE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      NIBBLE_UNROLL
-      for (int p = 0; p < NP; ++p) sum[i][p] = set1_int(start[i * kFolds]);
-    }
+    begin_sums(start, sum);
     add_six_bits<MR, NP, Fold>(u, panel_stride, q, ld_q, sum);
   }
 };
 
-/// Any bytes, as two lines of four bits.
-struct SplitDot {
+/// Any bytes, in 16 bits.
+struct WideDot {
+  using Activation = std::int16_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 2;
   static constexpr int kPanels = kPanelsPerItem;  // the same number of bytes in the cache
+  /// Columns 0 and 2 of the line, then 1 and 3.
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) {
-    store_int(u + 128 * j, and_int(codes, set1_bytes(15)));
-    store_int(u + 128 * j + 64, and_int(shift_right_halves<4>(codes), set1_bytes(15)));
+    store_int(u + 128 * j, and_int(codes, set1_int(0x00FF00FF)));
+    store_int(u + 128 * j + 64, shift_right_halves<8>(codes));
+  }
+  /// Each four activations in the order of store_line.
+  NIBBLE_LANES void widen(const std::int8_t* q, int count, std::int16_t* wide) {
+    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    for (int k = 0; k < count; k += 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q + k));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(wide + k), _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, order)));
+    }
   }
 
   template <int MR, int NP, int Fold>
-  NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
+  NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int16_t* q, std::int64_t ld_q,
                              const std::int32_t* start, I (&sum)[MR][NP]) {
-    I high[MR][NP];
-    sum_four_bits<128, MR, NP, Fold>(u + 64, panel_stride, q, ld_q, high);
-    NIBBLE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      const I first = set1_int(start[i * kFolds]);
-      NIBBLE_UNROLL
-      for (int p = 0; p < NP; ++p) high[i][p] = add_int(shift_left<4>(high[i][p]), first);
-    }
-    sum_four_bits<128, MR, NP, Fold>(u, panel_stride, q, ld_q, sum);
-    NIBBLE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      NIBBLE_UNROLL
-      for (int p = 0; p < NP; ++p) sum[i][p] = add_int(sum[i][p], high[i][p]);
-    }
+    begin_sums(start, sum);
+    add_wide<MR, NP, Fold>(u, panel_stride, q, ld_q, sum);
   }
 };
 
@@ -104,7 +100,7 @@ template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
               std::int64_t ld_y) noexcept {
   const IntCodes codes{nullptr, w.int_bias};
-  if constexpr (L == Layout::kQ8) return run_int_codes<L, SplitDot>(w, codes, in, item_begin, item_end, y, ld_y);
+  if constexpr (L == Layout::kQ8) return run_int_codes<L, WideDot>(w, codes, in, item_begin, item_end, y, ld_y);
   if constexpr (L == Layout::kQ5 || L == Layout::kQ6)
     return run_int_codes<L, SixBitDot>(w, codes, in, item_begin, item_end, y, ld_y);
   if constexpr (L <= Layout::kQ4) {
@@ -112,7 +108,7 @@ void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin,
     const LowTable low = low_table(w.int_table, 1 << (kBlockBytes<L> / 64));
     const IntCodes listed{low.bytes, w.int_bias - low.smallest};
     if (low.range < 64) return run_int_codes<L, SixBitDot>(w, listed, in, item_begin, item_end, y, ld_y);
-    return run_int_codes<L, SplitDot>(w, listed, in, item_begin, item_end, y, ld_y);
+    return run_int_codes<L, WideDot>(w, listed, in, item_begin, item_end, y, ld_y);
   }
 }
 

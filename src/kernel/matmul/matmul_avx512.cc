@@ -10,15 +10,13 @@ namespace {
 constexpr int kFloatTile = 6;    // tokens in a register tile of the float path
 constexpr int kMostPanels = 4;   // panels of a slab: many tokens go over two pairs while they are in the cache
 constexpr int kChunkBlocks = 8;  // integer path: 256 columns, a slab of 4 x 4 KiB
-constexpr int kChunksAhead = 2;  // how far ahead weights are asked for: the hardware stops at 4 KiB page ends
-constexpr int kFloatBlocks = 4;  // float path: 128 columns, a slab of 4 x 8 KiB
-constexpr int kFloatAhead = 4;   // and prefetch, in blocks
+constexpr int kFloatBlocks = 2;  // float path: 64 columns, a slab of 4 x 4 KiB
 
-// Panels of a register tile.
+// Panels of a register tile. A single token's sums are chains of fused steps: four panels keep the processor busy.
 template <int tokens>
 constexpr int kTilePanels = 2;
 template <int tokens>
-constexpr int kFloatTilePanels = 2;
+constexpr int kFloatTilePanels = tokens == 1 ? 4 : 2;
 
 }  // namespace
 
@@ -32,6 +30,7 @@ namespace {
 NIBBLE_LANES void dot_accumulate(I& sum, I u, I q) { __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(q)); }
 
 struct VnniDot {
+  using Activation = std::int8_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
@@ -40,11 +39,7 @@ struct VnniDot {
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
                              const std::int32_t* start, I (&sum)[MR][NP]) {
-    NIBBLE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      NIBBLE_UNROLL
-      for (int p = 0; p < NP; ++p) sum[i][p] = set1_int(start[i * kFolds]);
-    }
+    begin_sums(start, sum);
     NIBBLE_UNROLL
     for (int j = 0; j < Fold / 4; ++j) {
       I line[NP];

@@ -20,6 +20,7 @@ NIBBLE_LANES void dot_accumulate(__m256i& sum, __m256i u, __m256i q) {
 }
 
 struct VnniDot {
+  using Activation = std::int8_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
@@ -28,11 +29,7 @@ struct VnniDot {
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
                              const std::int32_t* start, I (&sum)[MR][NP]) {
-    NIBBLE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      NIBBLE_UNROLL
-      for (int p = 0; p < NP; ++p) sum[i][p] = set1_int(start[i * kFolds]);
-    }
+    begin_sums(start, sum);
     NIBBLE_UNROLL
     for (int j = 0; j < Fold / 4; ++j) {
       I line[NP];
@@ -40,7 +37,7 @@ struct VnniDot {
       for (int p = 0; p < NP; ++p) line[p] = load_int(u + p * panel_stride + 64 * j);
       NIBBLE_UNROLL
       for (int i = 0; i < MR; ++i) {
-        const __m256i a = broadcast_quad(q + i * ld_q + 4 * j);
+        const __m256i a = broadcast_word(q + i * ld_q + 4 * j);
         NIBBLE_UNROLL
         for (int p = 0; p < NP; ++p) {
           dot_accumulate(sum[i][p].a, line[p].a, a);
