@@ -18,9 +18,10 @@ struct NamedFeature {
   CpuFeature bit;
   std::string_view name;
 };
-constexpr std::array<NamedFeature, 8> kNames{{{kAvx2, "avx2"},
+constexpr std::array<NamedFeature, 9> kNames{{{kAvx2, "avx2"},
                                               {kFma, "fma"},
                                               {kF16c, "f16c"},
+                                              {kAvxVnni, "avx-vnni"},
                                               {kAvx512, "avx512"},
                                               {kAvx512Vnni, "avx512-vnni"},
                                               {kAvx512Vbmi, "avx512-vbmi"},
@@ -34,9 +35,11 @@ struct IsaLevel {
   CpuFeatures needs;
 };
 constexpr CpuFeatures kAvx2Level = kAvx2 | kFma | kF16c;
-constexpr CpuFeatures kAvx512Level = kAvx2Level | kAvx512 | kAvx512Vnni | kAvx512Vbmi;
-constexpr std::array<IsaLevel, 4> kLevels{{{"portable", 0, 0},
+constexpr CpuFeatures kAvxVnniLevel = kAvx2Level | kAvxVnni;
+constexpr CpuFeatures kAvx512Level = kAvxVnniLevel | kAvx512 | kAvx512Vnni | kAvx512Vbmi;
+constexpr std::array<IsaLevel, 5> kLevels{{{"portable", 0, 0},
                                            {"avx2", kAvx2Level, kAvx2Level},
+                                           {"avxvnni", kAvxVnniLevel, kAvxVnniLevel},
                                            {"avx512", kAvx512Level, kAvx2Level | kAvx512 | kAvx512Vnni},
                                            {"neon", kNeon | kDotProd, kNeon}}};
 
@@ -66,14 +69,17 @@ CpuFeatures detect() {
   if ((leaf1_ecx & (1u << 29)) != 0) found |= kF16c;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return found;
   if ((ebx & (1u << 5)) != 0) found |= kAvx2;
+  const unsigned leaf7_ebx = ebx;
+  const unsigned leaf7_ecx = ecx;
+  if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 4)) != 0) found |= kAvxVnni;
   constexpr unsigned kF = 1u << 16;
   constexpr unsigned kDq = 1u << 17;
   constexpr unsigned kBw = 1u << 30;
   constexpr unsigned kVl = 1u << 31;
-  if (zmm_saved && (ebx & (kF | kDq | kBw | kVl)) == (kF | kDq | kBw | kVl)) {
+  if (zmm_saved && (leaf7_ebx & (kF | kDq | kBw | kVl)) == (kF | kDq | kBw | kVl)) {
     found |= kAvx512;
-    if ((ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
-    if ((ecx & (1u << 1)) != 0) found |= kAvx512Vbmi;
+    if ((leaf7_ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
+    if ((leaf7_ecx & (1u << 1)) != 0) found |= kAvx512Vbmi;
   }
   return found;
 }

@@ -20,11 +20,12 @@ enum CpuFeature : std::uint32_t {
   kAvx512Vbmi = 1u << 5,
   kNeon = 1u << 6,
   kDotProd = 1u << 7,
+  kAvxVnni = 1u << 8,  ///< integer dot products on 256 bits, without AVX-512
 };
 
 using CpuFeatures = std::uint32_t;
 
-/// Detected once. NIBBLE_ISA=portable|avx2|avx512|neon lowers the level; see forced_isa_error().
+/// Detected once. NIBBLE_ISA=portable|avx2|avxvnni|avx512|neon lowers the level; see check_forced_isa().
 CpuFeatures cpu_features();
 
 /// What the machine has, whatever NIBBLE_ISA says.

@@ -12,6 +12,7 @@ namespace {
 constexpr const KernelTable* kTables[] = {
 #if defined(__x86_64__)
     &avx512::kMatmulKernels,
+    &avxvnni::kMatmulKernels,
     &avx2::kMatmulKernels,
 #endif
     &reference::kMatmulKernels,
@@ -91,7 +92,8 @@ std::span<const MatmulKernel* const> all_matmul_kernels() {
 std::span<const QuantizeKernel* const> all_quantize_kernels() {
   static const std::vector<const QuantizeKernel*> kernels = [] {
     std::vector<const QuantizeKernel*> list;
-    for (const KernelTable* table : kTables) list.push_back(&table->quantize);
+    for (const KernelTable* table : kTables)
+      if (table->quantize.run != nullptr) list.push_back(&table->quantize);
     return list;
   }();
   return kernels;

@@ -26,13 +26,16 @@ struct QuantizeKernel {
 struct KernelTable {
   const MatmulKernel* kernels;
   std::size_t count;
-  QuantizeKernel quantize;
+  QuantizeKernel quantize;  ///< run is null where the next table's serves as well
 };
 
 namespace reference {
 extern const KernelTable kMatmulKernels;
 }
 namespace avx2 {
+extern const KernelTable kMatmulKernels;
+}
+namespace avxvnni {
 extern const KernelTable kMatmulKernels;
 }
 namespace avx512 {

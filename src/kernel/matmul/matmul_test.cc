@@ -277,6 +277,28 @@ TEST_P(EveryKernel, EveryNumberOfTokens) {
   }
 }
 
+/// Sums of many products of one sign, where narrow partial sums would overflow: all codes the smallest or the largest,
+/// all activations the largest of either sign.
+TEST_P(EveryKernel, ExtremeCodesAgainstExtremeActivations) {
+  const MatmulKernel& kernel = *GetParam();
+  if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
+  if (!kernel.int8) return;
+  for (const NamedScheme& scheme : all_schemes()) {
+    if (scheme.scheme.is_float()) continue;
+    for (const bool largest : {false, true})
+      for (const float value : {-3.0f, 3.0f}) {
+        MatrixMaker maker(5);
+        QuantizedMatrix m = maker.make(scheme, 33, 320);
+        const auto [low, high] = std::minmax_element(m.codes.begin(), m.codes.end());
+        const std::uint8_t code = largest ? *high : *low;
+        std::fill(m.codes.begin(), m.codes.end(), code);
+        Fixture fixture(scheme.name, std::move(m), kSomeTokens, maker);
+        std::fill(fixture.x.begin(), fixture.x.end(), value);
+        if (fixture.suits(kernel)) check(fixture, kSomeTokens);
+      }
+  }
+}
+
 std::string kernel_name(const testing::TestParamInfo<const MatmulKernel*>& kernel) { return kernel.param->name; }
 INSTANTIATE_TEST_SUITE_P(Matmul, EveryKernel,
                          testing::ValuesIn(all_matmul_kernels().begin(), all_matmul_kernels().end()), kernel_name);
@@ -436,6 +458,13 @@ TEST(Matmul, Int8StaysWithinItsStepOfFloat) {
 TEST(Selection, IsAPureFunctionOfLayoutAndFeatures) {
   EXPECT_STREQ(choose_kernel(Layout::kQ4, Compute::kInt8, 0).name, "matmul_q4_q8g32_portable");
   EXPECT_STREQ(choose_kernel(Layout::kGeneric, Compute::kF32, 0).name, "matmul_generic_f32_portable");
+#if defined(__x86_64__)
+  const CpuFeatures avx2 = kAvx2 | kFma | kF16c;
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, avx2).name, "matmul_q8_q8g32_avx2");
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, avx2 | kAvxVnni).name, "matmul_q8_q8g32_avxvnni");
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kF32, avx2 | kAvxVnni).name, "matmul_q8_f32_avx2");
+  EXPECT_STREQ(choose_quantize(avx2 | kAvxVnni).name, "quantize_q8g32_avx2");
+#endif
   for (int layout = 0; layout < kLayoutCount; ++layout)
     EXPECT_EQ(choose_kernel(static_cast<Layout>(layout), Compute::kF32, 0).layout, static_cast<Layout>(layout));
 }
