@@ -34,7 +34,14 @@ struct VnniDot {
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
+  static constexpr bool kFromCodes = true;
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
+
+  NIBBLE_LANES void add_line(I codes, const std::int8_t* q, I& sum) {
+    std::int32_t quad;
+    __builtin_memcpy(&quad, q, sizeof(quad));
+    dot_accumulate(sum, codes, set1_int(quad));
+  }
 
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
@@ -47,11 +54,8 @@ struct VnniDot {
       for (int p = 0; p < NP; ++p) line[p] = load_int(u + p * panel_stride + 64 * j);
       NIBBLE_UNROLL
       for (int i = 0; i < MR; ++i) {
-        std::int32_t quad;
-        __builtin_memcpy(&quad, q + i * ld_q + 4 * j, sizeof(quad));
-        const I a = set1_int(quad);
         NIBBLE_UNROLL
-        for (int p = 0; p < NP; ++p) dot_accumulate(sum[i][p], line[p], a);
+        for (int p = 0; p < NP; ++p) add_line(line[p], q + i * ld_q + 4 * j, sum[i][p]);
       }
     }
   }

@@ -24,7 +24,14 @@ struct VnniDot {
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
+  static constexpr bool kFromCodes = true;
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
+
+  NIBBLE_LANES void add_line(I codes, const std::int8_t* q, I& sum) {
+    const __m256i a = broadcast_word(q);
+    dot_accumulate(sum.a, codes.a, a);
+    dot_accumulate(sum.b, codes.b, a);
+  }
 
   template <int MR, int NP, int Fold>
   NIBBLE_LANES void sum_fold(const std::uint8_t* u, std::int64_t panel_stride, const std::int8_t* q, std::int64_t ld_q,
@@ -37,12 +44,8 @@ struct VnniDot {
       for (int p = 0; p < NP; ++p) line[p] = load_int(u + p * panel_stride + 64 * j);
       NIBBLE_UNROLL
       for (int i = 0; i < MR; ++i) {
-        const __m256i a = broadcast_word(q + i * ld_q + 4 * j);
         NIBBLE_UNROLL
-        for (int p = 0; p < NP; ++p) {
-          dot_accumulate(sum[i][p].a, line[p].a, a);
-          dot_accumulate(sum[i][p].b, line[p].b, a);
-        }
+        for (int p = 0; p < NP; ++p) add_line(line[p], q + i * ld_q + 4 * j, sum[i][p]);
       }
     }
   }
