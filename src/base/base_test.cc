@@ -119,6 +119,17 @@ TEST(MappedFile, ShrinkingGivesAnErrorNotASignal) {
   const std::byte lost = bytes[900000];
   EXPECT_EQ(lost, std::byte{0});
   EXPECT_FALSE((*file)->check_intact().ok());
+
+  file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::resize_file(path, 4000);  // its only page stays
+  EXPECT_FALSE((*file)->check_intact().ok());
+
+  file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::remove(path);
+  std::ofstream(path) << "another, shorter file";
+  EXPECT_TRUE((*file)->check_intact().ok());
   std::filesystem::remove(path);
   EXPECT_EQ(MappedFile::open("/nonexistent/file").error().code, ErrorCode::kNotFound);
 }

@@ -21,6 +21,8 @@ struct Slot {
   std::atomic<std::uintptr_t> begin{0};
   std::atomic<std::uintptr_t> end{0};
   std::atomic<bool> damaged{false};
+  dev_t device = 0;  ///< these are the owner's, not the handler's
+  ino_t inode = 0;
 };
 constexpr int kMaxSlots = 4096;
 std::array<Slot, kMaxSlots> g_slots;
@@ -55,13 +57,15 @@ void install_handler() {
   });
 }
 
-int take_slot(const std::byte* data, std::size_t size) {
+int take_slot(const std::byte* data, std::size_t size, const struct stat& info) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   for (int i = 0; i < kMaxSlots; ++i) {
     Slot& slot = g_slots[static_cast<std::size_t>(i)];
     if (slot.end.load(std::memory_order_relaxed) != 0) continue;
     slot.damaged.store(false, std::memory_order_relaxed);
+    slot.device = info.st_dev;
+    slot.inode = info.st_ino;
     slot.begin.store(reinterpret_cast<std::uintptr_t>(data), std::memory_order_relaxed);
     slot.end.store(reinterpret_cast<std::uintptr_t>(data) + size, std::memory_order_release);
     return i;
@@ -99,7 +103,7 @@ Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
   }
   mapped->data_ = static_cast<const std::byte*>(data);
   install_handler();
-  mapped->slot_ = take_slot(mapped->data_, mapped->size_);
+  mapped->slot_ = take_slot(mapped->data_, mapped->size_, info);
   if (mapped->slot_ < 0)
     return fail(ErrorCode::kIo, "{}: more than {} files are mapped at once", path.string(), kMaxSlots);
   return MappedFile::Ptr(std::move(mapped));
@@ -115,8 +119,15 @@ MappedFile::~MappedFile() {
 }
 
 Status MappedFile::check_intact() const {
-  if (slot_ >= 0 && g_slots[static_cast<std::size_t>(slot_)].damaged.load(std::memory_order_acquire))
-    return fail(ErrorCode::kIo, "{}: the file shrank while it was being read; restore it and try again", path_);
+  if (slot_ < 0) return {};
+  const Slot& slot = g_slots[static_cast<std::size_t>(slot_)];
+  bool lost = slot.damaged.load(std::memory_order_acquire);
+  // The end of a page that is lost in part reads as zeros without a signal. A file of another inode has replaced ours,
+  // which the mapping keeps.
+  struct stat now = {};
+  if (!lost && stat(path_.c_str(), &now) == 0 && now.st_dev == slot.device && now.st_ino == slot.inode)
+    lost = static_cast<std::size_t>(now.st_size) < size_;
+  if (lost) return fail(ErrorCode::kIo, "{}: the file shrank while it was being read; restore it and try again", path_);
   return {};
 }
 
