@@ -122,7 +122,7 @@ Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
     }
   } else {
     return fail(ErrorCode::kUnsupported,
-                "{}: rope type \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
+                "{}: \"rope_type\" \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
                 scaling.what(), kind);
   }
   return {};
@@ -232,8 +232,8 @@ Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& f
   for (const std::string& type : *types) {
     if (type != "sliding_attention" && type != "full_attention")
       return fail(ErrorCode::kUnsupported,
-                  "{}: layer type \"{}\" is not implemented; known: full_attention, sliding_attention", fields.what(),
-                  type);
+                  "{}: \"layer_types\": \"{}\" is not implemented; known: full_attention, sliding_attention",
+                  fields.what(), type);
     sliding.push_back(type == "sliding_attention");
   }
   return std::optional(std::move(sliding));

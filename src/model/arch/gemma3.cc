@@ -36,13 +36,8 @@ constexpr std::array<TensorName, 16> kTensors{{
 /// Which layers slide: layer_types, else every layer but each pattern-th.
 Status read_layers(const JsonFields& fields, ModelConfig& config) {
   NIBBLE_TRY(const std::int64_t window, read_window(fields));
-  NIBBLE_TRY(std::optional<std::int64_t> pattern, fields.integer("sliding_window_pattern"));
-  if (!pattern) {
-    NIBBLE_TRY(pattern, fields.integer("_sliding_window_pattern"));
-  }
-  const std::int64_t period = pattern.value_or(6);
-  if (period < 1)
-    return fail(ErrorCode::kCorrupt, "{}: \"sliding_window_pattern\" is {}, expected 1 or more", fields.what(), period);
+  const char* key = fields.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
+  NIBBLE_TRY(const std::int64_t period, read_integer(fields, key, 6, 1, INT64_MAX));
   NIBBLE_TRY(const auto sliding, read_sliding_layers(fields, config.num_hidden_layers));
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
     const bool slides = sliding ? (*sliding)[i] : (static_cast<std::int64_t>(i) + 1) % period != 0;
@@ -58,7 +53,7 @@ Status read_ropes(const JsonFields& fields, const Json& json, ModelConfig& confi
     config.ropes.clear();
     for (const char* kind : {"full_attention", "sliding_attention"}) {
       const Json one = {{"rope_parameters", parameters->value(kind, Json::object())}};
-      const JsonFields of_kind(one, fields.what());
+      const JsonFields of_kind(one, fields.what() + ": " + kind);
       NIBBLE_TRY(kernel::RopeConfig rope, read_rope(of_kind, 10000.0, config.head_dim, config.max_position_embeddings));
       config.ropes.push_back(std::move(rope));
     }
