@@ -43,6 +43,18 @@ TEST(Json, RefusesDuplicatesDepthAndTrailingBytes) {
   EXPECT_FALSE(parse_untrusted("{\"a\": \"\xff\"}", "t").ok());
 }
 
+TEST(JsonFields, RefusesWhatIsNoObject) {
+  const Json absent;
+  EXPECT_EQ(JsonFields(absent, "t").integer("a").value(), std::nullopt);
+  const Json list = {1, 2};
+  const JsonFields fields(list, "t: list");
+  EXPECT_EQ(fields.integer("a").error().message, "t: list: is array, expected an object");
+  EXPECT_FALSE(fields.number("a").ok());
+  EXPECT_FALSE(fields.boolean("a").ok());
+  EXPECT_FALSE(fields.string("a").ok());
+  EXPECT_FALSE(fields.strings("a").ok());
+}
+
 /// A vocabulary is one object of a hundred thousand keys; looking each up while building would take minutes.
 TEST(Json, WideObjectsCostTimeInProportion) {
   std::string text = "{";

@@ -252,6 +252,33 @@ TEST_F(CorruptConfiguration, OfQuantizedFolders) {
   replace_every_field(quantized("llama", "nf4-flat64-dq", "bitsandbytes"));
 }
 
+/// Fields that only matter to what is written.
+TEST_F(CorruptModel, ConfigurationsAreWrittenOrRefused) {
+  const fs::path model = copy_of("llama-rope3");
+  const Json whole = parse_untrusted(bytes_of_file(model / "config.json"), "config.json").value();
+  Json::array_t damaged;
+  for (const Json& value : hostile_values()) {
+    for (const auto& field : whole.items()) {
+      damaged.push_back(whole);
+      damaged.back()[field.key()] = value;
+    }
+    damaged.push_back(whole);
+    damaged.back()["_name_or_path"] = value;
+  }
+  for (std::size_t i = 0; i < damaged.size(); i += kStride) {
+    write_bytes(model / "config.json", damaged[i].dump());
+    for (const char* out : {"out", "out.gguf"}) {
+      ConvertOptions options;
+      options.to = std::string(out) == "out" ? "hf:f32" : "gguf:f32";
+      options.threads = 1;
+      const auto written = convert(model.string(), (root_ / out).string(), options);
+      if (written.ok()) continue;
+      EXPECT_EQ(written.error().message.find("defect"), std::string::npos) << written.error().message;
+      EXPECT_NE(written.error().message.find(model.string()), std::string::npos) << written.error().message;
+    }
+  }
+}
+
 /// Weights that are read while the model runs, and those that a quantizer reads.
 TEST_F(CorruptModel, FilesThatShrinkWhileMappedAreErrors) {
   for (const fs::path& file : {copy_of("llama") / "model.safetensors", gguf_of("llama")}) {
