@@ -1,5 +1,6 @@
 // Tests of the small things in base: JSON limits, half precision, the pool, mapped files.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <chrono>
@@ -144,6 +145,14 @@ TEST(MappedFile, ShrinkingGivesAnErrorNotASignal) {
   EXPECT_TRUE((*file)->check_intact().ok());
   std::filesystem::remove(path);
   EXPECT_EQ(MappedFile::open("/nonexistent/file").error().code, ErrorCode::kNotFound);
+}
+
+TEST(MappedFile, APipeIsRefusedNotWaitedFor) {
+  const auto path = std::filesystem::temp_directory_path() / "nibble_pipe_test";
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(MappedFile::open(path).error().code, ErrorCode::kInvalidArgument);
+  std::filesystem::remove(path);
 }
 
 TEST(ByteReader, RefusesToReadPastTheEnd) {

@@ -27,15 +27,15 @@ struct Slot {
 constexpr int kMaxSlots = 4096;
 std::array<Slot, kMaxSlots> g_slots;
 struct sigaction g_previous_handler;
+std::size_t g_page_size = 0;  ///< set before the handler is
 
 void on_sigbus(int signal_number, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (Slot& slot : g_slots) {
     if (address < slot.begin.load(std::memory_order_acquire) || address >= slot.end.load(std::memory_order_acquire))
       continue;
-    const auto page_size = static_cast<std::uintptr_t>(4096);
-    void* page = reinterpret_cast<void*>(address / page_size * page_size);
-    if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
+    void* page = reinterpret_cast<void*>(address / g_page_size * g_page_size);
+    if (mmap(page, g_page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
       slot.damaged.store(true, std::memory_order_release);
       return;
     }
@@ -49,6 +49,7 @@ void on_sigbus(int signal_number, siginfo_t* info, void* context) {
 void install_handler() {
   static std::once_flag once;
   std::call_once(once, [] {
+    g_page_size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     struct sigaction action = {};
     action.sa_sigaction = on_sigbus;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
@@ -84,7 +85,8 @@ struct Descriptor {
 }  // namespace
 
 Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // O_NONBLOCK: a named pipe without a writer is refused below, not waited for.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return fail(code, "{}: cannot open: {}", path.string(), std::strerror(errno));
