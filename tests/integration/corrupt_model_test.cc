@@ -162,6 +162,26 @@ TEST_F(CorruptModel, GgufWithEveryFieldReplaced) {
   }
 }
 
+/// The numbers of the "llama." keys: the message has the key's name, not that of config.json.
+TEST_F(CorruptModel, GgufHyperParametersAreNamed) {
+  const fs::path model = gguf_of("llama");
+  const std::string whole = bytes_of_file(model);
+  for (const char* key :
+       {"llama.block_count", "llama.context_length", "llama.embedding_length", "llama.feed_forward_length",
+        "llama.attention.head_count", "llama.attention.head_count_kv", "llama.attention.key_length",
+        "llama.rope.freq_base", "llama.attention.layer_norm_rms_epsilon"}) {
+    const std::size_t at = whole.find(gguf_string(key)) + gguf_string(key).size() + 4;
+    for (const std::uint32_t value : {0u, 0x80000000u, UINT32_MAX}) {
+      if (value != UINT32_MAX && std::string_view(key).ends_with("epsilon")) continue;  // 0.0 and -0.0 are small enough
+      std::string damaged = whole;
+      damaged.replace(at, 4, raw(value));
+      write_bytes(model, damaged);
+      EXPECT_FALSE(runs(model, key));
+      EXPECT_NE(message_.find(key), std::string::npos) << message_;
+    }
+  }
+}
+
 /// Every value in a document, as JSON pointers.
 void collect_fields(const Json& value, const Json::json_pointer& path, std::vector<Json::json_pointer>& fields) {
   if (!path.empty()) fields.push_back(path);

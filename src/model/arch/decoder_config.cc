@@ -245,7 +245,10 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
   const auto copy_integer = [&](std::string_view gguf, const char* hf, bool required) -> Status {
     NIBBLE_TRY(const std::optional<std::int64_t> value, metadata.integer(key(gguf)));
     if (!value && required) return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(), key(gguf));
-    if (value) config[hf] = *value;
+    if (!value) return {};
+    if (*value < 1 || *value > INT32_MAX)  // read_config(), which knows closer bounds, has other names for the keys
+      return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected 1 to {}", metadata.what(), key(gguf), *value, INT32_MAX);
+    config[hf] = *value;
     return {};
   };
   NIBBLE_TRY_STATUS(copy_integer("embedding_length", "hidden_size", true));
@@ -260,8 +263,14 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
   if (!eps)
     return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(),
                 key("attention.layer_norm_rms_epsilon"));
+  if (!(*eps >= 0 && *eps <= 1))
+    return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected 0 to 1", metadata.what(),
+                key("attention.layer_norm_rms_epsilon"), *eps);
   config["rms_norm_eps"] = shortest_double(*eps);
   NIBBLE_TRY(const std::optional<double> theta, metadata.number(key("rope.freq_base")));
+  if (theta && !(*theta >= kMinTheta && *theta <= kMaxTheta))
+    return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected {} to {}", metadata.what(), key("rope.freq_base"), *theta,
+                kMinTheta, kMaxTheta);
   config["rope_theta"] = shortest_double(theta.value_or(10000.0));
   NIBBLE_TRY(const std::optional<std::string> scaling, metadata.string(key("rope.scaling.type")));
   NIBBLE_TRY(const std::optional<double> factor, metadata.number(key("rope.scaling.factor")));
