@@ -7,6 +7,7 @@
 #include "json_output.h"
 #include "load_flags.h"
 #include "nibble/evaluate.h"
+#include "nibble/output.h"
 #include "terminal.h"
 
 namespace nibble::cli {
@@ -93,11 +94,8 @@ int run_sample(const Flags& flags) {
     fmt::print("{}", text);
     return kExitDone;
   }
-  std::ofstream file(flags.out, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) return report_error({ErrorCode::kIo, flags.out + ": cannot write"});
-  return kExitDone;
+  const Status written = write_output_file(flags.out, text);
+  return written.ok() ? kExitDone : report_error(written.error());
 }
 
 }  // namespace
@@ -113,7 +111,7 @@ void add_eval(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::Range(2, 1 << 24));
   command->add_option("--chunks", flags->chunks, "at most this many windows (default: all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::PositiveNumber);
   command->add_flag("--json", flags->json, "JSON on stdout");
   flags->load.add_to(*command);
   command->callback([flags, &action] { action = [flags] { return run_eval(*flags); }; });

@@ -1,7 +1,10 @@
 // nibble: the command line. An ordinary client of include/nibble.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <system_error>
 
 #include "commands.h"
 #include "nibble/inspect.h"
@@ -12,10 +15,33 @@ namespace nibble::cli {
 int report_error(const Error& error) {
   end_progress();
   fmt::print(stderr, "nibble: {}\n", error.message);
-  return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailed;
+  switch (error.code) {
+    case ErrorCode::kInvalidArgument:
+      return kExitUsage;
+    case ErrorCode::kCancelled:
+      return interrupted_status();
+    default:
+      return kExitFailed;
+  }
 }
 
 namespace {
+
+/// What is wrong with the flags, and where to read on; with an unknown command, the known ones.
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  std::string command = "nibble";
+  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+  std::string message = error.what();
+  if (app.get_subcommands().empty()) {
+    const std::vector<std::string> unknown = app.remaining();
+    if (!unknown.empty()) message = fmt::format("\"{}\": unknown command", unknown.front());
+    message += "; known:";
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+      message += " " + sub->get_name();
+  }
+  fmt::print(stderr, "nibble: {}\nSee `{} --help`.\n", message, command);
+  return kExitUsage;
+}
 
 int run_program(int argc, char** argv) {
   CLI::App app{
@@ -50,15 +76,15 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::CallForVersion& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    std::string command = "nibble";
-    for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-    fmt::print(stderr, "nibble: {}\nSee `{} --help`.\n", e.what(), command);
-    return kExitUsage;
+    return report_usage(app, e);
   }
   if (const Status isa = check_isa(); !isa.ok()) return report_error(isa.error());
   install_log(quiet);
-  watch_for_interrupt();
-  return action ? action() : kExitUsage;
+  watch_for_signals();
+  const int status = action ? action() : kExitUsage;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  fmt::print(stderr, "nibble: cannot write the result to standard output: {}\n", std::strerror(errno));
+  return status == kExitDone ? kExitFailed : status;
 }
 
 }  // namespace
@@ -67,6 +93,9 @@ int run_program(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return nibble::cli::run_program(argc, argv);
+  } catch (const std::system_error& e) {  // fmt cannot write
+    std::fprintf(stderr, "nibble: cannot write: %s\n", e.code().message().c_str());
+    return nibble::cli::kExitFailed;
   } catch (const std::exception& e) {
     fmt::print(stderr, "nibble: this is a defect, please report it: {}\n", e.what());
     return nibble::cli::kExitFailed;

@@ -29,8 +29,7 @@ struct Flags {
 
 bool print_text(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-  return !interrupted();
+  return std::fflush(stdout) == 0 && !interrupted();
 }
 
 void print_stats(const GenerateReport& r) {
@@ -65,7 +64,7 @@ int run_plain(Model& model, const Flags& flags) {
   fmt::print("\n");
   if (!report.ok()) return report_error(report.error());
   if (flags.stats) print_stats(*report);
-  return report->reason == StopReason::kCancelled ? 130 : kExitDone;
+  return interrupted() ? interrupted_status() : kExitDone;
 }
 
 int chat(Model& model, const Flags& flags) {
@@ -94,7 +93,7 @@ int chat(Model& model, const Flags& flags) {
         continue;
       }
       if (terminal) fmt::print("\n");
-      return kExitDone;
+      return interrupted() ? interrupted_status() : kExitDone;
     }
     if (line == "/exit" || line == "/quit") return kExitDone;
     if (line == "/clear") {
@@ -131,7 +130,7 @@ int run(Flags flags) {
   messages.push_back({"user", flags.prompt});
   const auto session = (*model)->new_session();
   const int status = answer(**model, *session, messages, flags);
-  return status == kExitDone && interrupted() ? 130 : status;
+  return status == kExitDone && interrupted() ? interrupted_status() : status;
 }
 
 }  // namespace
@@ -150,7 +149,7 @@ void add_run(CLI::App& app, Action& action) {
                    "at most this many tokens (default: until the model ends)")
       ->check(CLI::NonNegativeNumber);
   command->add_option("-c,--ctx", flags->context, "context size in tokens (default: what the model was made for)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(1, 1 << 24));
   command->add_option("--temp", sampling.temperature, "temperature; 0 takes the likeliest token")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

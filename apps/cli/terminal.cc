@@ -10,16 +10,35 @@
 #include <cstdio>
 #include <memory>
 
+#include "commands.h"
 #include "nibble/log.h"
+#include "nibble/output.h"
 
 namespace nibble::cli {
 namespace {
 
 std::atomic<int> g_interrupts{0};
+std::atomic<int> g_last_signal{SIGINT};
 bool g_bar_showing = false;
 
-void on_interrupt(int) {
-  if (g_interrupts.fetch_add(1) >= 1) _exit(130);
+void on_interrupt(int signal_number) {
+  g_last_signal.store(signal_number);
+  if (g_interrupts.fetch_add(1) == 0) return;
+  discard_unfinished_outputs();
+  _exit(interrupted_status());
+}
+
+void on_broken_pipe(int) {
+  discard_unfinished_outputs();
+  _exit(kExitFailed);
+}
+
+/// No SA_RESTART: a read of the next line must end.
+void handle(int signal_number, void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal_number, &action, nullptr);
 }
 
 using Clock = std::chrono::steady_clock;
@@ -84,13 +103,17 @@ void end_progress() {
   g_bar_showing = false;
 }
 
-void watch_for_interrupt() {
-  struct sigaction action = {};
-  action.sa_handler = on_interrupt;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);  // no SA_RESTART: a read of the next line must end
-  sigaction(SIGTERM, &action, nullptr);
+void watch_for_signals() {
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    sigaction(signal_number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) handle(signal_number, on_interrupt);  // nohup, or in the background of a script
+  }
+  handle(SIGPIPE, on_broken_pipe);
+  handle(SIGXFSZ, SIG_IGN);
 }
+
+int interrupted_status() { return 128 + g_last_signal.load(); }
 
 bool interrupted() { return g_interrupts.load() > 0; }
 void clear_interrupt() { g_interrupts.store(0); }

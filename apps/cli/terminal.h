@@ -14,11 +14,15 @@ Progress progress_display();
 /// Ends the line of a bar that is showing.
 void end_progress();
 
-/// From now on Ctrl-C sets a flag; pressed again before it was taken it ends the program.
-void watch_for_interrupt();
+/// From now on Ctrl-C (and SIGTERM, SIGHUP) sets a flag; again before it was taken, it ends the program, which leaves
+/// no unfinished output behind. So does a reader of ours that went away. A file that grows too large is an error of
+/// writing.
+void watch_for_signals();
 /// Ctrl-C was pressed since the last clear_interrupt().
 bool interrupted();
 void clear_interrupt();
+/// The exit status of what the last signal stopped: 130 for Ctrl-C.
+int interrupted_status();
 
 /// Warnings and notes of the library go to stderr; `quiet` drops the notes.
 void install_log(bool quiet);

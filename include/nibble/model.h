@@ -61,7 +61,8 @@ struct ChatMessage {
   std::string content;
 };
 
-/// Receives text as it is generated, always whole UTF-8 characters. Returning false ends the generation.
+/// Receives text as it is generated, always whole UTF-8 characters; between slices of a long prompt, empty text.
+/// Returning false ends the generation.
 using TextSink = std::function<bool(std::string_view text)>;
 
 /// One conversation or text with its cache. Belongs to the Model that made it.

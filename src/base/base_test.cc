@@ -1,5 +1,6 @@
 // Tests of the small things in base: JSON limits, half precision, the pool, mapped files.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <chrono>
@@ -41,6 +42,18 @@ TEST(Json, RefusesDuplicatesDepthAndTrailingBytes) {
   EXPECT_FALSE(parse_untrusted(std::string(1000, '['), "t").ok());
   EXPECT_FALSE(parse_untrusted("{} x", "t").ok());
   EXPECT_FALSE(parse_untrusted("{\"a\": \"\xff\"}", "t").ok());
+}
+
+TEST(JsonFields, RefusesWhatIsNoObject) {
+  const Json absent;
+  EXPECT_EQ(JsonFields(absent, "t").integer("a").value(), std::nullopt);
+  const Json list = {1, 2};
+  const JsonFields fields(list, "t: list");
+  EXPECT_EQ(fields.integer("a").error().message, "t: list: is array, expected an object");
+  EXPECT_FALSE(fields.number("a").ok());
+  EXPECT_FALSE(fields.boolean("a").ok());
+  EXPECT_FALSE(fields.string("a").ok());
+  EXPECT_FALSE(fields.strings("a").ok());
 }
 
 /// A vocabulary is one object of a hundred thousand keys; looking each up while building would take minutes.
@@ -119,8 +132,27 @@ TEST(MappedFile, ShrinkingGivesAnErrorNotASignal) {
   const std::byte lost = bytes[900000];
   EXPECT_EQ(lost, std::byte{0});
   EXPECT_FALSE((*file)->check_intact().ok());
+
+  file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::resize_file(path, 4000);  // its only page stays
+  EXPECT_FALSE((*file)->check_intact().ok());
+
+  file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::remove(path);
+  std::ofstream(path) << "another, shorter file";
+  EXPECT_TRUE((*file)->check_intact().ok());
   std::filesystem::remove(path);
   EXPECT_EQ(MappedFile::open("/nonexistent/file").error().code, ErrorCode::kNotFound);
+}
+
+TEST(MappedFile, APipeIsRefusedNotWaitedFor) {
+  const auto path = std::filesystem::temp_directory_path() / "nibble_pipe_test";
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(MappedFile::open(path).error().code, ErrorCode::kInvalidArgument);
+  std::filesystem::remove(path);
 }
 
 TEST(ByteReader, RefusesToReadPastTheEnd) {

@@ -109,6 +109,16 @@ Result<Json> parse_untrusted(std::string_view text, std::string_view what, const
   return document;
 }
 
+namespace {
+
+/// A field that may be absent may be null as well.
+Status check_object(const Json& value, const std::string& what) {
+  if (value.is_object() || value.is_null()) return {};
+  return fail(ErrorCode::kCorrupt, "{}: is {}, expected an object", what, value.type_name());
+}
+
+}  // namespace
+
 bool JsonFields::has(std::string_view key) const { return child(key) != nullptr; }
 
 const Json* JsonFields::child(std::string_view key) const {
@@ -122,6 +132,7 @@ Error JsonFields::wrong_type(std::string_view key, const Json& found, std::strin
 }
 
 Result<std::optional<std::int64_t>> JsonFields::integer(std::string_view key) const {
+  NIBBLE_TRY_STATUS(check_object(object_, what_));
   const Json* value = child(key);
   if (value == nullptr) return std::optional<std::int64_t>{};
   if (value->is_number_unsigned()) {
@@ -139,6 +150,7 @@ Result<std::optional<std::int64_t>> JsonFields::integer(std::string_view key) co
 }
 
 Result<std::optional<double>> JsonFields::number(std::string_view key) const {
+  NIBBLE_TRY_STATUS(check_object(object_, what_));
   const Json* value = child(key);
   if (value == nullptr) return std::optional<double>{};
   if (!value->is_number()) return wrong_type(key, *value, "a number");
@@ -146,6 +158,7 @@ Result<std::optional<double>> JsonFields::number(std::string_view key) const {
 }
 
 Result<std::optional<bool>> JsonFields::boolean(std::string_view key) const {
+  NIBBLE_TRY_STATUS(check_object(object_, what_));
   const Json* value = child(key);
   if (value == nullptr) return std::optional<bool>{};
   if (!value->is_boolean()) return wrong_type(key, *value, "true or false");
@@ -153,6 +166,7 @@ Result<std::optional<bool>> JsonFields::boolean(std::string_view key) const {
 }
 
 Result<std::optional<std::string>> JsonFields::string(std::string_view key) const {
+  NIBBLE_TRY_STATUS(check_object(object_, what_));
   const Json* value = child(key);
   if (value == nullptr) return std::optional<std::string>{};
   if (!value->is_string()) return wrong_type(key, *value, "a string");
@@ -160,6 +174,7 @@ Result<std::optional<std::string>> JsonFields::string(std::string_view key) cons
 }
 
 Result<std::optional<std::vector<std::string>>> JsonFields::strings(std::string_view key) const {
+  NIBBLE_TRY_STATUS(check_object(object_, what_));
   const Json* value = child(key);
   if (value == nullptr) return std::optional<std::vector<std::string>>{};
   std::vector<std::string> out;

@@ -27,7 +27,7 @@ Result<Json> parse_untrusted(std::string_view text, std::string_view what, const
 /// Reads fields of an object with their expected type. Absent and null are the same. The error names file and field.
 class JsonFields {
  public:
-  /// `object` must outlive the reader. Every accessor fails with kCorrupt when `object` is not an object.
+  /// `object` must outlive the reader. Unless it is an object, or null (as good as empty), every Result is kCorrupt.
   JsonFields(const Json& object, std::string what) : object_(object), what_(std::move(what)) {}
 
   bool has(std::string_view key) const;

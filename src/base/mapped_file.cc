@@ -21,19 +21,21 @@ struct Slot {
   std::atomic<std::uintptr_t> begin{0};
   std::atomic<std::uintptr_t> end{0};
   std::atomic<bool> damaged{false};
+  dev_t device = 0;  ///< these are the owner's, not the handler's
+  ino_t inode = 0;
 };
 constexpr int kMaxSlots = 4096;
 std::array<Slot, kMaxSlots> g_slots;
 struct sigaction g_previous_handler;
+std::size_t g_page_size = 0;  ///< set before the handler is
 
 void on_sigbus(int signal_number, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (Slot& slot : g_slots) {
     if (address < slot.begin.load(std::memory_order_acquire) || address >= slot.end.load(std::memory_order_acquire))
       continue;
-    const auto page_size = static_cast<std::uintptr_t>(4096);
-    void* page = reinterpret_cast<void*>(address / page_size * page_size);
-    if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
+    void* page = reinterpret_cast<void*>(address / g_page_size * g_page_size);
+    if (mmap(page, g_page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
       slot.damaged.store(true, std::memory_order_release);
       return;
     }
@@ -47,6 +49,7 @@ void on_sigbus(int signal_number, siginfo_t* info, void* context) {
 void install_handler() {
   static std::once_flag once;
   std::call_once(once, [] {
+    g_page_size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     struct sigaction action = {};
     action.sa_sigaction = on_sigbus;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
@@ -55,13 +58,15 @@ void install_handler() {
   });
 }
 
-int take_slot(const std::byte* data, std::size_t size) {
+int take_slot(const std::byte* data, std::size_t size, const struct stat& info) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   for (int i = 0; i < kMaxSlots; ++i) {
     Slot& slot = g_slots[static_cast<std::size_t>(i)];
     if (slot.end.load(std::memory_order_relaxed) != 0) continue;
     slot.damaged.store(false, std::memory_order_relaxed);
+    slot.device = info.st_dev;
+    slot.inode = info.st_ino;
     slot.begin.store(reinterpret_cast<std::uintptr_t>(data), std::memory_order_relaxed);
     slot.end.store(reinterpret_cast<std::uintptr_t>(data) + size, std::memory_order_release);
     return i;
@@ -80,7 +85,8 @@ struct Descriptor {
 }  // namespace
 
 Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // O_NONBLOCK: a named pipe without a writer is refused below, not waited for.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return fail(code, "{}: cannot open: {}", path.string(), std::strerror(errno));
@@ -99,7 +105,7 @@ Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
   }
   mapped->data_ = static_cast<const std::byte*>(data);
   install_handler();
-  mapped->slot_ = take_slot(mapped->data_, mapped->size_);
+  mapped->slot_ = take_slot(mapped->data_, mapped->size_, info);
   if (mapped->slot_ < 0)
     return fail(ErrorCode::kIo, "{}: more than {} files are mapped at once", path.string(), kMaxSlots);
   return MappedFile::Ptr(std::move(mapped));
@@ -115,8 +121,15 @@ MappedFile::~MappedFile() {
 }
 
 Status MappedFile::check_intact() const {
-  if (slot_ >= 0 && g_slots[static_cast<std::size_t>(slot_)].damaged.load(std::memory_order_acquire))
-    return fail(ErrorCode::kIo, "{}: the file shrank while it was being read; restore it and try again", path_);
+  if (slot_ < 0) return {};
+  const Slot& slot = g_slots[static_cast<std::size_t>(slot_)];
+  bool lost = slot.damaged.load(std::memory_order_acquire);
+  // The end of a page that is lost in part reads as zeros without a signal. A file of another inode has replaced ours,
+  // which the mapping keeps.
+  struct stat now = {};
+  if (!lost && stat(path_.c_str(), &now) == 0 && now.st_dev == slot.device && now.st_ino == slot.inode)
+    lost = static_cast<std::size_t>(now.st_size) < size_;
+  if (lost) return fail(ErrorCode::kIo, "{}: the file shrank while it was being read; restore it and try again", path_);
   return {};
 }
 

@@ -161,6 +161,10 @@ Result<Evaluation> evaluate_windows(CpuExecutor& model, CpuExecutor* baseline, s
     return fail(ErrorCode::kInvalidArgument,
                 "the baseline's vocabulary has {} tokens, the model's {}; compare a model with its own original",
                 baseline->model().config().vocab_size, model.model().config().vocab_size);
+  const std::int64_t vocab = model.model().config().vocab_size;  // the last of a window is scored, but never fed
+  for (const std::int32_t token : tokens)
+    if (token < 0 || token >= vocab)
+      return fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", token, vocab);
   const auto start = std::chrono::steady_clock::now();
   WindowRunner runner(model, baseline);
   Tally tally;

@@ -2,44 +2,16 @@
 // replaced, always give an Error that names the file, quickly and without large allocations. Files in tests/corrupt/
 // likewise.
 #include <gtest/gtest.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <functional>
-#include <new>
 
 #include "base/mapped_file.h"
+#include "base/testing/costs.h"
 #include "io/container_test_support.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
-
-// Sanitizers bring their own allocator, and their own limit on it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define NIBBLE_COUNTS_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define NIBBLE_COUNTS_MEMORY 0
-#endif
-#endif
-#ifndef NIBBLE_COUNTS_MEMORY
-#define NIBBLE_COUNTS_MEMORY 1
-#endif
-
-namespace {
-std::atomic<std::size_t> g_allocated{0};  // bytes asked for, ever
-}  // namespace
-
-#if NIBBLE_COUNTS_MEMORY  // not inlined: the compiler would see free() meet new
-__attribute__((noinline)) void* operator new(std::size_t size) {
-  g_allocated.fetch_add(size, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-__attribute__((noinline)) void operator delete(void* memory) noexcept { std::free(memory); }
-__attribute__((noinline)) void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-#endif
 
 namespace nibble {
 namespace {
@@ -67,12 +39,6 @@ Status open_safetensors_status(const std::filesystem::path& path) {
   return {};
 }
 
-double cpu_seconds() {
-  timespec now = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
 class Corrupt : public FolderTest {
  protected:
   /// Tens of thousands of files: in memory, where there is such a folder.
@@ -93,11 +59,11 @@ class Corrupt : public FolderTest {
   /// Opens these bytes as a file, holds it to its time and memory, and checks that an error names the file.
   bool opens(const Opener& open, const std::string& bytes, const std::string& what) const {
     std::ofstream(file_, std::ios::binary | std::ios::trunc) << bytes;
-    const std::size_t allocated = g_allocated.load();
+    const std::size_t allocated = allocated_bytes();
     const double begin = cpu_seconds();
     const Status status = open(file_);
     EXPECT_LT(cpu_seconds() - begin, 0.1) << what;
-    EXPECT_LT(g_allocated.load() - allocated, 100'000 + 100 * bytes.size()) << what;
+    EXPECT_LT(allocated_bytes() - allocated, 100'000 + 100 * bytes.size()) << what;
     if (status.ok()) return true;
     EXPECT_EQ(status.error().message.find(file_.string()), 0u) << what << ": " << status.error().message;
     EXPECT_LT(status.error().message.size(), 1000u) << what;

@@ -207,6 +207,8 @@ TEST(Hub, ModelOptNvfp4) {
     const float multiplier = 1.0f / global;
     const auto bytes = std::as_bytes(std::span(&multiplier, 1));
     checkpoint.add("m.weight_scale_2", ElementType::kF32, {}, {bytes.begin(), bytes.end()});
+    checkpoint.quantization_config = {{"producer", {{"name", 5}}}};
+    EXPECT_FALSE(checkpoint.detected_by(kModelOptFamily));
     checkpoint.quantization_config = {{"quant_method", "modelopt"}, {"quant_algo", "NVFP4"}};
     const MatrixPtr matrix = open_one(checkpoint, kModelOptFamily);
     ASSERT_NE(matrix, nullptr);

@@ -43,7 +43,9 @@ bool detect(const FamilyInput& input) {
   if (const auto method = config.find("quant_method"); method != config.end())
     return method->is_string() && method->get_ref<const std::string&>().starts_with("modelopt");  // also "modelopt_fp4"
   const auto producer = config.find("producer");  // hf_quant_config.json
-  return producer != config.end() && producer->is_object() && producer->value("name", "") == "modelopt";
+  if (producer == config.end() || !producer->is_object()) return false;
+  const auto name = producer->find("name");
+  return name != producer->end() && *name == "modelopt";
 }
 
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {

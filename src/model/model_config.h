@@ -12,6 +12,9 @@ namespace nibble {
 
 using kernel::Activation;
 
+/// Longest context: positions up to here are exact in the float32 that rope's angles are computed in.
+inline constexpr std::int64_t kMaxPositions = std::int64_t{1} << 24;
+
 /// One decoder layer's differences from its neighbours.
 struct LayerKind {
   std::int64_t window = 0;  ///< sliding window, 0: full attention

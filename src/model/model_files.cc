@@ -87,11 +87,21 @@ Result<ModelFiles::Ptr> ModelFiles::open(const std::filesystem::path& path) {
     const StoredTensor* divisors = checkpoint.tensors().find("rope_freqs.weight");
     if (divisors != nullptr) {
       NIBBLE_TRY(model->config_.ropes.front().freq_factors, read_floats(*divisors));
+      for (const float divisor : model->config_.ropes.front().freq_factors)
+        if (!(divisor >= 1e-6f && divisor <= 1e9f))
+          return fail(ErrorCode::kCorrupt, "{}: tensor \"rope_freqs.weight\" holds {}, expected 1e-6 to 1e9", what,
+                      divisor);
       if (static_cast<std::int64_t>(model->config_.ropes.front().freq_factors.size()) * 2 != model->config_.head_dim)
         return fail(ErrorCode::kCorrupt, "{}: tensor \"rope_freqs.weight\" has {} values for a head size of {}", what,
                     divisors->elements(), model->config_.head_dim);
     }
   }
+  // A layer has several tensors, so a wild number of layers is refused before anything of that size is built.
+  if (model->config_.num_hidden_layers > static_cast<std::int64_t>(checkpoint.tensors().all().size()))
+    return fail(
+        ErrorCode::kCorrupt, "{}: \"{}\" is {}, but there are only {} tensors", what,
+        checkpoint.is_gguf() ? fmt::format("{}.block_count", model->architecture_->gguf_name) : "num_hidden_layers",
+        model->config_.num_hidden_layers, checkpoint.tensors().all().size());
   const std::string head = model->stored_name("lm_head", nullptr);
   const bool has_head = checkpoint.has_matrix(head);
   if (!has_head && !model->config_.tie_word_embeddings)

@@ -70,7 +70,7 @@ Result<std::optional<std::string>> folder_template(const std::filesystem::path& 
     if (value.is_string()) return value.get<std::string>();
     if (!value.is_array()) return std::nullopt;
     for (const Json& entry : value)
-      if (entry.is_object() && entry.value("name", std::string()) == "default" && entry.contains("template") &&
+      if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
           entry["template"].is_string())
         return entry["template"].get<std::string>();
     return std::nullopt;

@@ -171,12 +171,13 @@ class GgufOutput {
   Status fill_metadata() {
     const Checkpoint& checkpoint = files_.checkpoint();
     if (checkpoint.is_gguf()) {
-      for (const auto& [key, value] : checkpoint.gguf()->all())
-        if (!key.starts_with("split.")) metadata_.set(key, value);
+      metadata_ = *checkpoint.gguf();  // key by key it would take the square of the number of keys
+      for (const char* key : {"split.no", "split.count", "split.tensors.count"}) metadata_.remove(key);
     } else {
       metadata_.set_string("general.architecture", std::string(files_.architecture().gguf_name));
       metadata_.set_string("general.type", "model");
-      std::string name = files_.config_json().value("_name_or_path", std::string());
+      NIBBLE_TRY(const auto given, JsonFields(files_.config_json(), files_.path()).string("_name_or_path"));
+      std::string name = given.value_or("");
       if (name.empty()) name = std::filesystem::weakly_canonical(checkpoint.path()).filename().string();
       metadata_.set_string("general.name", name);
       NIBBLE_TRY_STATUS(files_.architecture().config_to_gguf(files_.config_json(), files_.config(), metadata_));

@@ -34,6 +34,9 @@ Result<CpuModel::Ptr> CpuModel::load(const ModelWeights::Ptr& weights, const Cpu
   model->layout_ = weights->layout();
   model->weights_ = weights;
   model->context_length_ = options.context_length > 0 ? options.context_length : model->config_.max_position_embeddings;
+  if (model->context_length_ > kMaxPositions)
+    return fail(ErrorCode::kInvalidArgument, "a context of {} tokens is too long; at most {} are possible",
+                model->context_length_, kMaxPositions);
   const std::size_t count = model->layout_.linears.size();
   model->matrices_.resize(count);
   model->biases_.resize(count);

@@ -72,6 +72,17 @@ Status Generator::feed(std::span<const std::int32_t> tokens) {
   return {};
 }
 
+Result<bool> Generator::feed_prompt(std::span<const std::int32_t> tokens, const TextSink& sink) {
+  constexpr std::size_t kSlice = 512;  // what the executor computes at once
+  while (tokens.size() > kSlice) {
+    NIBBLE_TRY_STATUS(feed(tokens.first(kSlice)));
+    if (sink && !sink("")) return false;
+    tokens = tokens.subspan(kSlice);
+  }
+  NIBBLE_TRY_STATUS(feed(tokens));
+  return true;
+}
+
 Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
                                            const TextSink& sink) {
   if (prompt.empty())
@@ -84,11 +95,15 @@ Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prom
   sequence_->truncate(static_cast<std::int64_t>(common));
   cached_.resize(common);
   auto start = std::chrono::steady_clock::now();
-  const Status fed = feed(std::span(prompt).subspan(common));
+  const Result<bool> fed = feed_prompt(std::span(prompt).subspan(common), sink);
   cached_.resize(static_cast<std::size_t>(sequence_->length()));
-  NIBBLE_TRY_STATUS(fed);
-  report.prompt_tokens = static_cast<std::int64_t>(prompt.size() - common);
+  if (!fed.ok()) return fed.error();
+  report.prompt_tokens = static_cast<std::int64_t>(cached_.size() - common);
   report.prompt_seconds = seconds_since(start);
+  if (!*fed) {
+    report.reason = StopReason::kCancelled;
+    return report;
+  }
 
   Sampler sampler(sampler_options(options.sampling));
   for (const std::int32_t id : prompt) sampler.accept(id);

@@ -27,6 +27,8 @@ class Generator {
 
  private:
   Status feed(std::span<const std::int32_t> tokens);
+  /// Feeds a prompt in slices; false when the sink ended it between two of them.
+  Result<bool> feed_prompt(std::span<const std::int32_t> tokens, const TextSink& sink);
 
   CpuExecutor& executor_;
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -202,8 +202,9 @@ class PanelPacker {
     const int rows = static_cast<int>(std::min<std::int64_t>(kPanelRows, m.row_count - begin));
     const std::uint8_t* row_codes[kPanelRows] = {};
     if (!plan_.column_order.empty()) tile.sorted.resize(static_cast<std::size_t>(kPanelRows * m.cols));
+    const std::size_t sorted_row = tile.sorted.size() / kPanelRows;
     for (int row = 0; row < rows; ++row)
-      row_codes[row] = codes_of_row(begin + row, tile, tile.sorted.data() + row * (tile.sorted.size() / kPanelRows));
+      row_codes[row] = codes_of_row(begin + row, tile, tile.sorted.data() + static_cast<std::size_t>(row) * sorted_row);
     std::uint8_t* block = panel_at(p);
     for (std::int64_t col = 0; col < m.cols; col += kBlockCols) {
       std::uint8_t codes[512] = {};

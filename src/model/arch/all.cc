@@ -72,11 +72,12 @@ Result<const Architecture*> find_architecture(const Json& config, const std::str
       for (const std::string& name : *classes)
         if (contains(architecture->class_names, name)) return architecture;
   }
+  const std::string_view key = model_type ? "model_type" : "architectures";
   const std::string found = model_type ? *model_type : classes && !classes->empty() ? classes->front() : "";
   if (found.empty())
     return fail(ErrorCode::kCorrupt, "{}: neither \"model_type\" nor \"architectures\" says what model this is", what);
-  return fail(ErrorCode::kUnsupported, "{}: \"{}\" is not a language model that Nibble runs; known: {}", what, found,
-              known_names());
+  return fail(ErrorCode::kUnsupported, "{}: \"{}\" is \"{}\", not a language model that Nibble runs; known: {}", what,
+              key, found, known_names());
 }
 
 Result<const Architecture*> find_gguf_architecture(std::string_view gguf_name, const std::string& what) {

@@ -11,17 +11,6 @@
 namespace nibble {
 namespace {
 
-/// A required or defaulted integer within [low, high].
-Result<std::int64_t> ranged(const JsonFields& fields, std::string_view key, std::optional<std::int64_t> fallback,
-                            std::int64_t low, std::int64_t high) {
-  NIBBLE_TRY(const std::optional<std::int64_t> found, fields.integer(key));
-  if (!found && !fallback) return fail(ErrorCode::kCorrupt, "{}: \"{}\" is missing", fields.what(), key);
-  const std::int64_t value = found ? *found : *fallback;
-  if (value < low || value > high)
-    return fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {} to {}", fields.what(), key, value, low, high);
-  return value;
-}
-
 Result<Activation> activation_named(const std::string& name, const JsonFields& fields, std::string_view key) {
   if (name == "silu" || name == "swish") return Activation::kSilu;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") return Activation::kGeluTanh;
@@ -95,52 +84,74 @@ constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
                                                       "torchscript",
                                                       "use_bfloat16"};
 
+// Bounds of the factors of a rope's scaling, as wide as is safe.
+constexpr double kMinFactor = 1e-6;
+constexpr double kMaxFactor = 1e9;
+
 Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
   NIBBLE_TRY(std::optional<std::string> type, scaling.string("rope_type"));
   if (!type) {
     NIBBLE_TRY(type, scaling.string("type"));
   }
   const std::string kind = type.value_or("default");
-  const auto number = [&](std::string_view key, double fallback) -> Result<double> {
-    NIBBLE_TRY(const std::optional<double> found, scaling.number(key));
-    return found.value_or(fallback);
-  };
-  NIBBLE_TRY(const double theta, number("rope_theta", rope.rope_theta));
-  rope.rope_theta = theta;
-  NIBBLE_TRY(const double factor, number("factor", 1.0));
-  if (!(factor > 0))
-    return fail(ErrorCode::kCorrupt, "{}: \"factor\" is {}, expected a positive number", scaling.what(), factor);
-  rope.factor = factor;
-  NIBBLE_TRY(const double original,
-             number("original_max_position_embeddings", static_cast<double>(rope.max_position_embeddings)));
-  rope.original_max_position_embeddings = static_cast<std::int64_t>(original);
+  NIBBLE_TRY(rope.rope_theta, read_number(scaling, "rope_theta", rope.rope_theta, kMinTheta, kMaxTheta));
+  NIBBLE_TRY(rope.factor, read_number(scaling, "factor", 1.0, kMinFactor, kMaxFactor));
+  NIBBLE_TRY(rope.original_max_position_embeddings,
+             read_integer(scaling, "original_max_position_embeddings", rope.max_position_embeddings, 1, kMaxPositions));
   if (kind == "default" || kind == "none") {
     rope.scaling = kernel::RopeScaling::kNone;
   } else if (kind == "linear") {
     rope.scaling = kernel::RopeScaling::kLinear;
   } else if (kind == "dynamic") {
+    if (rope.rotary_dim <= 2)
+      return fail(ErrorCode::kCorrupt, "{}: \"dynamic\" needs heads of more than {} values", scaling.what(),
+                  rope.rotary_dim);
     rope.scaling = kernel::RopeScaling::kDynamic;
   } else if (kind == "llama3") {
     rope.scaling = kernel::RopeScaling::kLlama3;
-    NIBBLE_TRY(rope.low_freq_factor, number("low_freq_factor", 1.0));
-    NIBBLE_TRY(rope.high_freq_factor, number("high_freq_factor", 4.0));
+    NIBBLE_TRY(rope.low_freq_factor, read_number(scaling, "low_freq_factor", 1.0, kMinFactor, kMaxFactor));
+    NIBBLE_TRY(rope.high_freq_factor, read_number(scaling, "high_freq_factor", 4.0, kMinFactor, kMaxFactor));
     if (!(rope.high_freq_factor > rope.low_freq_factor))
       return fail(ErrorCode::kCorrupt, "{}: \"high_freq_factor\" must exceed \"low_freq_factor\"", scaling.what());
   } else if (kind == "yarn") {
     rope.scaling = kernel::RopeScaling::kYarn;
-    NIBBLE_TRY(rope.beta_fast, number("beta_fast", 32.0));
-    NIBBLE_TRY(rope.beta_slow, number("beta_slow", 1.0));
-    NIBBLE_TRY(const std::optional<double> attention_factor, scaling.number("attention_factor"));
-    if (attention_factor) rope.attention_factor = *attention_factor;
+    NIBBLE_TRY(rope.beta_fast, read_number(scaling, "beta_fast", 32.0, kMinFactor, kMaxFactor));
+    NIBBLE_TRY(rope.beta_slow, read_number(scaling, "beta_slow", 1.0, kMinFactor, kMaxFactor));
+    if (scaling.has("attention_factor")) {
+      NIBBLE_TRY(rope.attention_factor, read_number(scaling, "attention_factor", 1.0, kMinFactor, kMaxFactor));
+    }
   } else {
     return fail(ErrorCode::kUnsupported,
-                "{}: rope type \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
+                "{}: \"rope_type\" \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
                 scaling.what(), kind);
   }
   return {};
 }
 
 }  // namespace
+
+Result<std::int64_t> read_integer(const JsonFields& fields, std::string_view key, std::optional<std::int64_t> fallback,
+                                  std::int64_t low, std::int64_t high) {
+  NIBBLE_TRY(const std::optional<std::int64_t> found, fields.integer(key));
+  if (!found && !fallback) return fail(ErrorCode::kCorrupt, "{}: \"{}\" is missing", fields.what(), key);
+  const std::int64_t value = found ? *found : *fallback;
+  if (value < low || value > high)
+    return fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {} to {}", fields.what(), key, value, low, high);
+  return value;
+}
+
+Result<std::int64_t> read_window(const JsonFields& fields) {
+  constexpr std::int64_t kDefault = 4096;  // of every published configuration class
+  return read_integer(fields, "sliding_window", kDefault, 1, std::int64_t{1} << 31);
+}
+
+Result<double> read_number(const JsonFields& fields, std::string_view key, double fallback, double low, double high) {
+  NIBBLE_TRY(const std::optional<double> found, fields.number(key));
+  const double value = found.value_or(fallback);
+  if (!(value >= low && value <= high))
+    return fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {} to {}", fields.what(), key, value, low, high);
+  return value;
+}
 
 double shortest_double(double stored_float) {
   return std::strtod(fmt::format("{}", static_cast<float>(stored_float)).c_str(), nullptr);
@@ -152,46 +163,42 @@ Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_th
   rope.rotary_dim = static_cast<int>(rotary_dim);
   rope.max_position_embeddings = max_positions;
   rope.original_max_position_embeddings = max_positions;
-  NIBBLE_TRY(const std::optional<double> theta, fields.number("rope_theta"));
-  rope.rope_theta = theta.value_or(default_theta);
+  NIBBLE_TRY(rope.rope_theta, read_number(fields, "rope_theta", default_theta, kMinTheta, kMaxTheta));
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const Json* scaling = fields.child(key);
     if (scaling == nullptr) continue;
     NIBBLE_TRY_STATUS(read_rope_scaling(JsonFields(*scaling, fmt::format("{}: {}", fields.what(), key)), rope));
   }
-  if (!(rope.rope_theta > 0))
-    return fail(ErrorCode::kCorrupt, "{}: \"rope_theta\" is {}, expected a positive number", fields.what(),
-                rope.rope_theta);
   return rope;
 }
 
 Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderDefaults& defaults) {
   constexpr std::int64_t kMany = std::int64_t{1} << 24;
   ModelConfig config;
-  NIBBLE_TRY(config.vocab_size, ranged(fields, "vocab_size", std::nullopt, 1, kMany));
-  NIBBLE_TRY(config.hidden_size, ranged(fields, "hidden_size", std::nullopt, 1, kMany));
-  NIBBLE_TRY(config.intermediate_size, ranged(fields, "intermediate_size", std::nullopt, 1, kMany));
-  NIBBLE_TRY(config.num_hidden_layers, ranged(fields, "num_hidden_layers", std::nullopt, 1, 4096));
+  NIBBLE_TRY(config.vocab_size, read_integer(fields, "vocab_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.hidden_size, read_integer(fields, "hidden_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.intermediate_size, read_integer(fields, "intermediate_size", std::nullopt, 1, kMany));
+  NIBBLE_TRY(config.num_hidden_layers, read_integer(fields, "num_hidden_layers", std::nullopt, 1, 4096));
   const std::optional<std::int64_t> default_heads =
       defaults.num_attention_heads > 0 ? std::optional(defaults.num_attention_heads) : std::nullopt;
-  NIBBLE_TRY(config.num_attention_heads, ranged(fields, "num_attention_heads", default_heads, 1, 65536));
+  NIBBLE_TRY(config.num_attention_heads, read_integer(fields, "num_attention_heads", default_heads, 1, 65536));
   const std::int64_t default_kv =
       defaults.num_key_value_heads > 0 ? defaults.num_key_value_heads : config.num_attention_heads;
   NIBBLE_TRY(config.num_key_value_heads,
-             ranged(fields, "num_key_value_heads", default_kv, 1, config.num_attention_heads));
+             read_integer(fields, "num_key_value_heads", default_kv, 1, config.num_attention_heads));
   if (config.num_attention_heads % config.num_key_value_heads != 0)
     return fail(ErrorCode::kCorrupt, "{}: \"num_attention_heads\" {} is not a multiple of \"num_key_value_heads\" {}",
                 fields.what(), config.num_attention_heads, config.num_key_value_heads);
   const std::int64_t default_dim = defaults.head_dim > 0
                                        ? defaults.head_dim
                                        : std::max<std::int64_t>(config.hidden_size / config.num_attention_heads, 1);
-  NIBBLE_TRY(config.head_dim, ranged(fields, "head_dim", default_dim, 2, 4096));
+  NIBBLE_TRY(config.head_dim, read_integer(fields, "head_dim", default_dim, 2, 4096));
   if (config.head_dim % 2 != 0)
     return fail(ErrorCode::kUnsupported, "{}: \"head_dim\" {} is odd", fields.what(), config.head_dim);
   NIBBLE_TRY(config.max_position_embeddings,
-             ranged(fields, "max_position_embeddings", defaults.max_position_embeddings, 1, std::int64_t{1} << 31));
-  NIBBLE_TRY(const std::optional<double> eps, fields.number("rms_norm_eps"));
-  config.rms_norm_eps = static_cast<float>(eps.value_or(defaults.rms_norm_eps));
+             read_integer(fields, "max_position_embeddings", defaults.max_position_embeddings, 1, kMaxPositions));
+  NIBBLE_TRY(const double eps, read_number(fields, "rms_norm_eps", defaults.rms_norm_eps, 0.0, 1.0));
+  config.rms_norm_eps = static_cast<float>(eps);
   NIBBLE_TRY(const std::optional<bool> tied, fields.boolean("tie_word_embeddings"));
   config.tie_word_embeddings = tied.value_or(defaults.tie_word_embeddings);
   NIBBLE_TRY(const std::optional<std::string> act, fields.string(defaults.activation_key));
@@ -225,8 +232,8 @@ Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& f
   for (const std::string& type : *types) {
     if (type != "sliding_attention" && type != "full_attention")
       return fail(ErrorCode::kUnsupported,
-                  "{}: layer type \"{}\" is not implemented; known: full_attention, sliding_attention", fields.what(),
-                  type);
+                  "{}: \"layer_types\": \"{}\" is not implemented; known: full_attention, sliding_attention",
+                  fields.what(), type);
     sliding.push_back(type == "sliding_attention");
   }
   return std::optional(std::move(sliding));
@@ -238,7 +245,10 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
   const auto copy_integer = [&](std::string_view gguf, const char* hf, bool required) -> Status {
     NIBBLE_TRY(const std::optional<std::int64_t> value, metadata.integer(key(gguf)));
     if (!value && required) return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(), key(gguf));
-    if (value) config[hf] = *value;
+    if (!value) return {};
+    if (*value < 1 || *value > INT32_MAX)  // read_config(), which knows closer bounds, has other names for the keys
+      return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected 1 to {}", metadata.what(), key(gguf), *value, INT32_MAX);
+    config[hf] = *value;
     return {};
   };
   NIBBLE_TRY_STATUS(copy_integer("embedding_length", "hidden_size", true));
@@ -253,8 +263,14 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
   if (!eps)
     return fail(ErrorCode::kCorrupt, "{}: the key {} is missing", metadata.what(),
                 key("attention.layer_norm_rms_epsilon"));
+  if (!(*eps >= 0 && *eps <= 1))
+    return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected 0 to 1", metadata.what(),
+                key("attention.layer_norm_rms_epsilon"), *eps);
   config["rms_norm_eps"] = shortest_double(*eps);
   NIBBLE_TRY(const std::optional<double> theta, metadata.number(key("rope.freq_base")));
+  if (theta && !(*theta >= kMinTheta && *theta <= kMaxTheta))
+    return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected {} to {}", metadata.what(), key("rope.freq_base"), *theta,
+                kMinTheta, kMaxTheta);
   config["rope_theta"] = shortest_double(theta.value_or(10000.0));
   NIBBLE_TRY(const std::optional<std::string> scaling, metadata.string(key("rope.scaling.type")));
   NIBBLE_TRY(const std::optional<double> factor, metadata.number(key("rope.scaling.factor")));

@@ -1,6 +1,7 @@
 // What the config.json files of the common decoder's family share, and their GGUF keys. Architectures add what differs.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,18 @@ struct DecoderDefaults {
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
 };
+
+/// Bounds of a rope's base: wider than any model, and narrow enough that no frequency overflows.
+inline constexpr double kMinTheta = 1.0 + 1e-6;
+inline constexpr double kMaxTheta = 1e15;
+
+/// An integer within [low, high]; absent: `fallback`, or an error without one.
+Result<std::int64_t> read_integer(const JsonFields& fields, std::string_view key, std::optional<std::int64_t> fallback,
+                                  std::int64_t low, std::int64_t high);
+/// "sliding_window", for architectures where some layer has one: 1 position or more.
+Result<std::int64_t> read_window(const JsonFields& fields);
+/// A number within [low, high]; absent: `fallback`.
+Result<double> read_number(const JsonFields& fields, std::string_view key, double fallback, double low, double high);
 
 /// Reads the fields every decoder has, checks their ranges, and fills one rope and full attention for every layer.
 Result<ModelConfig> read_decoder_config(const JsonFields& fields, const DecoderDefaults& defaults);

@@ -35,18 +35,13 @@ constexpr std::array<TensorName, 16> kTensors{{
 
 /// Which layers slide: layer_types, else every layer but each pattern-th.
 Status read_layers(const JsonFields& fields, ModelConfig& config) {
-  NIBBLE_TRY(const std::optional<std::int64_t> window, fields.integer("sliding_window"));
-  NIBBLE_TRY(std::optional<std::int64_t> pattern, fields.integer("sliding_window_pattern"));
-  if (!pattern) {
-    NIBBLE_TRY(pattern, fields.integer("_sliding_window_pattern"));
-  }
-  const std::int64_t period = pattern.value_or(6);
-  if (period < 1)
-    return fail(ErrorCode::kCorrupt, "{}: \"sliding_window_pattern\" is {}, expected 1 or more", fields.what(), period);
+  NIBBLE_TRY(const std::int64_t window, read_window(fields));
+  const char* key = fields.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
+  NIBBLE_TRY(const std::int64_t period, read_integer(fields, key, 6, 1, INT64_MAX));
   NIBBLE_TRY(const auto sliding, read_sliding_layers(fields, config.num_hidden_layers));
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
     const bool slides = sliding ? (*sliding)[i] : (static_cast<std::int64_t>(i) + 1) % period != 0;
-    config.layers[i] = slides ? LayerKind{window.value_or(4096), 1} : LayerKind{0, 0};
+    config.layers[i] = slides ? LayerKind{window, 1} : LayerKind{0, 0};
   }
   return {};
 }
@@ -58,16 +53,15 @@ Status read_ropes(const JsonFields& fields, const Json& json, ModelConfig& confi
     config.ropes.clear();
     for (const char* kind : {"full_attention", "sliding_attention"}) {
       const Json one = {{"rope_parameters", parameters->value(kind, Json::object())}};
-      const JsonFields of_kind(one, fields.what());
+      const JsonFields of_kind(one, fields.what() + ": " + kind);
       NIBBLE_TRY(kernel::RopeConfig rope, read_rope(of_kind, 10000.0, config.head_dim, config.max_position_embeddings));
       config.ropes.push_back(std::move(rope));
     }
     return {};
   }
   (void)json;
-  NIBBLE_TRY(const std::optional<double> local, fields.number("rope_local_base_freq"));
   kernel::RopeConfig rope;
-  rope.rope_theta = local.value_or(10000.0);
+  NIBBLE_TRY(rope.rope_theta, read_number(fields, "rope_local_base_freq", 10000.0, kMinTheta, kMaxTheta));
   rope.rotary_dim = static_cast<int>(config.head_dim);
   rope.max_position_embeddings = rope.original_max_position_embeddings = config.max_position_embeddings;
   config.ropes.push_back(std::move(rope));
@@ -97,12 +91,14 @@ Result<ModelConfig> read_config(const Json& json, const std::string& what) {
   NIBBLE_TRY(const std::optional<bool> bias, fields.boolean("attention_bias"));
   config.attention_bias = config.attention_output_bias = bias.value_or(false);
   config.qk_norm = config.sandwich_norms = config.norm_plus_one = true;
-  NIBBLE_TRY(const std::optional<double> scalar, fields.number("query_pre_attn_scalar"));
-  config.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar.value_or(256.0)));
-  NIBBLE_TRY(const std::optional<double> final_cap, fields.number("final_logit_softcapping"));
-  NIBBLE_TRY(const std::optional<double> attention_cap, fields.number("attn_logit_softcapping"));
-  config.final_logit_softcapping = static_cast<float>(final_cap.value_or(0.0));
-  config.attn_logit_softcapping = static_cast<float>(attention_cap.value_or(0.0));
+  constexpr double kTiny = 1e-6;  // wider than any model, and no division overflows
+  constexpr double kHuge = 1e9;
+  NIBBLE_TRY(const double scalar, read_number(fields, "query_pre_attn_scalar", 256.0, kTiny, kHuge));
+  config.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar));
+  NIBBLE_TRY(const double final_cap, read_number(fields, "final_logit_softcapping", 0.0, 0.0, kHuge));
+  NIBBLE_TRY(const double attention_cap, read_number(fields, "attn_logit_softcapping", 0.0, 0.0, kHuge));
+  config.final_logit_softcapping = static_cast<float>(final_cap);
+  config.attn_logit_softcapping = static_cast<float>(attention_cap);
   // sqrt(hidden_size) is rounded to the embedding's type by the reference: bf16 checkpoints multiply by the bf16 value.
   NIBBLE_TRY(std::optional<std::string> dtype, fields.string("torch_dtype"));
   if (!dtype) {

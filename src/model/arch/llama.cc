@@ -39,9 +39,10 @@ Result<ModelConfig> read_config(const Json& json, const std::string& what) {
   NIBBLE_TRY(const std::optional<bool> mlp_bias, fields.boolean("mlp_bias"));
   config.attention_bias = config.attention_output_bias = attention_bias.value_or(false);
   config.mlp_bias = mlp_bias.value_or(false);
-  NIBBLE_TRY(const std::optional<std::int64_t> window, fields.integer("sliding_window"));
-  if (mistral && window && *window > 0)
-    for (LayerKind& layer : config.layers) layer.window = *window;
+  if (mistral && fields.has("sliding_window")) {
+    NIBBLE_TRY(const std::int64_t window, read_window(fields));
+    for (LayerKind& layer : config.layers) layer.window = window;
+  }
   report_unknown_keys(fields, json, {});
   return config;
 }

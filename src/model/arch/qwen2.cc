@@ -28,13 +28,13 @@ constexpr std::array<TensorName, 12> kTensors{{
 /// Layers at or above max_window_layers are windowed, only with use_sliding_window; layer_types wins over both.
 Status read_windows(const JsonFields& fields, ModelConfig& config) {
   NIBBLE_TRY(const std::optional<bool> use, fields.boolean("use_sliding_window"));
-  NIBBLE_TRY(const std::optional<std::int64_t> window, fields.integer("sliding_window"));
   NIBBLE_TRY(const std::optional<std::int64_t> first, fields.integer("max_window_layers"));
   NIBBLE_TRY(const auto sliding, read_sliding_layers(fields, config.num_hidden_layers));
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
     const bool windowed =
         sliding ? (*sliding)[i] : use.value_or(false) && static_cast<std::int64_t>(i) >= first.value_or(28);
-    if (windowed) config.layers[i].window = window.value_or(4096);
+    if (!windowed) continue;
+    NIBBLE_TRY(config.layers[i].window, read_window(fields));
   }
   return {};
 }

@@ -36,10 +36,11 @@ Result<ModelConfig> read_config(const Json& json, const std::string& what) {
   NIBBLE_TRY(const std::optional<bool> attention_bias, fields.boolean("attention_bias"));
   config.attention_bias = config.attention_output_bias = attention_bias.value_or(false);
   config.qk_norm = true;
-  NIBBLE_TRY(const std::optional<std::int64_t> window, fields.integer("sliding_window"));
   NIBBLE_TRY(const auto sliding, read_sliding_layers(fields, config.num_hidden_layers));
-  for (std::size_t i = 0; i < config.layers.size(); ++i)
-    if (sliding && (*sliding)[i]) config.layers[i].window = window.value_or(4096);
+  for (std::size_t i = 0; i < config.layers.size(); ++i) {
+    if (!sliding || !(*sliding)[i]) continue;
+    NIBBLE_TRY(config.layers[i].window, read_window(fields));
+  }
   report_unknown_keys(fields, json, {});
   return config;
 }
