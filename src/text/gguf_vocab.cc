@@ -36,10 +36,10 @@ class Reader {
  private:
   Status check_model() {
     if (std::find(kModels.begin(), kModels.end(), in_.model) == kModels.end())
-      return fail(
-          ErrorCode::kUnsupported,
-          "{}: tokenizer.ggml.model is \"{}\"; known: gpt2, llama, gemma4. Give the model's tokenizer.json beside it",
-          out_.what, in_.model);
+      return fail(ErrorCode::kUnsupported,
+                  "{}: tokenizer.ggml.model is \"{}\", which is not supported; known: gpt2, llama, gemma4 (byte-pair "
+                  "encodings)",
+                  out_.what, in_.model);
     if (in_.model == "gemma4") in_.pre = "gemma4";
     if (in_.model == "llama") {
       out_.model = has_rank_merges() ? TokenizerModel::kBpe : TokenizerModel::kScoreBpe;
