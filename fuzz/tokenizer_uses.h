@@ -43,8 +43,10 @@ inline void use_tokenizer(const std::shared_ptr<const Tokenizer>& tokenizer, std
 
 /// Makes a tokenizer of a description and uses it on texts that hold its own tokens, Unicode and broken bytes.
 inline void use_description(TokenizerSpec spec, std::string_view text) {
-  const auto written = to_hugging_face(spec);
-  const auto gguf = to_gguf(spec);
+  if (text.size() % 8 == 1) {  // not always: it is much slower than reading
+    (void)to_hugging_face(spec);
+    (void)to_gguf(spec);
+  }
   const auto tokenizer = Tokenizer::create(std::move(spec));
   if (!tokenizer.ok()) return;
   std::string fixed =

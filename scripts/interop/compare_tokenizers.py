@@ -9,10 +9,11 @@ MODEL         GGUF file or Hugging Face folder, tokenized by Nibble (and by llam
               Python package tokenizers
 --nibble      default build/nibble
 Lines end at \\n, which is not part of them. Special tokens are recognized in the text and added around it. Prints one row
-of a Markdown table per file, with the number of differing lines, and the first differences on stderr. Exit status 1 when
-anything differs.
+of a Markdown table per file, with the number of differing lines, and their sum; the first differences go to stderr. Exit
+status 1 when anything differs.
 """
 import argparse
+import json
 import pathlib
 import subprocess
 import sys
@@ -33,18 +34,13 @@ def lines_of(text):
 
 
 class Nibble:
-    name = "Nibble"
-
     def __init__(self, program, model):
         self.command = [program, "tokenize", model]
-        version = subprocess.run([program, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
-        self.version = version or "unknown"
 
     def lines(self, path):
         return run_lines([*self.command, "--file", path, "--lines"])
 
     def whole(self, path):
-        import json
         done = subprocess.run([*self.command, "--file", path, "--json"], stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout)["ids"]
 
@@ -66,8 +62,7 @@ class HuggingFace:
     name = "Hugging Face"
 
     def __init__(self, folder):
-        import tokenizers
-        self.version = tokenizers.__version__
+        import tokenizers  # only where it is asked for
         self.tokenizer = tokenizers.Tokenizer.from_file(str(pathlib.Path(folder) / "tokenizer.json"))
 
     def lines(self, path):
@@ -84,7 +79,7 @@ def show(path, peer, number, line, ours, theirs):
 
 
 def compare(nibble, peers, path):
-    """Rows of (lines, ids, per peer the differing lines, per peer whether the whole text is equal)."""
+    """(lines, ids, per peer the number of differing lines, per peer whether the whole text is equal)"""
     texts = lines_of(pathlib.Path(path).read_bytes())
     ours = nibble.lines(path)
     if len(ours) != len(texts):
@@ -102,6 +97,12 @@ def compare(nibble, peers, path):
         counts.append(len(different))
         equal.append(peer.whole(path) == whole)
     return len(texts), sum(map(len, ours)), counts, equal
+
+
+def print_row(cells, counts, whole):
+    for count, word in zip(counts, whole):
+        cells += [count, word]
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def main():
@@ -126,15 +127,16 @@ def main():
         head += [f"lines unlike {peer.name}", "whole text"]
     print("| " + " | ".join(head) + " |")
     print("| --- " * len(head) + "|")
-    failed = False
+    results = []
     for path in args.files:
         lines, ids, counts, equal = compare(nibble, peers, path)
-        cells = [pathlib.Path(path).name, str(lines), str(ids)]
-        for count, same in zip(counts, equal):
-            cells += [str(count), "equal" if same else "differs"]
-            failed = failed or count > 0 or not same
-        print("| " + " | ".join(cells) + " |", flush=True)
-    sys.exit(1 if failed else 0)
+        results.append((lines, ids, counts, equal))
+        print_row([pathlib.Path(path).name, lines, ids], counts, ["equal" if same else "differs" for same in equal])
+    counts = [sum(result[2][i] for result in results) for i in range(len(peers))]
+    equal = [sum(result[3][i] for result in results) for i in range(len(peers))]
+    print_row(["all", sum(result[0] for result in results), sum(result[1] for result in results)], counts,
+              [f"{count} of {len(results)} equal" for count in equal])
+    sys.exit(1 if any(counts) or min(equal) < len(results) else 0)
 
 
 if __name__ == "__main__":

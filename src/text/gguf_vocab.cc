@@ -189,6 +189,7 @@ class Reader {
     out_.pre = in_.pre;
     const unsigned flags = entry_->flags;
     out_.ignore_merges = (flags & kIgnoreMerges) != 0;
+    out_.dropped_separates = true;
     out_.clean_up_spaces = (flags & kKeepsSpaces) == 0;
     out_.add_space_prefix = in_.add_space_prefix.value_or(false);
     for (std::string_view pattern : entry_->patterns) {
