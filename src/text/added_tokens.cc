@@ -1,8 +1,9 @@
-// A trie finds all tokens that begin at a place; the two orders of cutting choose among them.
+// An automaton (Aho and Corasick, 1975) of the tokens spelled backwards walks the text from its end and knows at every
+// place all tokens that begin there, in linear time; the two orders of cutting choose among them.
 #include "text/added_tokens.h"
 
 #include <algorithm>
-#include <cstring>
+#include <numeric>
 
 #include "text/unicode_class.h"
 #include "text/utf8.h"
@@ -56,78 +57,118 @@ std::size_t space_end(std::string_view text, std::size_t at, std::size_t limit, 
 Result<AddedTokens> AddedTokens::build(std::vector<AddedToken> tokens, bool longest_first, std::string_view what) {
   AddedTokens out;
   out.longest_first_ = longest_first;
-  out.token_of_node_.push_back(-1);
+  out.nodes_.emplace_back();
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string& content = tokens[i].content;
     if (content.empty() || content.size() > kMaxAddedTokenBytes)
       return fail(ErrorCode::kUnsupported, "{}: added token {} has {} bytes, expected 1 to {}", what, tokens[i].id,
                   content.size(), kMaxAddedTokenBytes);
-    std::int32_t node = 0;
-    for (char c : content) {
-      const auto byte = static_cast<unsigned char>(c);
-      std::int32_t next = out.edges_.find(node, byte).id;
-      if (next < 0) {
-        next = static_cast<std::int32_t>(out.token_of_node_.size());
-        out.token_of_node_.push_back(-1);
-        out.edges_.insert(node, byte, {0, next}, false);
-      }
-      node = next;
-    }
-    out.token_of_node_[static_cast<std::size_t>(node)] = static_cast<std::int32_t>(i);
-    out.begins_[static_cast<unsigned char>(content.front())] = true;
+    out.insert(content, static_cast<std::int32_t>(i));
   }
   out.tokens_ = std::move(tokens);
+  out.link_nodes();
   return out;
 }
 
-template <typename Visit>
-void AddedTokens::tokens_at(std::string_view text, std::size_t at, bool parse_special, Visit visit) const {
-  if (!begins_[static_cast<unsigned char>(text[at])]) return;
+void AddedTokens::insert(std::string_view content, std::int32_t token) {
   std::int32_t node = 0;
-  for (std::size_t end = at; end < text.size();) {
-    node = edges_.find(node, static_cast<unsigned char>(text[end])).id;
-    if (node < 0) return;
-    ++end;
-    const std::int32_t token = token_of_node_[static_cast<std::size_t>(node)];
-    if (token >= 0 && (parse_special || !tokens_[static_cast<std::size_t>(token)].special))
-      visit(Occurrence{at, end, static_cast<std::size_t>(token)});
+  for (auto c = content.rbegin(); c != content.rend(); ++c) {
+    const auto byte = static_cast<unsigned char>(*c);
+    std::int32_t next = edges_.find(node, byte).id;
+    if (next < 0) {
+      next = static_cast<std::int32_t>(nodes_.size());
+      nodes_.push_back({-1, 0, -1, node, byte});
+      edges_.insert(node, byte, {0, next}, false);
+    }
+    node = next;
+  }
+  nodes_[static_cast<std::size_t>(node)].token = token;
+  ends_[static_cast<unsigned char>(content.back())] = true;
+}
+
+/// Sets failure and shorter of every node; those nearer to the root come first.
+void AddedTokens::link_nodes() {
+  std::vector<std::int32_t> depth(nodes_.size());  // a parent is made before its children
+  for (std::size_t i = 1; i < nodes_.size(); ++i) depth[i] = depth[static_cast<std::size_t>(nodes_[i].parent)] + 1;
+  std::vector<std::size_t> order(nodes_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return depth[a] < depth[b]; });
+  for (const std::size_t i : order) {
+    Node& node = nodes_[i];
+    if (depth[i] > 1) node.failure = step(nodes_[static_cast<std::size_t>(node.parent)].failure, node.byte);
+    const Node& failure = nodes_[static_cast<std::size_t>(node.failure)];
+    node.shorter = failure.token >= 0 ? node.failure : failure.shorter;
+  }
+}
+
+/// The node after one more byte to the left.
+std::int32_t AddedTokens::step(std::int32_t node, unsigned char byte) const {
+  if (node == 0 && !ends_[byte]) return 0;
+  for (;;) {
+    const std::int32_t next = edges_.find(node, byte).id;
+    if (next >= 0) return next;
+    if (node == 0) return 0;
+    node = nodes_[static_cast<std::size_t>(node)].failure;
+  }
+}
+
+/// Calls visit(place, node) from the text's end to its begin wherever a token begins; the node spells the longest
+/// token there, its `shorter` the next one. Stops when visit returns false.
+template <typename Visit>
+void AddedTokens::visit_backwards(std::string_view text, Visit visit) const {
+  std::int32_t node = 0;
+  for (std::size_t at = text.size(); at-- > 0;) {
+    node = step(node, static_cast<unsigned char>(text[at]));
+    const Node& reached = nodes_[static_cast<std::size_t>(node)];
+    const std::int32_t longest = reached.token >= 0 ? node : reached.shorter;
+    if (longest >= 0 && !visit(at, longest)) return;
   }
 }
 
 std::vector<AddedTokens::Occurrence> AddedTokens::left_to_right(std::string_view text, bool parse_special) const {
+  std::vector<Occurrence> longest;  // at each place, from the text's end
+  visit_backwards(text, [&](std::size_t at, std::int32_t node) {
+    longest.push_back({at, static_cast<std::size_t>(nodes_[static_cast<std::size_t>(node)].token)});
+    return true;
+  });
   std::vector<Occurrence> out;
-  for (std::size_t at = 0; at < text.size();) {
-    Occurrence longest{at, at, 0};
+  std::size_t done = 0;
+  for (auto o = longest.rbegin(); o != longest.rend(); ++o) {
+    if (o->begin < done) continue;
+    done = end_of(*o);
     // Special tokens take part in choosing even when they are then left as text.
-    tokens_at(text, at, /*parse_special=*/true, [&](const Occurrence& o) { longest = o; });
-    if (longest.end == at) {
-      ++at;
-      continue;
-    }
-    at = longest.end;
-    const AddedToken& token = tokens_[longest.token];
+    const AddedToken& token = tokens_[o->token];
     if (token.special && !parse_special) continue;
-    if (token.single_word && (word_before(text, longest.begin) || word_after(text, longest.end))) continue;
-    out.push_back(longest);
+    if (token.single_word && (word_before(text, o->begin) || word_after(text, done))) continue;
+    out.push_back(*o);
   }
   return out;
 }
 
 bool AddedTokens::longest_first(std::string_view text, bool parse_special, std::vector<Occurrence>& found) const {
   std::vector<Occurrence> all;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    tokens_at(text, at, parse_special, [&](const Occurrence& o) { all.push_back(o); });
-    if (all.size() > kMaxOccurrences) return false;
-  }
-  if (all.empty()) return true;
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Occurrence& a, const Occurrence& b) { return a.end - a.begin > b.end - b.begin; });
-  std::string taken(text.size(), '\0');
+  std::size_t visited = 0;
+  visit_backwards(text, [&](std::size_t at, std::int32_t node) {
+    for (; node >= 0 && visited <= kMaxOccurrences; node = nodes_[static_cast<std::size_t>(node)].shorter) {
+      const auto token = static_cast<std::size_t>(nodes_[static_cast<std::size_t>(node)].token);
+      if (parse_special || !tokens_[token].special) all.push_back({at, token});
+      ++visited;
+    }
+    return visited <= kMaxOccurrences;
+  });
+  if (visited > kMaxOccurrences) return false;
+  std::sort(all.begin(), all.end(), [&](const Occurrence& a, const Occurrence& b) {
+    const std::size_t a_bytes = tokens_[a.token].content.size();
+    const std::size_t b_bytes = tokens_[b.token].content.size();
+    if (a_bytes != b_bytes) return a_bytes > b_bytes;
+    return a.token != b.token ? a.token < b.token : a.begin < b.begin;
+  });
+  std::string taken(all.empty() ? 0 : text.size(), '\0');
   for (const Occurrence& o : all) {
-    const char* first = taken.data() + o.begin;
-    if (std::memchr(first, '\1', o.end - o.begin) != nullptr) continue;
     std::size_t begin = o.begin;
-    std::size_t end = o.end;
+    std::size_t end = end_of(o);
+    // What was taken before is no shorter, so it covers one end if it touches this at all.
+    if (taken[begin] != '\0' || taken[end - 1] != '\0') continue;
     const AddedToken& token = tokens_[o.token];
     if (token.lstrip)
       while (begin > 0 && taken[begin - 1] == '\0' && is_ascii_space(text[begin - 1])) --begin;
@@ -151,7 +192,7 @@ void AddedTokens::cut(std::string_view text, bool parse_special, std::vector<Tex
   for (std::size_t i = 0; i < found.size(); ++i) {
     const AddedToken& token = tokens_[found[i].token];
     std::size_t begin = found[i].begin;
-    std::size_t end = found[i].end;
+    std::size_t end = end_of(found[i]);
     const std::size_t limit = longest_first_ && i + 1 < found.size() ? found[i + 1].begin : text.size();
     if (token.lstrip) begin = space_begin(text, begin, std::min(done, begin), longest_first_);
     if (token.rstrip) end = space_end(text, end, limit, longest_first_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 
 #include "text/byte_alphabet.h"
 #include "text/utf8.h"
@@ -71,6 +72,7 @@ Result<RankBpe> RankBpe::build(const TokenizerSpec& spec, const TokenIndex& inde
   out.byte_fallback_ = spec.byte_fallback;
   out.fuse_unk_ = spec.fuse_unk;
   out.ignore_merges_ = spec.ignore_merges;
+  out.dropped_separates_ = spec.dropped_separates;
   if (spec.use_unk && spec.special.unk) out.unk_ = *spec.special.unk;
   out.byte_ids_ = byte_token_ids(index);
   for (unsigned byte = 0; byte < 256; ++byte) {
@@ -105,7 +107,8 @@ bool RankBpe::whole_piece(std::string_view piece, bool bytes_are_raw, std::vecto
 }
 
 void RankBpe::add_unknown(BpeScratch& scratch, bool& in_unknown) const {
-  if (unk_ < 0 || (in_unknown && fuse_unk_)) return;
+  if (unk_ < 0 && !dropped_separates_) return;
+  if (unk_ >= 0 && in_unknown && fuse_unk_) return;
   add_symbol(scratch.symbols, unk_, 1);
   in_unknown = true;
 }
@@ -177,7 +180,8 @@ void RankBpe::merge_few(BpeScratch& scratch, std::vector<std::int32_t>& ids) con
     if (best > 0) merge[best - 1] = merges_.find(symbol[best - 1], symbol[best]);
     if (best + 1 < count) merge[best] = merges_.find(symbol[best], symbol[best + 1]);
   }
-  ids.insert(ids.end(), symbol.begin(), symbol.begin() + static_cast<std::ptrdiff_t>(count));
+  std::copy_if(symbol.begin(), symbol.begin() + static_cast<std::ptrdiff_t>(count), std::back_inserter(ids),
+               [](std::int32_t id) { return id >= 0; });
 }
 
 void RankBpe::push(BpeScratch& scratch, std::int32_t left, std::int32_t right) const {
@@ -201,7 +205,7 @@ void RankBpe::merge_many(BpeScratch& scratch, std::vector<std::int32_t>& ids) co
     push(scratch, best.left, merged.next);
   }
   for (const BpeSymbol& symbol : scratch.symbols)
-    if (symbol.bytes != 0) ids.push_back(symbol.id);
+    if (symbol.bytes != 0 && symbol.id >= 0) ids.push_back(symbol.id);
 }
 
 Result<ScoreBpe> ScoreBpe::build(const TokenizerSpec& spec, const TokenIndex& index) {

@@ -14,7 +14,7 @@ namespace nibble {
 
 /// A symbol of the piece being merged: a list linked by indices, so that a merge costs the same anywhere.
 struct BpeSymbol {
-  std::int32_t id = -1;
+  std::int32_t id = -1;  // -1: no token
   std::int32_t prev = -1;
   std::int32_t next = -1;
   std::uint32_t bytes = 0;  // 0: merged into another
@@ -63,6 +63,7 @@ class RankBpe {
   bool byte_fallback_ = false;
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;
+  bool dropped_separates_ = false;
   std::int32_t unk_ = -1;
 };
 

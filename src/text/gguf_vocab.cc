@@ -36,10 +36,10 @@ class Reader {
  private:
   Status check_model() {
     if (std::find(kModels.begin(), kModels.end(), in_.model) == kModels.end())
-      return fail(
-          ErrorCode::kUnsupported,
-          "{}: tokenizer.ggml.model is \"{}\"; known: gpt2, llama, gemma4. Give the model's tokenizer.json beside it",
-          out_.what, in_.model);
+      return fail(ErrorCode::kUnsupported,
+                  "{}: tokenizer.ggml.model is \"{}\", which is not supported; known: gpt2, llama, gemma4 (byte-pair "
+                  "encodings)",
+                  out_.what, in_.model);
     if (in_.model == "gemma4") in_.pre = "gemma4";
     if (in_.model == "llama") {
       out_.model = has_rank_merges() ? TokenizerModel::kBpe : TokenizerModel::kScoreBpe;
@@ -189,6 +189,7 @@ class Reader {
     out_.pre = in_.pre;
     const unsigned flags = entry_->flags;
     out_.ignore_merges = (flags & kIgnoreMerges) != 0;
+    out_.dropped_separates = true;
     out_.clean_up_spaces = (flags & kKeepsSpaces) == 0;
     out_.add_space_prefix = in_.add_space_prefix.value_or(false);
     for (std::string_view pattern : entry_->patterns) {

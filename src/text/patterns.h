@@ -75,6 +75,7 @@ inline constexpr std::string_view kDeepseekPunctuation = R"(\s?[!-/:-~！-／：
 inline constexpr std::string_view kSpacesAtEnd = R"(\s+$)";
 inline constexpr std::string_view kYoutuAsian =
     R"([가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+)";
+/// The third range begins at U+8C48, as in llama.cpp, not at U+F900, which looks the same.
 inline constexpr std::string_view kAfmoeAsian =
     "[一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+";
 inline constexpr std::string_view kChameleonSentinel = "<sentinel:[0-9]+>";

@@ -6,8 +6,8 @@
 #include <pcre2.h>
 
 #include <algorithm>
-#include <ctime>
 
+#include "base/cpu_time.h"
 #include "text/utf8.h"
 
 namespace nibble {
@@ -18,12 +18,6 @@ constexpr std::uint32_t kHeapKib = 256 << 10;      // for the interpreter, when 
 constexpr std::size_t kJitStackBytes = 64 << 20;   // reserved only after the 32 KiB default was too small
 constexpr double kMaxSeconds = 20;                 // processor time of one find_all
 constexpr std::size_t kStartsPerCall = 64;         // start positions tried in one call, so that the clock is seen
-
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 std::string error_text(int code) {
   unsigned char buffer[256] = {};
@@ -142,11 +136,11 @@ Status Regex::find_all(std::string_view text, std::vector<TextSpan>& matches) co
   };
   std::size_t at = 0;
   std::size_t last_end = std::string_view::npos;
-  const double started = text.size() > kStartsPerCall ? thread_seconds() : 0;
+  const double started = text.size() > kStartsPerCall ? thread_cpu_seconds() : 0;
   int code = 0;
   for (std::size_t calls = 1; at <= text.size(); ++calls) {
     const bool look = text.size() > kStartsPerCall && (code == PCRE2_ERROR_NOMATCH || calls % 64 == 0);
-    if (look && thread_seconds() - started > kMaxSeconds) return too_slow("time limit");
+    if (look && thread_cpu_seconds() - started > kMaxSeconds) return too_slow("time limit");
     const std::size_t last_start = std::min(text.size(), at + kStartsPerCall);
     code = matcher.match(at, last_start);
     if (code == PCRE2_ERROR_NOMATCH) {

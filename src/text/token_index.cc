@@ -35,7 +35,7 @@ std::uint64_t hash_bytes(std::string_view text) noexcept {
     hash = mix(hash ^ word);
   }
   std::uint64_t tail = 0;
-  std::memcpy(&tail, data, left);
+  if (left > 0) std::memcpy(&tail, data, left);  // the data of an empty view may be null
   return mix(hash ^ tail);
 }
 

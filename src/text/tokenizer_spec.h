@@ -112,6 +112,8 @@ struct TokenizerSpec {
   bool fuse_unk = false;
   bool ignore_merges = false;
   bool use_unk = false;  ///< a character that is no token becomes special.unk; else it is dropped
+  /// What is dropped keeps its neighbours from merging with each other (llama.cpp); else they meet (Hugging Face).
+  bool dropped_separates = false;
 
   std::vector<AddedToken> added;
   /// llama.cpp cuts out the longest token wherever it is, then the next; Hugging Face goes from left to right and takes
