@@ -84,7 +84,7 @@ void unpack_bits(const std::byte* stream, int bits, std::size_t count, std::uint
     case 7:
       return unpack<7>(stream, count, codes);
     default:
-      std::memcpy(codes, stream, count);
+      if (count > 0) std::memcpy(codes, stream, count);  // of nothing, the pointers may be null
       return;
   }
 }
@@ -106,7 +106,7 @@ void pack_bits(const std::uint8_t* codes, int bits, std::size_t count, std::byte
     case 7:
       return pack<7>(codes, count, stream);
     default:
-      std::memcpy(stream, codes, count);
+      if (count > 0) std::memcpy(stream, codes, count);
       return;
   }
 }
