@@ -106,6 +106,9 @@ inline GgufVocab sentencepiece_vocab(bool across_words) {
   };
   for (const std::string& part : repeated_parts()) {
     std::string made = part == " " ? std::string(kSpaceMark) : part;
+    // Single characters too: merges by rank, in tokenizer.json, join tokens only.
+    for (std::size_t at = 0; at < made.size(); at += utf8_at(made, at).bytes)
+      add(made.substr(at, utf8_at(made, at).bytes));
     for (int doubled = 0; doubled < 6; ++doubled, made += made) add(made);
   }
   if (across_words) add("a" + std::string(kSpaceMark));
