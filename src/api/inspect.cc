@@ -99,7 +99,7 @@ Result<Inspection> inspect(const std::string& path) {
     NIBBLE_TRY(const Checkpoint::Ptr checkpoint, Checkpoint::open(path));
     Inspection out;
     out.path = path;
-    out.container = checkpoint->is_gguf() ? "gguf" : "safetensors";
+    out.container = std::string(checkpoint->container());
     out.family = std::string(checkpoint->family_name());
     out.file_bytes = checkpoint->file_bytes();
     if (checkpoint->is_gguf()) {
