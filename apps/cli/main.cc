@@ -20,7 +20,7 @@ namespace {
 int run_program(int argc, char** argv) {
   CLI::App app{
       "Nibble quantizes language models to few bits and runs them on the CPU.\n"
-      "A MODEL is a GGUF file or a Hugging Face folder (config.json and safetensors).\n\n"
+      "A MODEL is a GGUF file or a Hugging Face folder (config.json and safetensors or PyTorch files).\n\n"
       "  nibble run model.gguf -p \"Why is the sky blue?\"\n"
       "  nibble quantize model/ -o model-int4/ --scheme int4-g32-sym\n"
       "  nibble eval model-int4/ --baseline model/ --text wiki.txt",

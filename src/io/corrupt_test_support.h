@@ -77,13 +77,6 @@ class Corrupt : public FolderTest {
   mutable std::string last_message_;
 };
 
-/// A number in a file's header, and what it may hold without breaking a rule.
-struct Field {
-  std::string name;
-  std::size_t offset = 0;
-  std::size_t bytes = 0;
-};
-
 /// Numbers at which arithmetic on sizes goes wrong.
 inline std::vector<std::uint64_t> hostile_values() {
   std::vector<std::uint64_t> values = {0, 1, 2, 3, 4, 5, 9, 13, 31, 43, 64, 96, 127, 128, 255, 256, 1000};

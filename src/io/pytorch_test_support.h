@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "io/container_test_support.h"
-#include "io/corrupt_test_support.h"
 
 namespace nibble {
 

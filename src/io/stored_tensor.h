@@ -1,5 +1,5 @@
-// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF) give these; families group
-// them.
+// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF, PyTorch) give these; families
+// group them.
 #pragma once
 
 #include <cstdint>
