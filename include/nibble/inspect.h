@@ -33,7 +33,7 @@ struct Inspection {
   std::vector<InspectedTensor> tensors;
 };
 
-Result<Inspection> inspect(const std::string& path);
+Result<Inspection> inspect(const std::string& model);
 
 struct KernelChoice {
   std::string operation;

@@ -1,11 +1,12 @@
 // Reading a sharded model through its index: paths are checked, and what it says of tensors is compared with the files.
 #include "io/weight_index.h"
 
-#include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/relative_path.h"
 #include "base/utf8.h"
 
 namespace nibble {
@@ -16,13 +17,6 @@ namespace fs = std::filesystem;
 /// tensor name -> file name, relative to the folder
 using WeightMap = std::map<std::string, std::string, std::less<>>;
 
-/// A relative path that stays below the folder.
-bool is_safe_path(const std::string& text) {
-  if (text.empty() || text.find('\0') != std::string::npos || text.find('\\') != std::string::npos) return false;
-  const fs::path path(text);
-  return !path.is_absolute() && path.has_filename() && std::find(path.begin(), path.end(), "..") == path.end();
-}
-
 Result<WeightMap> read_index(const fs::path& index) {
   const std::string what = index.string();
   NIBBLE_TRY(const std::string text, read_text_file(index, 100'000'000));
@@ -32,13 +26,20 @@ Result<WeightMap> read_index(const fs::path& index) {
     return fail(ErrorCode::kCorrupt, "{}: weight_map is missing or not an object", what);
   WeightMap weights;
   for (const auto& member : map->items()) {
-    if (!member.value().is_string() || !is_safe_path(member.value().get_ref<const std::string&>()))
+    if (!member.value().is_string() || !is_path_below(member.value().get_ref<const std::string&>()))
       return fail(ErrorCode::kCorrupt, "{}: weight_map: \"{}\" is in {}, expected a file below this folder", what,
                   printable(member.key()), printable(member.value().dump()));
     weights.emplace(member.key(), member.value().get_ref<const std::string&>());
   }
   if (weights.empty()) return fail(ErrorCode::kCorrupt, "{}: weight_map is empty", what);
   return weights;
+}
+
+/// Sorted: shards are numbered.
+std::vector<std::string> files_of(const WeightMap& weights) {
+  std::set<std::string> files;
+  for (const auto& weight : weights) files.insert(weight.second);
+  return {files.begin(), files.end()};
 }
 
 /// Adds the tensors of one listed file: those that the index places there, and those that it does not know.
@@ -64,12 +65,10 @@ Result<std::uint64_t> open_listed(const fs::path& folder, const std::string& nam
 Result<std::uint64_t> open_weight_index(const fs::path& folder, const fs::path& index, TensorFileReader read,
                                         TensorSet& tensors) {
   NIBBLE_TRY(const WeightMap weights, read_index(index));
-  std::map<std::string, std::size_t> files;  // sorted: shards are numbered
-  for (const auto& weight : weights) ++files[weight.second];
   std::uint64_t total = 0;
   std::size_t unlisted = 0;
-  for (const auto& file : files) {
-    NIBBLE_TRY(const std::uint64_t bytes, open_listed(folder, file.first, weights, read, unlisted, tensors));
+  for (const std::string& file : files_of(weights)) {
+    NIBBLE_TRY(const std::uint64_t bytes, open_listed(folder, file, weights, read, unlisted, tensors));
     total += bytes;
   }
   for (const auto& weight : weights)
@@ -79,6 +78,11 @@ Result<std::uint64_t> open_weight_index(const fs::path& folder, const fs::path& 
   if (unlisted != 0)
     log_warning("{}: does not list {} tensors that its files hold; they are used", index.string(), unlisted);
   return total;
+}
+
+Result<std::vector<std::string>> files_of_weight_index(const fs::path& index) {
+  NIBBLE_TRY(const WeightMap weights, read_index(index));
+  return files_of(weights);
 }
 
 }  // namespace nibble

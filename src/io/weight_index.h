@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "io/stored_tensor.h"
@@ -16,5 +18,8 @@ using TensorFileReader = Result<std::uint64_t> (*)(const std::filesystem::path& 
 /// untrusted: its paths must stay below the folder, and its files must hold what it says (formats-hf.md 1.6).
 Result<std::uint64_t> open_weight_index(const std::filesystem::path& folder, const std::filesystem::path& index,
                                         TensorFileReader read, TensorSet& tensors);
+
+/// The files that an index lists, sorted; relative paths that stay below its folder.
+Result<std::vector<std::string>> files_of_weight_index(const std::filesystem::path& index);
 
 }  // namespace nibble
