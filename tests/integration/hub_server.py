@@ -24,6 +24,7 @@ import urllib.parse
 
 ROOT = pathlib.Path(sys.argv[1])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REVISIONS = ("main", "v1", "refs/pr/1", COMMIT)
 LARGE = 100
 LOCK = threading.Lock()
 ports = {}
@@ -96,7 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.allowed(repo):
             return None
         file = ROOT / repo / name
-        if revision != COMMIT or not file.is_file():
+        if revision not in REVISIONS or not file.is_file():
             return self.answer(404, headers={"X-Error-Code": "EntryNotFound"})
         content = file.read_bytes()
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag_of(content)}"'}
@@ -126,7 +127,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         folder = ROOT / repo
         if not folder.is_dir():
             return self.answer(404, headers={"X-Error-Code": "RepoNotFound"})
-        if revision not in ("main", "v1", "refs/pr/1", COMMIT):
+        if revision not in REVISIONS:
             return self.answer(404, headers={"X-Error-Code": "RevisionNotFound"})
         files = sorted(f for f in folder.rglob("*") if f.is_file())
         siblings = [{"rfilename": str(f.relative_to(folder)), "size": f.stat().st_size} for f in files]
