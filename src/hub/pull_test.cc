@@ -309,6 +309,12 @@ TEST_F(PullTest, OfflineUsesTheCacheOnly) {
   EXPECT_EQ(requests(), before);
 }
 
+TEST_F(PullTest, AFullDiskIsSeenBeforeTheDownload) {
+  put("hub/org/tiny/huge.json", std::string(200, 'x'));
+  EXPECT_ERROR(pull(), ErrorCode::kIo, "disk full: huge.json needs 1000000000000000 bytes more");
+  EXPECT_EQ(requests_of("GET /cdn/"), 0);
+}
+
 TEST_F(PullTest, UnreachableServersAreNamed) {
   environment_.endpoint = "http://127.0.0.1:9";
   EXPECT_ERROR(pull(), ErrorCode::kIo, "hf:org/tiny: ");
