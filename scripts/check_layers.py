@@ -13,7 +13,7 @@ LINE = [
     ["format"],
     ["tensor"],
     ["io", "kernel", "text"],
-    ["model"],
+    ["hub", "model"],
     ["run"],
     ["eval"],
     ["train"],

@@ -63,7 +63,7 @@ void add_bench(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   std::string shapes;
   for (const std::string& shape : bench_shapes()) shapes += (shapes.empty() ? "" : ", ") + shape;
-  command->add_option("MODEL", flags->options.model, "GGUF file or Hugging Face folder");
+  command->add_option("MODEL", flags->options.model, "GGUF file, Hugging Face folder or hf:ORG/NAME");
   command->add_option("--shape", flags->options.shape,
                       "instead of a model: a shape with seeded random weights (" + shapes + ")");
   command->add_option("-p,--prompt", flags->options.prompt, "tokens of the prompt; 0 skips it")

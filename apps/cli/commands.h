@@ -12,6 +12,7 @@ namespace nibble::cli {
 /// What the command line asked for; set by the subcommand that was given. Returns the exit status.
 using Action = std::function<int()>;
 
+void add_pull(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);

@@ -103,7 +103,7 @@ int run_sample(const Flags& flags) {
 void add_eval(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("eval", "measure perplexity, and divergence from a baseline, over a text");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   command->add_option("--baseline", flags->baseline, "the original, to measure KL divergence and agreement against");
   command->add_option("--text", flags->text, "UTF-8 text");
   command->add_option("--tokens", flags->tokens, "token ids instead of a text, as `nibble sample` writes them");
@@ -122,7 +122,7 @@ void add_sample(CLI::App& app, Action& action) {
       "sample", "let a model write windows of tokens, to evaluate its quantized copies where no text is at hand");
   auto flags = std::make_shared<Flags>();
   flags->chunks = 16;
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   command->add_option("-o,--output", flags->out, "file for the token ids, one window a line (default: stdout)");
   command->add_option("--windows", flags->chunks, "windows")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   command->add_option("--ctx", flags->context, "tokens per window")

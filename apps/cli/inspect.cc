@@ -55,7 +55,7 @@ void add_inspect(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "inspect", "say what a checkpoint is: family, scheme per tensor, bits per weight, memory to run");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   command->add_flag("--tensors", flags->tensors, "list every tensor");
   command->add_flag("--json", flags->json, "JSON on stdout (lists every tensor)");
   command->callback([flags, &action] { action = [flags] { return run(*flags); }; });

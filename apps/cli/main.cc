@@ -46,7 +46,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 int run_program(int argc, char** argv) {
   CLI::App app{
       "Nibble quantizes language models to few bits and runs them on the CPU.\n"
-      "A MODEL is a GGUF file or a Hugging Face folder (config.json and safetensors).\n\n"
+      "A MODEL is a GGUF file, a Hugging Face folder (config.json and safetensors or PyTorch files), or\n"
+      "hf:ORG/NAME, once it was pulled.\n\n"
       "  nibble run model.gguf -p \"Why is the sky blue?\"\n"
       "  nibble quantize model/ -o model-int4/ --scheme int4-g32-sym\n"
       "  nibble eval model-int4/ --baseline model/ --text wiki.txt",
@@ -58,6 +59,7 @@ int run_program(int argc, char** argv) {
   app.add_flag("-q,--quiet", quiet, "no notes on stderr, only warnings and errors");
   Action action;
   add_run(app, action);
+  add_pull(app, action);
   add_quantize(app, action);
   add_convert(app, action);
   add_eval(app, action);

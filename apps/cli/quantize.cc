@@ -59,7 +59,7 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
 }
 
 void add_shared(CLI::App* command, const std::shared_ptr<Flags>& flags) {
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   command->add_option("-o,--output", flags->out, "output: a folder, or a file that ends in .gguf")->required();
   command->add_option("--shard-size", flags->shard_bytes, "largest size of an output file, e.g. 2GB")
       ->transform(CLI::AsSizeValue(true));

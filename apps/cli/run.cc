@@ -139,7 +139,7 @@ void add_run(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("run", "answer a prompt, or chat when no -p is given");
   auto flags = std::make_shared<Flags>();
   Sampling& sampling = flags->generate.sampling;
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   CLI::Option* prompt = command->add_option("-p,--prompt", flags->prompt,
                                             "the question; goes through the chat template where the model has one");
   command->add_flag("--raw", flags->raw, "continue the prompt as plain text, without the chat template");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -48,6 +49,7 @@ struct Bar {
   std::string task;
   Clock::time_point start;
   Clock::time_point last_draw;
+  std::uint64_t done_at_start = 0;  ///< of work that goes on where it stopped
   bool tty = isatty(STDERR_FILENO) != 0;
 
   bool update(std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) {
@@ -56,6 +58,7 @@ struct Bar {
       end_progress();
       task = what;
       start = last_draw = now;
+      done_at_start = done;
     }
     const double elapsed = std::chrono::duration<double>(now - start).count();
     const double since_draw = std::chrono::duration<double>(now - last_draw).count();
@@ -73,7 +76,7 @@ struct Bar {
 
   void draw(std::uint64_t done, std::uint64_t total, std::string_view unit, double elapsed) const {
     const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
-    const double rate = static_cast<double>(done) / elapsed;
+    const double rate = static_cast<double>(done - std::min(done, done_at_start)) / elapsed;
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
     const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {} left", task, fraction * 100, human_count(rate),
                                          unit, human_seconds(left));

@@ -63,7 +63,7 @@ void add_tokenize(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("tokenize", "show the token ids and pieces of a text; works on tokenizer-only GGUF files too");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   CLI::Option* text = command->add_option("--text", flags->text, "the text");
   CLI::Option* file = command->add_option("--file", flags->file, "a file with the text")->excludes(text);
   command->add_flag("--lines", flags->lines, "with --file: print the ids of each line on a line");

@@ -19,7 +19,7 @@ struct InspectedTensor {
 
 struct Inspection {
   std::string path;
-  std::string container;  ///< "gguf" or "safetensors"
+  std::string container;  ///< "gguf", "safetensors" or "pytorch"
   std::string family;
   std::string architecture;  ///< as the file names it; may be one that Nibble does not run
   bool runnable = false;
@@ -33,7 +33,7 @@ struct Inspection {
   std::vector<InspectedTensor> tensors;
 };
 
-Result<Inspection> inspect(const std::string& path);
+Result<Inspection> inspect(const std::string& model);
 
 struct KernelChoice {
   std::string operation;

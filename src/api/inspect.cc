@@ -5,6 +5,7 @@
 #include <map>
 
 #include "api/boundary.h"
+#include "api/model_path.h"
 #include "base/cpu_features.h"
 #include "format/ggml_types.h"
 #include "kernel/attention/attention.h"
@@ -87,19 +88,21 @@ void add_text_notes(const Checkpoint& checkpoint, Inspection& out) {
 }
 
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::string& model) {
-  NIBBLE_TRY(const Checkpoint::Ptr checkpoint, Checkpoint::open(model));
+  NIBBLE_TRY(const std::string path, model_path(model));
+  NIBBLE_TRY(const Checkpoint::Ptr checkpoint, Checkpoint::open(path));
   NIBBLE_TRY(TextAssets assets, read_text_assets(*checkpoint));
   return Tokenizer::create(std::move(assets.tokenizer));
 }
 
 }  // namespace
 
-Result<Inspection> inspect(const std::string& path) {
+Result<Inspection> inspect(const std::string& model) {
   return at_boundary([&]() -> Result<Inspection> {
+    NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY(const Checkpoint::Ptr checkpoint, Checkpoint::open(path));
     Inspection out;
     out.path = path;
-    out.container = checkpoint->is_gguf() ? "gguf" : "safetensors";
+    out.container = std::string(checkpoint->container());
     out.family = std::string(checkpoint->family_name());
     out.file_bytes = checkpoint->file_bytes();
     if (checkpoint->is_gguf()) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "api/model_path.h"
 #include "quant/rtn/rtn.h"
 
 namespace nibble {
@@ -30,7 +31,8 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   const auto start = std::chrono::steady_clock::now();
   LoadedModel model;
   model.pool = pool != nullptr ? std::move(pool) : std::make_shared<ThreadPool>(options.threads);
-  NIBBLE_TRY(model.files, ModelFiles::open(path));
+  NIBBLE_TRY(const std::string found, model_path(path));
+  NIBBLE_TRY(model.files, ModelFiles::open(found));
   CpuModelOptions load;
   load.context_length = options.context;
   load.progress = options.progress;

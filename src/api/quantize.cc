@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "api/boundary.h"
+#include "api/model_path.h"
 #include "quant/choose_targets.h"
 
 namespace nibble {
@@ -33,8 +34,9 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
-    NIBBLE_TRY_STATUS(refuse_same_path(model, out));
-    NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(model));
+    NIBBLE_TRY(const std::string path, model_path(model));
+    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
+    NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
     ThreadPool pool(options.threads);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
@@ -50,8 +52,9 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
 Result<ConversionReport> convert(const std::string& model, const std::string& out, const ConvertOptions& options) {
   return at_boundary([&]() -> Result<ConversionReport> {
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, nullptr));
-    NIBBLE_TRY_STATUS(refuse_same_path(model, out));
-    NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(model));
+    NIBBLE_TRY(const std::string path, model_path(model));
+    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
+    NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
     ThreadPool pool(options.threads);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets, conversion_targets(*files, format, options.lossy, pool));
     OutputOptions output;

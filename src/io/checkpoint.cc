@@ -9,7 +9,9 @@
 #include "base/utf8.h"
 #include "io/checkpoint_opener.h"
 #include "io/float_matrix.h"
+#include "io/folder_listing.h"
 #include "io/gguf_format.h"
+#include "io/pytorch.h"
 #include "io/safetensors.h"
 
 namespace nibble {
@@ -19,25 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWeightSuffix = ".weight";
 
-/// Names in a folder, sorted, hidden ones left out.
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (!name.empty() && name.front() != '.') names.push_back(std::move(name));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 bool is_safetensors(const std::string& name) {
   return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
-}
-
-/// Weights as PyTorch pickles, which only Python can read (and which can run code when read).
-bool is_torch_file(const std::string& name) {
-  return name.ends_with(".bin") || name.ends_with(".bin.index.json") || name.ends_with(".pth") || name.ends_with(".pt");
 }
 
 /// A GGUF file that can be opened: whole, or the first shard.
@@ -89,14 +74,8 @@ std::string module_of_float(const StoredTensor& tensor) {
 }
 
 Error no_model(const fs::path& folder, const std::vector<std::string>& names) {
-  if (std::any_of(names.begin(), names.end(), is_torch_file))
-    return fail(
-        ErrorCode::kUnsupported,
-        "{}: holds its weights as PyTorch pickles (*.bin, *.pt) only; save the model as safetensors (in Python: "
-        "model.save_pretrained(folder, safe_serialization=True)) or download a version that has them",
-        folder.string());
   const bool has_config = std::find(names.begin(), names.end(), "config.json") != names.end();
-  return fail(ErrorCode::kNotFound, "{}: {} *.safetensors and no *.gguf file; {}", folder.string(),
+  return fail(ErrorCode::kNotFound, "{}: {} *.safetensors, *.bin or *.gguf file; {}", folder.string(),
               has_config ? "holds config.json but no" : "is not a model folder: it holds no config.json, no",
               has_config ? "is the download complete?" : "name a folder with a model or a GGUF file");
 }
@@ -105,38 +84,44 @@ Error no_model(const fs::path& folder, const std::vector<std::string>& names) {
 
 Status CheckpointOpener::open_folder(const fs::path& folder, Checkpoint& checkpoint) const {
   const std::vector<std::string> names = names_in(folder);
-  std::error_code error;
-  if (std::none_of(names.begin(), names.end(), is_safetensors)) {
+  const bool has_safetensors = std::any_of(names.begin(), names.end(), is_safetensors);
+  if (!has_safetensors) {
     std::vector<std::string> ggufs;
     std::copy_if(names.begin(), names.end(), std::back_inserter(ggufs), is_openable_gguf);
     if (ggufs.size() == 1) return open_file(folder / ggufs.front(), checkpoint);
     if (ggufs.size() > 1)
       return fail(ErrorCode::kInvalidArgument, "{}: holds several GGUF files; name one of them, for example {}",
                   folder.string(), (folder / ggufs.front()).string());
-    return no_model(folder, names);
+    if (std::none_of(names.begin(), names.end(), is_pytorch_name)) return no_model(folder, names);
   }
+  NIBBLE_TRY_STATUS(read_configs(folder, checkpoint));
+  checkpoint.container_ = has_safetensors ? "safetensors" : "pytorch";
+  const auto open = has_safetensors ? open_safetensors_folder : open_pytorch_folder;
+  NIBBLE_TRY(checkpoint.file_bytes_, open(folder, checkpoint.tensors_));
+  return {};
+}
+
+Status CheckpointOpener::read_configs(const fs::path& folder, Checkpoint& checkpoint) {
+  std::error_code error;
   if (fs::exists(folder / "config.json", error)) {
     NIBBLE_TRY(checkpoint.config_, read_json_object(folder / "config.json"));
   }
   NIBBLE_TRY(checkpoint.quantization_config_, find_quantization_config(folder, checkpoint.config_));
-  NIBBLE_TRY(checkpoint.file_bytes_, open_safetensors_folder(folder, checkpoint.tensors_));
   return {};
 }
 
 Status CheckpointOpener::open_file(const fs::path& path, Checkpoint& checkpoint) const {
   checkpoint.path_ = path;
-  if (path.extension() == ".safetensors") {
-    std::error_code error;
-    const fs::path folder = path.parent_path();
-    if (fs::exists(folder / "config.json", error)) {
-      NIBBLE_TRY(checkpoint.config_, read_json_object(folder / "config.json"));
-    }
-    NIBBLE_TRY(checkpoint.quantization_config_, find_quantization_config(folder, checkpoint.config_));
-    NIBBLE_TRY(checkpoint.file_bytes_, open_safetensors(path, checkpoint.tensors_));
+  const bool is_pytorch = is_pytorch_name(path.filename().string()) && path.extension() != ".json";
+  if (path.extension() == ".safetensors" || is_pytorch) {
+    NIBBLE_TRY_STATUS(read_configs(path.parent_path(), checkpoint));
+    checkpoint.container_ = is_pytorch ? "pytorch" : "safetensors";
+    const auto open = is_pytorch ? open_pytorch : open_safetensors;
+    NIBBLE_TRY(checkpoint.file_bytes_, open(path, checkpoint.tensors_));
     return {};
   }
-  if (is_torch_file(path.filename().string())) return no_model(path, {path.filename().string()});
   NIBBLE_TRY(GgufFile file, open_gguf(path));
+  checkpoint.container_ = "gguf";
   checkpoint.gguf_ = std::move(file.metadata);
   checkpoint.tensors_ = std::move(file.tensors);
   checkpoint.file_bytes_ = file.file_bytes;
@@ -212,7 +197,8 @@ Result<Checkpoint::Ptr> CheckpointOpener::open(const fs::path& path) const {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status))
-    return fail(ErrorCode::kNotFound, "{}: does not exist; a model is a folder with safetensors or a GGUF file",
+    return fail(ErrorCode::kNotFound,
+                "{}: does not exist; a model is a folder with safetensors or PyTorch weights, or a GGUF file",
                 path.string());
   const std::shared_ptr<Checkpoint> checkpoint(new Checkpoint);  // filled in place: families point into its tensors
   checkpoint->path_ = path;

@@ -18,7 +18,7 @@ namespace nibble {
 
 struct Family;
 
-/// A GGUF file (any of its shards' first) or a Hugging Face folder (safetensors, sharded or not).
+/// A GGUF file (any of its shards' first) or a Hugging Face folder (safetensors, else PyTorch files; sharded or not).
 class Checkpoint {
  public:
   using Ptr = std::shared_ptr<const Checkpoint>;
@@ -27,6 +27,8 @@ class Checkpoint {
   static Result<Ptr> open(const std::filesystem::path& path);
 
   bool is_gguf() const { return gguf_ != nullptr; }
+  /// "gguf", "safetensors" or "pytorch".
+  std::string_view container() const { return container_; }
   const std::filesystem::path& path() const { return path_; }
   /// Total bytes of the files that hold tensors.
   std::uint64_t file_bytes() const { return file_bytes_; }
@@ -60,6 +62,7 @@ class Checkpoint {
   friend class CheckpointOpener;
   Checkpoint() = default;
   std::filesystem::path path_;
+  std::string_view container_;
   std::uint64_t file_bytes_ = 0;
   Json config_ = Json::object();
   Json quantization_config_;

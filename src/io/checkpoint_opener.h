@@ -16,6 +16,7 @@ class CheckpointOpener {
  private:
   Status open_folder(const std::filesystem::path& folder, Checkpoint& checkpoint) const;
   Status open_file(const std::filesystem::path& path, Checkpoint& checkpoint) const;
+  static Status read_configs(const std::filesystem::path& folder, Checkpoint& checkpoint);
   static FamilyInput input_of(const Checkpoint& checkpoint);
   Status find_family(Checkpoint& checkpoint) const;
   Status collect_matrices(Checkpoint& checkpoint) const;

@@ -198,12 +198,11 @@ TEST_F(CheckpointTest, Gguf) {
 TEST_F(CheckpointTest, SaysWhatIsMissing) {
   EXPECT_ERROR(Checkpoint::open(root_ / "absent"), ErrorCode::kNotFound, "absent: does not exist");
   EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kNotFound,
-               "it holds no config.json, no *.safetensors and no *.gguf");
+               "it holds no config.json, no *.safetensors, *.bin or *.gguf");
   put("config.json", "{}");
   EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kNotFound, "is the download complete?");
-  put("pytorch_model.bin", "x");
-  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kUnsupported, "PyTorch pickles");
-  EXPECT_ERROR(Checkpoint::open(root_ / "pytorch_model.bin"), ErrorCode::kUnsupported, "safetensors");
+  put("training_args.bin", "x");
+  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kNotFound, "is the download complete?");
   EXPECT_ERROR(Checkpoint::open(put("notes.txt", "hello")), ErrorCode::kCorrupt, "this is not a GGUF file");
 }
 

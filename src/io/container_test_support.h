@@ -47,6 +47,13 @@ class FolderTest : public ::testing::Test {
   std::filesystem::path root_;
 };
 
+/// A number in a file under construction.
+struct Field {
+  std::string name;
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+};
+
 inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 /// The bytes of a number, little-endian.

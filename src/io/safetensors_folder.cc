@@ -1,112 +1,24 @@
-// A folder of safetensors files: the index if there is one, else the one file. The index is untrusted: its paths are
-// checked, and what it says of tensors is compared with the files (formats-hf.md 1.6).
-#include <algorithm>
-#include <map>
-
-#include "base/json.h"
-#include "base/log.h"
-#include "base/utf8.h"
+// A folder of safetensors files: the index if there is one, else the one file.
+#include "io/folder_listing.h"
 #include "io/safetensors.h"
+#include "io/weight_index.h"
 
 namespace nibble {
-namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
-
-/// tensor name -> file name, relative to the folder
-using WeightMap = std::map<std::string, std::string, std::less<>>;
-
-std::vector<std::string> names_ending(const fs::path& folder, std::string_view suffix) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    if (name.ends_with(suffix) && name.front() != '.') names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return printable(text);
-}
-
-/// A relative path that stays below the folder.
-bool is_safe_path(const std::string& text) {
-  if (text.empty() || text.find('\0') != std::string::npos || text.find('\\') != std::string::npos) return false;
-  const fs::path path(text);
-  return !path.is_absolute() && path.has_filename() && std::find(path.begin(), path.end(), "..") == path.end();
-}
-
-Result<WeightMap> read_index(const fs::path& index) {
-  const std::string what = index.string();
-  NIBBLE_TRY(const std::string text, read_text_file(index, 100'000'000));
-  NIBBLE_TRY(const Json document, parse_untrusted(text, what));
-  const Json* map = JsonFields(document, what).child("weight_map");
-  if (map == nullptr || !map->is_object())
-    return fail(ErrorCode::kCorrupt, "{}: weight_map is missing or not an object", what);
-  WeightMap weights;
-  for (const auto& member : map->items()) {
-    if (!member.value().is_string() || !is_safe_path(member.value().get_ref<const std::string&>()))
-      return fail(ErrorCode::kCorrupt, "{}: weight_map: \"{}\" is in {}, expected a file below this folder", what,
-                  printable(member.key()), printable(member.value().dump()));
-    weights.emplace(member.key(), member.value().get_ref<const std::string&>());
-  }
-  if (weights.empty()) return fail(ErrorCode::kCorrupt, "{}: weight_map is empty", what);
-  return weights;
-}
-
-/// Adds the tensors of one listed file: those that the index places there, and those that it does not know.
-Result<std::uint64_t> open_listed(const fs::path& folder, const std::string& name, const WeightMap& weights,
-                                  std::size_t& unlisted, TensorSet& tensors) {
-  std::error_code error;
-  if (!fs::exists(folder / name, error))
-    return fail(ErrorCode::kNotFound, "{}: the index lists this file, but it is not there; is the download complete?",
-                (folder / name).string());
-  TensorSet held;
-  NIBBLE_TRY(const std::uint64_t bytes, open_safetensors(folder / name, held));
-  for (const StoredTensor& tensor : held.all()) {
-    const auto listed = weights.find(tensor.name);
-    if (listed != weights.end() && listed->second != name) continue;  // the index takes it from another file
-    if (listed == weights.end()) ++unlisted;
-    NIBBLE_TRY_STATUS(tensors.add(tensor));
-  }
-  return bytes;
-}
-
-Result<std::uint64_t> open_indexed(const fs::path& folder, const fs::path& index, TensorSet& tensors) {
-  NIBBLE_TRY(const WeightMap weights, read_index(index));
-  std::map<std::string, std::size_t> files;  // sorted: shards are numbered
-  for (const auto& weight : weights) ++files[weight.second];
-  std::uint64_t total = 0;
-  std::size_t unlisted = 0;
-  for (const auto& file : files) {
-    NIBBLE_TRY(const std::uint64_t bytes, open_listed(folder, file.first, weights, unlisted, tensors));
-    total += bytes;
-  }
-  for (const auto& weight : weights)
-    if (tensors.find(weight.first) == nullptr)
-      return fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" should be in {}, but that file does not hold it",
-                  index.string(), printable(weight.first), printable(weight.second));
-  if (unlisted != 0)
-    log_warning("{}: does not list {} tensors that its files hold; they are used", index.string(), unlisted);
-  return total;
-}
-
-}  // namespace
-
 Result<std::uint64_t> open_safetensors_folder(const fs::path& folder, TensorSet& tensors) {
   std::error_code error;
+  const auto through = [&](const fs::path& index) {
+    return open_weight_index(folder, index, open_safetensors, tensors);
+  };
   if (fs::exists(folder / "model.safetensors.index.json", error))
-    return open_indexed(folder, folder / "model.safetensors.index.json", tensors);
+    return through(folder / "model.safetensors.index.json");
   if (fs::exists(folder / "model.safetensors", error)) return open_safetensors(folder / "model.safetensors", tensors);
-  const std::vector<std::string> indexes = names_ending(folder, kIndexSuffix);
-  if (indexes.size() == 1) return open_indexed(folder, folder / indexes.front(), tensors);
-  std::vector<std::string> files = names_ending(folder, ".safetensors");
+  const std::vector<std::string> names = names_in(folder);
+  const std::vector<std::string> indexes = names_ending(names, ".safetensors.index.json");
+  if (indexes.size() == 1) return through(folder / indexes.front());
+  std::vector<std::string> files = names_ending(names, ".safetensors");
   if (files.size() > 1)  // a second copy of the same weights in the vendor's own names
     std::erase_if(files, [](const std::string& name) { return name.starts_with("consolidated"); });
   if (files.size() == 1) return open_safetensors(folder / files.front(), tensors);

@@ -1,5 +1,5 @@
-// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF) give these; families group
-// them.
+// StoredTensor: one named tensor as a container holds it. Containers (safetensors, GGUF, PyTorch) give these; families
+// group them.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace nibble {
 
-/// A view of one tensor's bytes in a mapped file.
+/// A view of one tensor's bytes: in a mapped file, or in a copy that lives as long as `file`.
 struct StoredTensor {
   std::string name;
   std::vector<std::int64_t> shape;  ///< row-major: [out, in] for a weight (GGUF's order reversed)

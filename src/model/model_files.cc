@@ -103,7 +103,7 @@ Result<ModelFiles::Ptr> ModelFiles::open(const std::filesystem::path& path) {
         checkpoint.is_gguf() ? fmt::format("{}.block_count", model->architecture_->gguf_name) : "num_hidden_layers",
         model->config_.num_hidden_layers, checkpoint.tensors().all().size());
   const std::string head = model->stored_name("lm_head", nullptr);
-  const bool has_head = checkpoint.has_matrix(head);
+  const bool has_head = checkpoint.has_matrix(head) && !model->stores_tied_head();
   if (!has_head && !model->config_.tie_word_embeddings)
     log_warning(
         "{}: lm_head.weight is missing although the configuration does not tie it to the embedding; the embedding is "
@@ -117,6 +117,13 @@ Result<ModelFiles::Ptr> ModelFiles::open(const std::filesystem::path& path) {
 std::string ModelFiles::stored_name(const std::string& hf_name, GgufTransform* transform) const {
   if (transform != nullptr) *transform = GgufTransform::kNone;
   return checkpoint_->is_gguf() ? gguf_name_of(*architecture_, hf_name, transform) : hf_name;
+}
+
+bool ModelFiles::stores_tied_head() const {
+  const StoredTensor* head = checkpoint_->tensors().find("lm_head.weight");
+  const StoredTensor* embedding = checkpoint_->tensors().find("model.embed_tokens.weight");
+  return config_.tie_word_embeddings && head != nullptr && embedding != nullptr &&
+         head->bytes.data() == embedding->bytes.data() && head->shape == embedding->shape;
 }
 
 Status ModelFiles::check_weights() const {

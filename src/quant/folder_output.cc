@@ -116,7 +116,7 @@ class FolderWriter {
     std::set<std::string> of_model;
     for (const LinearInfo& info : files_.layout().linears) of_model.insert(info.name);
     for (const std::string& module : files_.checkpoint().modules()) {
-      if (of_model.contains(module)) continue;
+      if (of_model.contains(module) || (module == "lm_head" && files_.stores_tied_head())) continue;
       const StoredTensor* tensor = files_.checkpoint().tensors().find(module + ".weight");
       if (tensor != nullptr) {
         NIBBLE_TRY_STATUS(carry(*tensor));

@@ -9,7 +9,8 @@
 #include "api/loaded_model.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
-#include "base/testing/costs.h"
+#include "base/cpu_time.h"
+#include "base/testing/counted_new.h"
 #include "io/container_test_support.h"
 #include "nibble/inspect.h"
 #include "nibble/quantize.h"
@@ -70,9 +71,9 @@ class CorruptModel : public testing::Test {
   /// Loads the model and runs it; holds that to its time and memory, and an error to its form.
   bool runs(const fs::path& model, const std::string& what) {
     const std::size_t allocated = allocated_bytes();
-    const double begin = cpu_seconds();
+    const double begin = thread_cpu_seconds();
     const Status status = load_and_run(model);
-    EXPECT_LT(cpu_seconds() - begin, NIBBLE_SANITIZED ? 2.0 : 0.1) << what;
+    EXPECT_LT(thread_cpu_seconds() - begin, NIBBLE_SANITIZED ? 2.0 : 0.1) << what;
     EXPECT_LT(allocated_bytes() - allocated, std::size_t{8} << 20) << what;
     if (status.ok()) return true;
     message_ = status.error().message;

@@ -1,0 +1,53 @@
+// A hub of one's own for tests: tests/integration/hub_server.py as a child process.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "io/container_test_support.h"
+
+namespace nibble {
+
+/// Starts the server on a folder; it ends with the object, or with this process.
+class HubServer {
+ public:
+  explicit HubServer(const std::filesystem::path& folder) {
+    int input[2];
+    int output[2];
+    if (pipe(input) != 0 || pipe(output) != 0) return;
+    child_ = fork();
+    if (child_ == 0) {
+      dup2(input[0], STDIN_FILENO);
+      dup2(output[1], STDOUT_FILENO);
+      for (const int fd : {input[0], input[1], output[0], output[1]}) close(fd);
+      execlp("python3", "python3", NIBBLE_SOURCE_DIR "/tests/integration/hub_server.py", folder.c_str(), nullptr);
+      _exit(127);
+    }
+    close(input[0]);
+    close(output[1]);
+    input_ = input[1];
+    char c = 0;
+    while (read(output[0], &c, 1) == 1 && c != '\n') endpoint_ += c;
+    close(output[0]);
+  }
+  ~HubServer() {
+    if (input_ >= 0) close(input_);
+    if (child_ > 0) waitpid(child_, nullptr, 0);
+  }
+  HubServer(const HubServer&) = delete;
+  HubServer& operator=(const HubServer&) = delete;
+
+  /// Empty when it could not be started (no python3).
+  const std::string& endpoint() const { return endpoint_; }
+
+ private:
+  pid_t child_ = -1;
+  int input_ = -1;
+  std::string endpoint_;
+};
+
+}  // namespace nibble
