@@ -1,8 +1,10 @@
 // The choice of scheme and family per matrix.
 #include "quant/choose_targets.h"
 
+#include "base/log.h"
 #include "format/ggml_types.h"
 #include "quant/float_view.h"
+#include "quant/ggml/ggml_quantizer.h"
 #include "tensor/ggml_schemes.h"
 
 namespace nibble {
@@ -12,6 +14,13 @@ std::string family_names() {
   std::string names = "gguf[:TYPE], hf:f32, hf:f16, hf:bf16";
   for (const Family* family : all_families())
     if (family->encode != nullptr && family->name != "gguf") names += ", " + std::string(family->name);
+  return names;
+}
+
+std::string writable_ggml_types() {
+  std::string names;
+  for (const GgmlTypeInfo& type : ggml_types())
+    if (check_ggml_quantizer(type.id).ok()) names += (names.empty() ? "" : ", ") + std::string(type.name);
   return names;
 }
 
@@ -31,12 +40,56 @@ Status fits(const Family& family, const QuantScheme& scheme, const LinearInfo& i
 
 /// A float matrix as a target of the format: folders keep it plain, GGUF has float types.
 Result<MatrixTarget> float_target(LinearId id, MatrixPtr original, MatrixPtr matrix, const OutputFormat& format) {
-  MatrixTarget target{id, std::move(original), std::move(matrix), nullptr, false};
+  MatrixTarget target{id, std::move(original), std::move(matrix), nullptr, false, {}};
   target.exact = float_view_is_exact(target.original->scheme(), target.matrix->scheme().code.float_type);
   if (format.gguf) {
     NIBBLE_TRY(target.family, writable_family("gguf"));
   }
   return target;
+}
+
+/// The element type of ggml's float types; nullptr for block types.
+const ElementType* float_element_of(int type) {
+  static constexpr ElementType kElements[] = {ElementType::kF32, ElementType::kF16, ElementType::kBf16};
+  for (const ElementType& element : kElements)
+    if (find_ggml_type(element_info(element).name)->id == type) return &element;
+  return nullptr;
+}
+
+/// A matrix quantized to a ggml type, or kept where it has that type already.
+Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance) {
+  MatrixTarget target{id, original, nullptr, nullptr, false, {}};
+  NIBBLE_TRY(target.family, writable_family("gguf"));
+  if (const ElementType* element = float_element_of(type)) {
+    target.matrix = float_view(original, *element);
+    target.exact = float_view_is_exact(original->scheme(), *element);
+    return target;
+  }
+  NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(type));
+  if (wanted == original->scheme()) {
+    target.matrix = std::move(original);
+    target.exact = true;
+    return target;
+  }
+  target.quantize = [type, importance](MatrixPtr rows) { return quantize_to_ggml(std::move(rows), type, importance); };
+  NIBBLE_TRY(target.matrix, target.quantize(std::move(original)));
+  return target;
+}
+
+/// What the matrix says of a linear; null where it says nothing.
+Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tensor, const LinearInfo& info) {
+  if (imatrix == nullptr) return Importance();
+  const ImatrixEntry* entry = imatrix->find(tensor);
+  if (entry == nullptr) {
+    if (info.role == LinearInfo::Role::kBlock)
+      log_warning("the importance matrix has no \"{}\"; it is quantized without", tensor);
+    return Importance();
+  }
+  if (entry->matrices != 1 || entry->columns() != info.cols)
+    return fail(ErrorCode::kInvalidArgument,
+                "\"{}\": the importance matrix has {} x {} columns, the model {}; it was made for another model",
+                tensor, entry->matrices, entry->columns(), info.cols);
+  return std::make_shared<const std::vector<float>>(entry->means());
 }
 
 }  // namespace
@@ -51,11 +104,11 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
     NIBBLE_TRY(format.family, writable_family("gguf"));
     if (detail.empty()) return format;
     const GgmlTypeInfo* type = find_ggml_type(detail);
-    if (type == nullptr)
-      return fail(ErrorCode::kInvalidArgument,
-                  "gguf:{}: unknown type; known: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1", detail);
+    if (type == nullptr || !check_ggml_quantizer(type->id).ok())
+      return fail(ErrorCode::kInvalidArgument, "gguf:{}: {}; known: {}", detail,
+                  type == nullptr ? "unknown type" : "read only", writable_ggml_types());
     for (const ElementType t : {ElementType::kF32, ElementType::kF16, ElementType::kBf16})
-      if (element_info(t).name == detail) format.float_type = t;
+      if (element_info(t).name == type->name) format.float_type = t;
     if (!format.float_type) format.ggml_type = type->id;
     return format;
   }
@@ -97,7 +150,7 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
           !wanted) {  // a quantized embedding of a GGUF source stays as it is where it can
         const bool keeps = format.gguf && fits(*format.family, original->scheme(), info).ok();
         if (keeps) {
-          targets.push_back({id, original, original, format.family, true});
+          targets.push_back({id, original, original, format.family, true, {}});
           continue;
         }
       }
@@ -112,7 +165,33 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
     if (const Status possible = fits(*format.family, scheme, info); !possible.ok())
       return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,
                   format.family->name, to_string(scheme), possible.error().message);
-    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+    targets.push_back({id, std::move(original), std::move(matrix), format.family, false, {}});
+  }
+  return targets;
+}
+
+Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
+                                                 const Imatrix* imatrix) {
+  const ModelConfig& config = files.config();
+  const ModelLayout& layout = files.layout();
+  RecipeModel model;
+  model.architecture = files.architecture().gguf_name;
+  model.layers = config.num_hidden_layers;
+  model.heads = config.num_attention_heads;
+  model.kv_heads = config.num_key_value_heads;
+  model.tied = layout.head == layout.embedding;
+  model.has_imatrix = imatrix != nullptr;
+  std::vector<MatrixTarget> targets;
+  for (std::size_t i = 0; i < layout.linears.size(); ++i) {
+    const LinearInfo& info = layout.linears[i];
+    const auto id = static_cast<LinearId>(i);
+    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
+    NIBBLE_TRY(const int type, recipe_type(recipe, model, {tensor, info.layer, info.cols}));
+    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
+    NIBBLE_TRY(Importance importance, importance_of(imatrix, tensor, info));
+    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
+    if (!target.ok()) return with_context(target.error(), info.name);
+    targets.push_back(std::move(*target));
   }
   return targets;
 }
@@ -137,7 +216,7 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
     if (format.ggml_type >= 0) {
       NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(format.ggml_type));
       if (wanted == scheme) {
-        targets.push_back({id, original, original, format.family, true});
+        targets.push_back({id, original, original, format.family, true, {}});
         continue;
       }
       const Status possible = fits(*format.family, wanted, info);
@@ -151,13 +230,13 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
                     "{}: going from {} to {} changes values; add --lossy to requantize, or name no type to keep each "
                     "tensor's own",
                     info.name, to_string(scheme), find_ggml_type(format.ggml_type)->name);
-      NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{}, pool));
-      targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+      NIBBLE_TRY(MatrixTarget target, ggml_target(id, std::move(original), format.ggml_type, nullptr));
+      targets.push_back(std::move(target));
       continue;
     }
     const Status possible = fits(*format.family, scheme, info);
     if (possible.ok()) {
-      targets.push_back({id, original, original, format.family, true});
+      targets.push_back({id, original, original, format.family, true, {}});
       continue;
     }
     if (!lossy)
@@ -166,7 +245,7 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
                   info.name, format.family->name, to_string(scheme), possible.error().message);
     NIBBLE_TRY(const QuantScheme wanted, parse_scheme(scheme.code.bits > 4 ? "int8-g32-sym" : "int4-g32-sym"));
     NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, wanted, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool));
-    targets.push_back({id, std::move(original), std::move(matrix), format.family, false});
+    targets.push_back({id, std::move(original), std::move(matrix), format.family, false, {}});
   }
   return targets;
 }
