@@ -58,6 +58,10 @@ Json to_json(const ConversionReport& r) {
           {"tensors", tensors}};
 }
 
+Json to_json(const ImatrixReport& r) {
+  return {{"entries", r.entries}, {"chunks", r.chunks}, {"tokens", r.tokens}, {"seconds", r.seconds}};
+}
+
 Json to_json(const Evaluation& e) {
   Json json = {
       {"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};

@@ -34,6 +34,7 @@ int run_program(int argc, char** argv) {
   add_run(app, action);
   add_quantize(app, action);
   add_convert(app, action);
+  add_imatrix(app, action);
   add_eval(app, action);
   add_sample(app, action);
   add_bench(app, action);
