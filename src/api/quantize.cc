@@ -5,6 +5,7 @@
 
 #include "api/boundary.h"
 #include "quant/choose_targets.h"
+#include "quant/ggml/ggml_targets.h"
 
 namespace nibble {
 namespace {

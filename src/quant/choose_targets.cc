@@ -1,10 +1,9 @@
 // The choice of scheme and family per matrix.
 #include "quant/choose_targets.h"
 
-#include "base/log.h"
 #include "format/ggml_types.h"
 #include "quant/float_view.h"
-#include "quant/ggml/ggml_quantizer.h"
+#include "quant/ggml/ggml_targets.h"
 #include "tensor/ggml_schemes.h"
 
 namespace nibble {
@@ -14,13 +13,6 @@ std::string family_names() {
   std::string names = "gguf[:TYPE], hf:f32, hf:f16, hf:bf16";
   for (const Family* family : all_families())
     if (family->encode != nullptr && family->name != "gguf") names += ", " + std::string(family->name);
-  return names;
-}
-
-std::string writable_ggml_types() {
-  std::string names;
-  for (const GgmlTypeInfo& type : ggml_types())
-    if (check_ggml_quantizer(type.id).ok()) names += (names.empty() ? "" : ", ") + std::string(type.name);
   return names;
 }
 
@@ -46,50 +38,6 @@ Result<MatrixTarget> float_target(LinearId id, MatrixPtr original, MatrixPtr mat
     NIBBLE_TRY(target.family, writable_family("gguf"));
   }
   return target;
-}
-
-/// The element type of ggml's float types; nullptr for block types.
-const ElementType* float_element_of(int type) {
-  static constexpr ElementType kElements[] = {ElementType::kF32, ElementType::kF16, ElementType::kBf16};
-  for (const ElementType& element : kElements)
-    if (find_ggml_type(element_info(element).name)->id == type) return &element;
-  return nullptr;
-}
-
-/// A matrix quantized to a ggml type, or kept where it has that type already.
-Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance) {
-  MatrixTarget target{id, original, nullptr, nullptr, false, {}};
-  NIBBLE_TRY(target.family, writable_family("gguf"));
-  if (const ElementType* element = float_element_of(type)) {
-    target.matrix = float_view(original, *element);
-    target.exact = float_view_is_exact(original->scheme(), *element);
-    return target;
-  }
-  NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(type));
-  if (wanted == original->scheme()) {
-    target.matrix = std::move(original);
-    target.exact = true;
-    return target;
-  }
-  target.quantize = [type, importance](MatrixPtr rows) { return quantize_to_ggml(std::move(rows), type, importance); };
-  NIBBLE_TRY(target.matrix, target.quantize(std::move(original)));
-  return target;
-}
-
-/// What the matrix says of a linear; null where it says nothing.
-Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tensor, const LinearInfo& info) {
-  if (imatrix == nullptr) return Importance();
-  const ImatrixEntry* entry = imatrix->find(tensor);
-  if (entry == nullptr) {
-    if (info.role == LinearInfo::Role::kBlock)
-      log_warning("the importance matrix has no \"{}\"; it is quantized without", tensor);
-    return Importance();
-  }
-  if (entry->matrices != 1 || entry->columns() != info.cols)
-    return fail(ErrorCode::kInvalidArgument,
-                "\"{}\": the importance matrix has {} x {} columns, the model {}; it was made for another model",
-                tensor, entry->matrices, entry->columns(), info.cols);
-  return std::make_shared<const std::vector<float>>(entry->means());
 }
 
 }  // namespace
@@ -170,32 +118,6 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
   return targets;
 }
 
-Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
-                                                 const Imatrix* imatrix) {
-  const ModelConfig& config = files.config();
-  const ModelLayout& layout = files.layout();
-  RecipeModel model;
-  model.architecture = files.architecture().gguf_name;
-  model.layers = config.num_hidden_layers;
-  model.heads = config.num_attention_heads;
-  model.kv_heads = config.num_key_value_heads;
-  model.tied = layout.head == layout.embedding;
-  model.has_imatrix = imatrix != nullptr;
-  std::vector<MatrixTarget> targets;
-  for (std::size_t i = 0; i < layout.linears.size(); ++i) {
-    const LinearInfo& info = layout.linears[i];
-    const auto id = static_cast<LinearId>(i);
-    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
-    NIBBLE_TRY(const int type, recipe_type(recipe, model, {tensor, info.layer, info.cols}));
-    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
-    NIBBLE_TRY(Importance importance, importance_of(imatrix, tensor, info));
-    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
-    if (!target.ok()) return with_context(target.error(), info.name);
-    targets.push_back(std::move(*target));
-  }
-  return targets;
-}
-
 Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, const OutputFormat& format, bool lossy,
                                                      ThreadPool& pool) {
   std::vector<MatrixTarget> targets;
@@ -219,12 +141,9 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
         targets.push_back({id, original, original, format.family, true, {}});
         continue;
       }
-      const Status possible = fits(*format.family, wanted, info);
-      if (!possible.ok() ||
-          (info.role != LinearInfo::Role::kBlock && info.cols % find_ggml_type(format.ggml_type)->block_values != 0))
-        return fail(ErrorCode::kUnsupported, "{}: {} columns cannot be {}: {}", info.name, info.cols,
-                    find_ggml_type(format.ggml_type)->name,
-                    possible.ok() ? "the row does not divide" : possible.error().message);
+      if (const Status possible = fits(*format.family, wanted, info); !possible.ok())
+        return fail(ErrorCode::kUnsupported, "{}: {}; `nibble quantize --scheme` takes other types for such tensors",
+                    info.name, possible.error().message);
       if (!scheme.is_float() && !lossy)
         return fail(ErrorCode::kUnsupported,
                     "{}: going from {} to {} changes values; add --lossy to requantize, or name no type to keep each "

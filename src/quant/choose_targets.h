@@ -5,8 +5,6 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "io/imatrix.h"
-#include "quant/ggml/recipe.h"
 #include "quant/model_output.h"
 #include "quant/rtn/rtn.h"
 
@@ -28,11 +26,6 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
 Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool);
-
-/// The types that llama.cpp's recipe gives every matrix, made as ggml_quantizer.h says. `imatrix` may be null; a block
-/// matrix that it does not know is quantized without importance, with a warning.
-Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
-                                                 const Imatrix* imatrix);
 
 /// The same values in another family: exact where `can_express` says so; else requantized when `lossy`, else an error
 /// that says how.
