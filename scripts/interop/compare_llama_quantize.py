@@ -3,7 +3,7 @@
 
     pip install numpy gguf==0.19.0
     scripts/interop/compare_llama_quantize.py LLAMA_QUANTIZE [LLAMA_IMATRIX] [--model F16.gguf --text FILE]
-        [--nibble build/nibble] [--threads 2] [--recipes q4_k_m,iq4_xs] [--work DIR]
+        [--nibble build/nibble] [--threads 2] [--recipes q4_k_m,iq4_xs] [--seeded normal,heavy] [--work DIR]
 
 Two seeded models are made, of normal and of heavy-tailed (Student's t, 3 degrees of freedom) weights, whose rows divide by
 256; --model adds one of yours. Each is quantized by both programs with and without an importance matrix (seeded numbers; for
@@ -25,8 +25,8 @@ import numpy as np
 from gguf.quants import dequantize
 
 RECIPES = ("q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k_s q3_k_m q4_k_s q4_k_m q5_k_s q5_k_m q6_k iq4_nl iq4_xs tq1_0 tq2_0 "
-           "mxfp4_moe q1_0 q2_0").split()
-WITHOUT_IMPORTANCE = {"q8_0", "tq1_0", "tq2_0", "mxfp4_moe", "q1_0", "q2_0"}
+           "mxfp4_moe q1_0").split()  # gguf-py 0.19 does not know q2_0
+WITHOUT_IMPORTANCE = {"q8_0", "tq1_0", "tq2_0", "mxfp4_moe", "q1_0"}
 HIDDEN, FFN, LAYERS, HEADS, KV_HEADS, VOCAB = 1024, 2816, 3, 16, 4, 4096
 
 
@@ -105,7 +105,7 @@ def compare(source, ours, theirs, importance):
         total += 1
         same = np.array_equal(a.data, b.data)
         equal += same
-        if same or a.tensor_type.name in ("Q1_0", "Q2_0"):  # gguf-py does not decode these two
+        if same or a.tensor_type.name == "Q1_0":  # which gguf-py does not decode
             continue
         w = dequantize(source[name].data, source[name].tensor_type)
         for i, q in enumerate((a, b)):  # exact enough: per column in float32, then in float64
@@ -153,6 +153,7 @@ def main():
     parser.add_argument("--nibble", default=pathlib.Path(__file__).parents[2] / "build" / "nibble")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--seeded", default="normal,heavy", help="which seeded models")
     parser.add_argument("--work", help="where files go (default: a temporary folder)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -163,8 +164,10 @@ def main():
         print("|---|---|---|---|---|---|---|---|")
         random = np.random.default_rng(1)
         make_imatrix(work / "seeded.imatrix", random)
-        for label, draw in (("normal", random.standard_normal), ("heavy tails", lambda s: random.standard_t(3, s))):
-            path = work / (label.replace(" ", "_") + ".gguf")
+        draws = {"normal": random.standard_normal, "heavy": lambda shape: random.standard_t(3, shape)}
+        for label in filter(None, args.seeded.split(",")):
+            draw = draws[label]
+            path = work / (label + ".gguf")
             make_model(path, draw)
             run(args, work, label, path, work / "seeded.imatrix")
         if args.model:
