@@ -1,5 +1,5 @@
-// Tiles of about half a million weights: large enough to amortize a call, small enough that a few of them cost little
-// memory.
+// Tiles of about a hundred thousand weights: large enough to amortize a call, small enough that several for each thread
+// balance and cost little memory.
 #include "quant/matrix_stream.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kTileWeights = 1 << 19;
+constexpr std::int64_t kTileWeights = 1 << 17;
+constexpr int kTilesPerThread = 4;
 constexpr std::int64_t kErrorEvery = 8;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
@@ -97,7 +98,7 @@ Status stream_matrix(const MatrixSource& source, std::int64_t row_step, const Ma
           ? rows
           : round_up(std::max<std::int64_t>(kTileWeights / std::max<std::int64_t>(source.cols(), 1), 1), step);
   const TileStream stream(source, tile_rows, original, error, consume);
-  const auto in_flight = static_cast<std::size_t>(pool.threads());
+  const auto in_flight = static_cast<std::size_t>(pool.threads()) * kTilesPerThread;
   TileStream::Batch next(in_flight);
   TileStream::Batch done(in_flight);
   for (std::int64_t begin = 0; begin < rows || done.count > 0;) {
