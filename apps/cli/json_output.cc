@@ -63,6 +63,10 @@ Json to_json(const PullReport& r) {
   return {{"path", r.path}, {"commit", r.commit}, {"files", r.files}, {"bytes", r.bytes}, {"downloaded", r.downloaded}};
 }
 
+Json to_json(const ImatrixReport& r) {
+  return {{"entries", r.entries}, {"chunks", r.chunks}, {"tokens", r.tokens}, {"seconds", r.seconds}};
+}
+
 Json to_json(const Evaluation& e) {
   Json json = {
       {"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};

@@ -19,6 +19,7 @@ struct Flags {
   std::string scheme;
   std::string to;
   std::string range = "full";
+  std::string imatrix;
   bool quantize_head = false;
   bool lossy = false;
   bool json = false;
@@ -76,7 +77,9 @@ void add_quantize(CLI::App& app, Action& action) {
       "Schemes: CODE-GROUPING[-sym|-asym][-dq][-scale:T], for example int4-g32-sym, int4-g128-asym, int8-channel, "
       "nf4-g64, fp8-e4m3-channel,\n"
       "codebook4-row. Codes: int1..int8, ternary, binary, nf4, fp4, fp8-e4m3, fp8-e5m2, codebook1..8. Groupings: "
-      "tensor, channel, gN, blockRxC, flatN.");
+      "tensor, channel, gN, blockRxC, flatN. Into a GGUF file also llama.cpp's mixtures: q4_0, q8_0, q2_k, q3_k_m, "
+      "q4_k_m, q5_k_m, q6_k,\n"
+      "iq4_nl, iq4_xs, tq2_0 ...");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
   command->add_option("--method", flags->method, "quantization method: rtn")->capture_default_str();
@@ -84,6 +87,7 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
+  command->add_option("--imatrix", flags->imatrix, "importance matrix (nibble imatrix, llama-imatrix)");
   command->callback([flags, &action] {
     action = [flags] {
       QuantizeOptions options;
@@ -92,6 +96,7 @@ void add_quantize(CLI::App& app, Action& action) {
       options.to = flags->to;
       options.range = flags->range;
       options.quantize_head = flags->quantize_head;
+      options.imatrix = flags->imatrix;
       options.threads = flags->threads;
       options.shard_bytes = flags->shard_bytes;
       options.progress = progress_display();
@@ -106,8 +111,8 @@ void add_convert(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
   command->add_option("--to", flags->to,
-                      "gguf, gguf:TYPE (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1), hf:f32, hf:f16, hf:bf16, "
-                      "compressed-tensors, nibble");
+                      "gguf, gguf:TYPE (f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, iq4_xs, tq2_0 ...), hf:f32, hf:f16, "
+                      "hf:bf16, compressed-tensors, nibble");
   command->add_flag("--lossy", flags->lossy, "requantize what the target cannot hold exactly");
   command->callback([flags, &action] {
     action = [flags] {

@@ -12,10 +12,11 @@ namespace nibble {
 
 struct QuantizeOptions {
   std::string method = "rtn";
-  std::string scheme;  ///< "int4-g32-sym", ...
+  std::string scheme;  ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
-  bool quantize_head = false;  ///< embedding and output head too
+  bool quantize_head = false;  ///< embedding and output head too; llama.cpp's names decide by themselves
+  std::string imatrix;         ///< importance matrix of llama.cpp (GGUF or .dat), for llama.cpp's names; empty: none
   int threads = 0;
   std::uint64_t shard_bytes = 0;  ///< 0: the container's default
   Progress progress;

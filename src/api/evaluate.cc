@@ -3,58 +3,17 @@
 
 #include "api/boundary.h"
 #include "api/loaded_model.h"
+#include "api/text_windows.h"
 #include "eval/lockstep.h"
-#include "model/text_assets.h"
 #include "run/sampling.h"
 
 namespace nibble {
-namespace {
-
-Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files) {
-  NIBBLE_TRY(TextAssets assets, read_text_assets(files.checkpoint()));
-  return Tokenizer::create(std::move(assets.tokenizer));
-}
-
-/// Windows of `context` ids back to back: of the text, with BOS in front of each where the tokenizer adds one.
-Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
-                                                  std::int64_t context, std::int64_t chunks) {
-  NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
-  NIBBLE_TRY(const std::vector<std::int32_t> ids,
-             tokenizer.encode(text, {.add_special = false, .parse_special = false}));
-  const bool bos = tokenizer.adds_bos() && tokenizer.bos().has_value();
-  const std::int64_t per_window = bos ? context - 1 : context;
-  std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
-  if (windows == 0)
-    return fail(ErrorCode::kInvalidArgument,
-                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(),
-                context);
-  if (chunks > 0) windows = std::min(windows, chunks);
-  std::vector<std::int32_t> out;
-  out.reserve(static_cast<std::size_t>(windows * context));
-  for (std::int64_t w = 0; w < windows; ++w) {
-    if (bos) out.push_back(*tokenizer.bos());
-    const auto first = ids.begin() + w * per_window;
-    out.insert(out.end(), first, first + per_window);
-  }
-  return out;
-}
-
-Status check_context(std::int64_t context, const ModelFiles& files) {
-  if (context < 2) return fail(ErrorCode::kInvalidArgument, "--ctx {}: a window needs at least 2 tokens", context);
-  if (context > files.config().max_position_embeddings)
-    return fail(ErrorCode::kInvalidArgument, "--ctx {}: {} was made for at most {} positions", context, files.path(),
-                files.config().max_position_embeddings);
-  return {};
-}
-
-}  // namespace
-
 Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options) {
   return at_boundary([&]() -> Result<Evaluation> {
     LoadOptions load = options.model;
     load.context = options.context;
     NIBBLE_TRY(LoadedModel loaded, load_model(model, load));
-    NIBBLE_TRY_STATUS(check_context(options.context, *loaded.files));
+    NIBBLE_TRY_STATUS(check_window(options.context, *loaded.files));
     LoadedModel base;
     if (!baseline.empty()) {
       LoadOptions base_load = options.baseline;
@@ -78,7 +37,7 @@ Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::
     LoadOptions load = options;
     load.context = context;
     NIBBLE_TRY(LoadedModel loaded, load_model(model, load));
-    NIBBLE_TRY_STATUS(check_context(context, *loaded.files));
+    NIBBLE_TRY_STATUS(check_window(context, *loaded.files));
     NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(*loaded.files));
     const std::optional<std::int32_t> first = tokenizer->bos() ? tokenizer->bos() : tokenizer->eos();
     if (!first) return fail(ErrorCode::kUnsupported, "{}: the tokenizer has no token to begin a text with", model);

@@ -27,6 +27,12 @@ Result<MatrixHook> quantizing_hook(const LoadOptions& options, ThreadPool& pool)
 
 }  // namespace
 
+CpuExecutor::Options executor_options(const LoadOptions& options) {
+  CpuExecutor::Options run;
+  run.compute = options.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
+  return run;
+}
+
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options, std::shared_ptr<ThreadPool> pool) {
   const auto start = std::chrono::steady_clock::now();
   LoadedModel model;
@@ -38,9 +44,7 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   load.progress = options.progress;
   NIBBLE_TRY(load.matrix_hook, quantizing_hook(options, *model.pool));
   NIBBLE_TRY(model.weights, CpuModel::load(model.files, load, *model.pool));
-  CpuExecutor::Options run;
-  run.compute = options.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
-  model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, run);
+  model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, executor_options(options));
   model.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return model;
 }

@@ -22,4 +22,7 @@ struct LoadedModel {
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options,
                                std::shared_ptr<ThreadPool> pool = nullptr);
 
+/// The executor's options that a client's choices ask for.
+CpuExecutor::Options executor_options(const LoadOptions& options);
+
 }  // namespace nibble

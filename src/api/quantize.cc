@@ -6,6 +6,7 @@
 #include "api/boundary.h"
 #include "api/model_path.h"
 #include "quant/choose_targets.h"
+#include "quant/ggml/ggml_targets.h"
 
 namespace nibble {
 namespace {
@@ -25,26 +26,67 @@ Result<ConversionReport> write_model(const ModelFiles& files, const std::vector<
                      : write_folder(files, targets, out, options, pool);
 }
 
+/// What llama-quantize writes about the importance matrix.
+std::vector<std::pair<std::string, GgufValue>> imatrix_metadata(const Imatrix& imatrix, const std::string& file) {
+  constexpr std::size_t kLongest = 127;  // llama.cpp's own limit
+  std::vector<std::pair<std::string, GgufValue>> out;
+  const auto text = [&](const char* key, const std::string& value) {
+    out.emplace_back(key, GgufValue{GgufType::kString, value.substr(0, kLongest)});
+  };
+  const auto number = [&](const char* key, std::uint64_t value) {
+    out.emplace_back(key, GgufValue{GgufType::kU32, value});
+  };
+  text("quantize.imatrix.file", file);
+  if (!imatrix.datasets.empty()) text("quantize.imatrix.dataset", imatrix.datasets.front());
+  number("quantize.imatrix.entries_count", imatrix.entries.size());
+  if (imatrix.chunks > 0) number("quantize.imatrix.chunks_count", imatrix.chunks);
+  return out;
+}
+
+/// llama.cpp's named mixtures.
+Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::string& out,
+                                            const QuantizeOptions& options, const OutputFormat& format,
+                                            OutputOptions output, ThreadPool& pool) {
+  NIBBLE_TRY(const GgufRecipe* recipe, find_gguf_recipe(options.scheme));
+  std::optional<Imatrix> imatrix;
+  if (!options.imatrix.empty()) {
+    NIBBLE_TRY(imatrix, read_imatrix(options.imatrix));
+    output.gguf_metadata = imatrix_metadata(*imatrix, options.imatrix);
+  }
+  output.gguf_file_type = recipe->file_type;
+  NIBBLE_TRY(const std::vector<MatrixTarget> targets, recipe_targets(files, *recipe, imatrix ? &*imatrix : nullptr));
+  return write_model(files, targets, out, format, output, pool);
+}
+
 }  // namespace
 
 Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   return at_boundary([&]() -> Result<ConversionReport> {
     if (options.method != "rtn")
       return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown method; known: rtn", options.method);
-    NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
-    NIBBLE_TRY(const RangeRule range, parse_range(options.range));
-    NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
+    const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
+    const bool by_recipe = gguf && names_gguf_recipe(options.scheme);
+    if (!options.imatrix.empty() && !by_recipe)
+      return fail(ErrorCode::kInvalidArgument,
+                  "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
     ThreadPool pool(options.threads);
-    NIBBLE_TRY(const std::vector<MatrixTarget> targets,
-               rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
     OutputOptions output;
     output.what = "quantizing";
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
+    if (by_recipe) {
+      NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
+      return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
+    }
+    NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
+    NIBBLE_TRY(const RangeRule range, parse_range(options.range));
+    NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
+    NIBBLE_TRY(const std::vector<MatrixTarget> targets,
+               rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
     return write_model(*files, targets, out, format, output, pool);
   });
 }

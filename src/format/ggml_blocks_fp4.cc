@@ -1,6 +1,7 @@
 #include "format/ggml_blocks_fp4.h"
 
 #include <bit>
+#include <cmath>
 
 namespace nibble {
 namespace {
@@ -33,8 +34,31 @@ void split_e2m1(const std::uint8_t* bytes, std::uint8_t* codes) {
   std::memcpy(codes, local, sizeof local);
 }
 
+/// ggml's: the power of two that brings the largest magnitude to 4..8, though E2M1 ends at 6. 254 at most.
+std::uint8_t mxfp4_scale(float magnitude) {
+  if (!(magnitude > 0.0f)) return 0;
+  const float exponent = std::floor(std::log2(magnitude)) - 2.0f + 127.0f;
+  const float low = exponent > 0.0f ? exponent : 0.0f;
+  return static_cast<std::uint8_t>(low < 254.0f ? low : 254.0f);
+}
+
 }  // namespace
 
+void GgmlMxfp4::quantize(const float* values, Block& out) noexcept {
+  out.scale = mxfp4_scale(magnitude_of(values, 32));
+  const float scale = half_power(out.scale);
+  std::uint8_t codes[32] = {};
+  float errors[32];
+  for (int i = 0; i < 32; ++i) errors[i] = std::fabs(values[i]);
+  for (int code = 1; code < 16; ++code) {  // the first of equally near ones, so that -0 is never taken
+    for (int i = 0; i < 32; ++i) {
+      const float error = std::fabs(kDoubled[code] * scale - values[i]);
+      codes[i] = error < errors[i] ? static_cast<std::uint8_t>(code) : codes[i];
+      errors[i] = error < errors[i] ? error : errors[i];
+    }
+  }
+  join_nibbles(codes, 16, out.codes);
+}
 void GgmlMxfp4::dequantize(const Block& in, float* values) noexcept {
   const float scale = half_power(in.scale);
   for (int j = 0; j < 16; ++j) {

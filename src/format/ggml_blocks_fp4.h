@@ -19,6 +19,7 @@ struct GgmlMxfp4 {
     std::uint8_t codes[16];
   };
   static constexpr GgmlPartBytes kParts = {.codes = 32, .scales = 1};
+  static void quantize(const float* values, Block& out) noexcept;
   static void dequantize(const Block& in, float* values) noexcept;
   static void unpack(const Block& in, const GgmlParts& out) noexcept;
   static void pack(const GgmlConstParts& in, Block& out) noexcept;

@@ -56,15 +56,6 @@ Range range_of(const float* values, int count) {
   return range;
 }
 
-float magnitude_of(const float* values, int count) {
-  float magnitude = 0.0f;
-  for (int i = 0; i < count; ++i) {
-    const float here = std::fabs(values[i]);
-    magnitude = here > magnitude ? here : magnitude;
-  }
-  return magnitude;
-}
-
 /// Codes of 0..2 * centre - 1 around `centre`, their scale returned: Q4_0 and Q5_0.
 float quantize_symmetric(const float* values, float centre, std::uint8_t* codes) {
   const float scale = signed_max(values, 32) / -centre;

@@ -2,6 +2,7 @@
 // arrays. Every block format offers unpack() to these parts and, if it can be written, pack() back to the same bytes.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -57,6 +58,16 @@ inline std::uint16_t load_half(const std::uint8_t* part) {
   std::uint16_t half;
   std::memcpy(&half, part, sizeof half);
   return half;
+}
+
+/// The largest magnitude; NaN does not count.
+inline float magnitude_of(const float* values, int count) {
+  float magnitude = 0.0f;
+  for (int i = 0; i < count; ++i) {
+    const float here = std::fabs(values[i]);
+    magnitude = here > magnitude ? here : magnitude;
+  }
+  return magnitude;
 }
 
 /// Flips the sign of a half: exact for every code and its own inverse.

@@ -1,3 +1,4 @@
+// The quantizers give the bytes of ggml's reference quantizers.
 #include "format/ggml_blocks_ternary.h"
 
 #include <algorithm>
@@ -32,8 +33,25 @@ void dequantize_ternary(const typename Format::Block& in, float* values) {
   for (int i = 0; i < Format::kBlockValues; ++i) values[i] = static_cast<float>(parts.codes[i] - 1) * scale;
 }
 
+/// The largest magnitude is the scale; codes are value / scale rounded (halves away from zero) plus 1, so 0..2. NaN
+/// gives 1. The rest is up to pack().
+template <typename Format>
+void quantize_ternary(const float* values, typename Format::Block& out) {
+  const float scale = magnitude_of(values, Format::kBlockValues);
+  const float factor = scale > 0.0f ? 1.0f / scale : 0.0f;
+  std::uint8_t codes[Format::kBlockValues];
+  for (int i = 0; i < Format::kBlockValues; ++i) {
+    const float steps = values[i] * factor;
+    codes[i] = static_cast<std::uint8_t>(1 + (steps >= 0.5f) - (steps <= -0.5f));
+  }
+  std::uint8_t scales[2];
+  store_half(scales, f32_to_f16(scale));
+  Format::pack(GgmlConstParts{codes, scales, nullptr, nullptr, nullptr}, out);
+}
+
 }  // namespace
 
+void GgmlTq1_0::quantize(const float* values, Block& out) noexcept { quantize_ternary<GgmlTq1_0>(values, out); }
 void GgmlTq1_0::dequantize(const Block& in, float* values) noexcept { dequantize_ternary<GgmlTq1_0>(in, values); }
 void GgmlTq1_0::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
@@ -48,6 +66,7 @@ void GgmlTq1_0::pack(const GgmlConstParts& in, Block& out) noexcept {
   join_digits(in.codes + 240, 4, 4, out.rest);
 }
 
+void GgmlTq2_0::quantize(const float* values, Block& out) noexcept { quantize_ternary<GgmlTq2_0>(values, out); }
 void GgmlTq2_0::dequantize(const Block& in, float* values) noexcept { dequantize_ternary<GgmlTq2_0>(in, values); }
 void GgmlTq2_0::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);
@@ -68,6 +87,15 @@ void GgmlTq2_0::pack(const GgmlConstParts& in, Block& out) noexcept {
   }
 }
 
+void GgmlQ1_0::quantize(const float* values, Block& out) noexcept {
+  float sum = 0.0f;
+  for (int i = 0; i < 128; ++i) sum += std::fabs(values[i]);
+  out = Block{f32_to_f16(sum / 128.0f), {}};
+  for (int i = 0; i < 128; ++i) {
+    const unsigned bit = values[i] >= 0.0f ? 1u << (i % 8) : 0u;
+    out.codes[i / 8] = static_cast<std::uint8_t>(out.codes[i / 8] | bit);
+  }
+}
 void GgmlQ1_0::dequantize(const Block& in, float* values) noexcept {
   const GgmlUnpacked<GgmlQ1_0> parts(in);
   const float scale = f16_to_f32(in.scale);
@@ -86,6 +114,7 @@ void GgmlQ1_0::pack(const GgmlConstParts& in, Block& out) noexcept {
   }
 }
 
+void GgmlQ2_0::quantize(const float* values, Block& out) noexcept { quantize_ternary<GgmlQ2_0>(values, out); }
 void GgmlQ2_0::dequantize(const Block& in, float* values) noexcept { dequantize_ternary<GgmlQ2_0>(in, values); }
 void GgmlQ2_0::unpack(const Block& in, const GgmlParts& out) noexcept {
   store_half(out.scales, in.scale);

@@ -22,6 +22,7 @@ struct GgmlTq1_0 {
     std::uint16_t scale;
   };
   static constexpr GgmlPartBytes kParts = {.codes = 256, .scales = 2};
+  static void quantize(const float* values, Block& out) noexcept;
   static void dequantize(const Block& in, float* values) noexcept;
   static void unpack(const Block& in, const GgmlParts& out) noexcept;
   static void pack(const GgmlConstParts& in, Block& out) noexcept;
@@ -38,6 +39,7 @@ struct GgmlTq2_0 {
     std::uint16_t scale;
   };
   static constexpr GgmlPartBytes kParts = {.codes = 256, .scales = 2};
+  static void quantize(const float* values, Block& out) noexcept;
   static void dequantize(const Block& in, float* values) noexcept;
   static void unpack(const Block& in, const GgmlParts& out) noexcept;
   static void pack(const GgmlConstParts& in, Block& out) noexcept;
@@ -54,6 +56,7 @@ struct GgmlQ1_0 {
     std::uint8_t codes[16];
   };
   static constexpr GgmlPartBytes kParts = {.codes = 128, .scales = 2};
+  static void quantize(const float* values, Block& out) noexcept;
   static void dequantize(const Block& in, float* values) noexcept;
   static void unpack(const Block& in, const GgmlParts& out) noexcept;
   static void pack(const GgmlConstParts& in, Block& out) noexcept;
@@ -70,6 +73,7 @@ struct GgmlQ2_0 {
     std::uint8_t codes[16];
   };
   static constexpr GgmlPartBytes kParts = {.codes = 64, .scales = 2};
+  static void quantize(const float* values, Block& out) noexcept;
   static void dequantize(const Block& in, float* values) noexcept;
   static void unpack(const Block& in, const GgmlParts& out) noexcept;
   static void pack(const GgmlConstParts& in, Block& out) noexcept;

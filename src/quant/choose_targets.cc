@@ -5,6 +5,7 @@
 #include "format/ggml_types.h"
 #include "quant/find_target.h"
 #include "quant/float_view.h"
+#include "quant/ggml/ggml_targets.h"
 #include "tensor/ggml_schemes.h"
 
 namespace nibble {
@@ -33,7 +34,7 @@ Status fits(const Family& family, const QuantScheme& scheme, const LinearInfo& i
 
 /// A float matrix as a target of the format: folders keep it plain, GGUF has float types.
 Result<MatrixTarget> float_target(LinearId id, MatrixPtr original, MatrixPtr matrix, const OutputFormat& format) {
-  MatrixTarget target{id, std::move(original), std::move(matrix), nullptr, false};
+  MatrixTarget target{id, std::move(original), std::move(matrix), nullptr, false, {}};
   target.exact = float_view_is_exact(target.original->scheme(), target.matrix->scheme().code.float_type);
   if (format.gguf) {
     NIBBLE_TRY(target.family, writable_family("gguf"));
@@ -64,13 +65,16 @@ Result<MatrixTarget> quantized_target(LinearId id, const LinearInfo& info, Matri
                   "{}: {}; use --to nibble, which holds {} as it is, or add --lossy to requantize", info.name,
                   found.error().message, to_string(original->scheme()));
   }
+  if (format.ggml_type >= 0) {
+    if (const Status possible = fits(*format.family, *only, info); !possible.ok())
+      return fail(ErrorCode::kUnsupported, "{}: {}; `nibble quantize --scheme` takes other types for such tensors",
+                  info.name, possible.error().message);
+    return ggml_target(id, std::move(original), format.ggml_type, nullptr);
+  }
   if (!only) {
     NIBBLE_TRY(only, nearest_scheme(original->scheme(), info.rows, info.cols, *format.family));
   }
-  if (const Status possible = format.family->can_express(*only, info.rows, info.cols); !possible.ok())
-    return with_context(possible.error(), info.name);
-  const RangeRule range = is_float ? RangeRule{} : RangeRule{RangeRule::Kind::kMse, 100.0};
-  NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, *only, RtnOptions{range}, pool));
+  NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, *only, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool));
   return MatrixTarget{id, std::move(original), std::move(matrix), format.family, false};
 }
 
@@ -86,11 +90,11 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
     NIBBLE_TRY(format.family, writable_family("gguf"));
     if (detail.empty()) return format;
     const GgmlTypeInfo* type = find_ggml_type(detail);
-    if (type == nullptr)
-      return fail(ErrorCode::kInvalidArgument,
-                  "gguf:{}: unknown type; known: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1", detail);
+    if (type == nullptr || !check_ggml_quantizer(type->id).ok())
+      return fail(ErrorCode::kInvalidArgument, "gguf:{}: {}; known: {}", detail,
+                  type == nullptr ? "unknown type" : "read only", writable_ggml_types());
     for (const ElementType t : {ElementType::kF32, ElementType::kF16, ElementType::kBf16})
-      if (element_info(t).name == detail) format.float_type = t;
+      if (element_info(t).name == type->name) format.float_type = t;
     if (!format.float_type) format.ggml_type = type->id;
     return format;
   }
@@ -132,7 +136,7 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
           !wanted) {  // a quantized embedding of a GGUF source stays as it is where it can
         const bool keeps = format.gguf && fits(*format.family, original->scheme(), info).ok();
         if (keeps) {
-          targets.push_back({id, original, original, format.family, true});
+          targets.push_back({id, original, original, format.family, true, {}});
           continue;
         }
       }

@@ -8,6 +8,7 @@
 #include "format/ggml_types.h"
 #include "io/gguf.h"
 #include "model/text_assets.h"
+#include "quant/ggml/recipe.h"
 #include "quant/matrix_stream.h"
 #include "quant/model_output.h"
 #include "tensor/permuted_rows.h"
@@ -16,30 +17,6 @@ namespace nibble {
 namespace {
 
 constexpr int kGgmlF32 = 0;
-
-/// general.file_type of a file whose matrices are mostly of a ggml type (gguf.md 5.1).
-int file_type_of(int ggml_type) {
-  switch (ggml_type) {
-    case 0:
-      return 0;
-    case 1:
-      return 1;
-    case 2:
-      return 2;
-    case 3:
-      return 3;
-    case 6:
-      return 8;
-    case 7:
-      return 9;
-    case 8:
-      return 7;
-    case 30:
-      return 32;
-    default:
-      return 1024;  // "guessed", as llama.cpp marks what it cannot name
-  }
-}
 
 /// The divisors of Llama 3's frequency scaling (gguf.md 2.5).
 std::vector<float> llama3_divisors(const kernel::RopeConfig& rope) {
@@ -156,8 +133,8 @@ class GgufOutput {
     if (transform == GgufTransform::kInterleavedQueryRows || transform == GgufTransform::kInterleavedKeyRows) {
       const std::int64_t head_dim = files_.config().head_dim;
       const std::vector<std::int64_t> order = split_half_row_order(info.rows / head_dim, head_dim);
-      NIBBLE_TRY(entry.matrix, permute_rows(target.matrix, order));
       NIBBLE_TRY(entry.original, permute_rows(target.original, order));
+      NIBBLE_TRY(entry.matrix, target.quantize ? target.quantize(entry.original) : permute_rows(target.matrix, order));
     }
     NIBBLE_TRY(const std::vector<EncodedPlan> tensors,
                target.family->plan(entry.matrix->scheme(), info.rows, info.cols, name));
@@ -195,9 +172,9 @@ class GgufOutput {
     for (const auto& [type, weights] : weights_by_type)
       if (weights > weights_by_type[most]) most = type;
     metadata_.set_u32("general.quantization_version", 2);
-    metadata_.set_u32(
-        "general.file_type",
-        static_cast<std::uint32_t>(options_.gguf_file_type >= 0 ? options_.gguf_file_type : file_type_of(most)));
+    const int file_type = options_.gguf_file_type >= 0 ? options_.gguf_file_type : gguf_file_type_of(most);
+    metadata_.set_u32("general.file_type", static_cast<std::uint32_t>(file_type));
+    for (const auto& [key, value] : options_.gguf_metadata) metadata_.set(key, value);
     return {};
   }
 

@@ -1,5 +1,5 @@
-// Tiles of about half a million weights: large enough to amortize a call, small enough that a few of them cost little
-// memory.
+// Tiles of about a hundred thousand weights: large enough to amortize a call, small enough that several for each thread
+// balance and cost little memory.
 #include "quant/matrix_stream.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kTileWeights = 1 << 19;
+constexpr std::int64_t kTileWeights = 1 << 17;
+constexpr int kTilesPerThread = 4;
 constexpr std::int64_t kErrorEvery = 8;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
@@ -37,6 +38,52 @@ Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix&
   return sample;
 }
 
+/// Tiles of one matrix: decoded by many threads, then consumed in order.
+class TileStream {
+ public:
+  TileStream(const MatrixSource& source, std::int64_t tile_rows, const MatrixSource& original, ErrorSample* error,
+             const std::function<Status(const QuantizedMatrix&)>& consume)
+      : source_(source), tile_rows_(tile_rows), original_(original), error_(error), consume_(consume) {}
+
+  /// A few consecutive tiles.
+  struct Batch {
+    explicit Batch(std::size_t size) : tiles(size), states(size), samples(size) {}
+    std::vector<QuantizedMatrix> tiles;
+    std::vector<Status> states;
+    std::vector<ErrorSample> samples;
+    std::int64_t first_row = 0;
+    std::size_t count = 0;
+  };
+
+  void decode(Batch& batch, std::size_t i) const {
+    const std::int64_t first = batch.first_row + static_cast<std::int64_t>(i) * tile_rows_;
+    batch.states[i] = source_.decode(first, std::min(tile_rows_, source_.rows() - first), batch.tiles[i]);
+    batch.samples[i] = {};
+    if (!batch.states[i].ok() || error_ == nullptr || first / tile_rows_ % kErrorEvery != 0) return;
+    const Result<ErrorSample> sample = compare(original_, batch.tiles[i]);
+    if (sample.ok()) batch.samples[i] = *sample;
+  }
+
+  Status consume(const Batch& batch) const {
+    for (std::size_t i = 0; i < batch.count; ++i) {
+      NIBBLE_TRY_STATUS(batch.states[i]);
+      if (error_ != nullptr) error_->add(batch.samples[i]);
+      const QuantizedMatrix& tile = batch.tiles[i];
+      NIBBLE_TRY_STATUS(consume_(tile));
+      source_.release(tile.row_begin, tile.row_count);
+      original_.release(tile.row_begin, tile.row_count);
+    }
+    return {};
+  }
+
+ private:
+  const MatrixSource& source_;
+  std::int64_t tile_rows_;
+  const MatrixSource& original_;
+  ErrorSample* error_;
+  const std::function<Status(const QuantizedMatrix&)>& consume_;
+};
+
 }  // namespace
 
 double ErrorSample::relative() const { return squared_norm > 0 ? std::sqrt(squared_error / squared_norm) : 0.0; }
@@ -50,30 +97,28 @@ Status stream_matrix(const MatrixSource& source, std::int64_t row_step, const Ma
       row_step == 0
           ? rows
           : round_up(std::max<std::int64_t>(kTileWeights / std::max<std::int64_t>(source.cols(), 1), 1), step);
-  const auto in_flight = static_cast<std::size_t>(pool.threads());
-  std::vector<QuantizedMatrix> tiles(in_flight);
-  std::vector<Status> states(in_flight);
-  std::vector<ErrorSample> samples(in_flight);
-  for (std::int64_t begin = 0; begin < rows; begin += tile_rows * static_cast<std::int64_t>(in_flight)) {
-    const auto count = static_cast<std::size_t>(
-        std::min<std::int64_t>(static_cast<std::int64_t>(in_flight), (rows - begin + tile_rows - 1) / tile_rows));
-    pool.run(count, 1, [&](std::size_t from, std::size_t to, int) {
+  const TileStream stream(source, tile_rows, original, error, consume);
+  const auto in_flight = static_cast<std::size_t>(pool.threads()) * kTilesPerThread;
+  TileStream::Batch next(in_flight);
+  TileStream::Batch done(in_flight);
+  for (std::int64_t begin = 0; begin < rows || done.count > 0;) {
+    next.first_row = begin;
+    const std::int64_t tiles_left = (std::max<std::int64_t>(rows - begin, 0) + tile_rows - 1) / tile_rows;
+    next.count = static_cast<std::size_t>(std::min<std::int64_t>(static_cast<std::int64_t>(in_flight), tiles_left));
+    Status consumed;
+    pool.run(next.count + 1, 1, [&](std::size_t from, std::size_t to, int) {
       for (std::size_t i = from; i < to; ++i) {
-        const std::int64_t first = begin + static_cast<std::int64_t>(i) * tile_rows;
-        states[i] = source.decode(first, std::min(tile_rows, rows - first), tiles[i]);
-        samples[i] = {};
-        if (!states[i].ok() || error == nullptr || first / tile_rows % kErrorEvery != 0) continue;
-        const Result<ErrorSample> sample = compare(original, tiles[i]);
-        if (sample.ok()) samples[i] = *sample;
+        if (i == 0) {
+          consumed = stream.consume(done);  // writing goes on while the next tiles are decoded
+        } else {
+          stream.decode(next, i - 1);
+        }
       }
     });
-    for (std::size_t i = 0; i < count; ++i) {
-      NIBBLE_TRY_STATUS(states[i]);
-      if (error != nullptr) error->add(samples[i]);
-      NIBBLE_TRY_STATUS(consume(tiles[i]));
-      source.release(tiles[i].row_begin, tiles[i].row_count);
-      original.release(tiles[i].row_begin, tiles[i].row_count);
-    }
+    NIBBLE_TRY_STATUS(consumed);
+    begin += static_cast<std::int64_t>(next.count) * tile_rows;
+    std::swap(next, done);
+    next.count = 0;
   }
   return {};
 }

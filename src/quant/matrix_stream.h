@@ -1,4 +1,5 @@
-// Pulling a matrix through a source in tiles of bounded size, decoded by all threads and consumed in row order.
+// Pulling a matrix through a source in tiles of bounded size, decoded by all threads and consumed in row order
+// meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ struct ErrorSample {
   double relative() const;
 };
 
-/// Calls consume(tile) for consecutive ranges of rows that cover the matrix once, in order; tile boundaries are
-/// multiples of `row_step` (0: one tile with all rows). Rows that are done are released in `source` and `original`.
-/// With `error` given, compares every eighth tile (the first included) with `original`.
+/// Calls consume(tile), from one thread at a time but not always the caller's, for consecutive ranges of rows that
+/// cover the matrix once, in order; tile boundaries are multiples of `row_step` (0: one tile with all rows). Rows that
+/// are done are released in `source` and `original`. With `error` given, compares every eighth tile (the first
+/// included) with `original`.
 Status stream_matrix(const MatrixSource& source, std::int64_t row_step, const MatrixSource& original,
                      ErrorSample* error, ThreadPool& pool,
                      const std::function<Status(const QuantizedMatrix&)>& consume);

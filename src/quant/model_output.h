@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "io/family.h"
+#include "io/gguf.h"
 #include "model/model_files.h"
 #include "nibble/progress.h"
 #include "nibble/quantize.h"
@@ -22,6 +24,9 @@ struct MatrixTarget {
   const Family* family = nullptr;  ///< how it is stored; nullptr: a plain float tensor (folders only)
   bool exact = false;              ///< known to keep every value
   bool keeps_codes = false;        ///< the codes are the source's; at most scales and offsets were rounded
+  /// Gives `matrix` from `original` with its rows in another order, where each row is quantized by itself; absent where
+  /// `matrix` must be reordered instead.
+  std::function<Result<MatrixPtr>(MatrixPtr)> quantize{};
 };
 
 struct OutputOptions {
@@ -31,6 +36,7 @@ struct OutputOptions {
   bool measure_error = true;                   ///< sample the relative error of matrices that are not exact
   std::uint64_t shard_bytes = 0;               ///< 0: the container's default
   int gguf_file_type = -1;                     ///< general.file_type; -1: by the most common type
+  std::vector<std::pair<std::string, GgufValue>> gguf_metadata;  ///< further keys: quantize.imatrix.*
   Progress progress;
 };
 

@@ -86,6 +86,10 @@ constexpr std::int64_t kHeadRows = 64;  ///< logits are computed for this many r
 
 }  // namespace
 
+std::span<const float> cpu_values(const Value& value) {
+  return {cpu(value).data(), static_cast<std::size_t>(cpu(value).size())};
+}
+
 class CpuExecutor::OpsOnBatch final : public Ops {
  public:
   explicit OpsOnBatch(CpuExecutor& executor) : executor_(executor), model_(*executor.model_), pool_(*executor.pool_) {}
@@ -225,7 +229,9 @@ CpuExecutor::CpuExecutor(CpuModel::Ptr model, std::shared_ptr<ThreadPool> pool, 
       kv_pool_(std::make_shared<KvBlockPool>(
           model_->config(), options.compute == kernel::Compute::kF32 ? kernel::KvType::kF32 : kernel::KvType::kF16,
           options.max_kv_blocks)),
-      ops_(std::make_unique<OpsOnBatch>(*this)) {}
+      ops_(std::make_unique<OpsOnBatch>(*this)),
+      wrapped_ops_(options.wrap_ops ? options.wrap_ops(*ops_) : nullptr),
+      front_ops_(wrapped_ops_ != nullptr ? *wrapped_ops_ : *ops_) {}
 
 CpuExecutor::~CpuExecutor() = default;
 
@@ -290,7 +296,7 @@ void CpuExecutor::run_head(std::span<const WantedRows> wanted, const Value& x, c
       for (std::int64_t r = 0; r < wanted[end].rows; ++r) ops_->output_row_numbers.push_back(wanted[end].batch_row + r);
       rows += wanted[end].rows;
     }
-    const Value logits = decoder_head(*ops_, model_->config(), model_->layout(), x);
+    const Value logits = decoder_head(front_ops_, model_->config(), model_->layout(), x);
     const float* row = cpu(logits).data();
     for (; begin < end; ++begin) {
       sink(wanted[begin].item, wanted[begin].first_token, wanted[begin].rows, row);
@@ -322,9 +328,9 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
   }
   const ModelConfig& config = model_->config();
   const ModelLayout& layout = model_->layout();
-  Value x = decoder_embed(ops, config, layout);
+  Value x = decoder_embed(front_ops_, config, layout);
   for (int layer = 0; layer < static_cast<int>(config.num_hidden_layers); ++layer)
-    x = decoder_block(ops, config, layout, layer, x);
+    x = decoder_block(front_ops_, config, layout, layer, x);
   NIBBLE_TRY_STATUS(ops.status);
   std::vector<WantedRows> wanted;
   for (std::size_t i = 0; i < batch.size(); ++i) {

@@ -27,12 +27,19 @@ struct BatchItem {
 using LogitsSink =
     std::function<void(std::size_t item, std::int64_t first_token, std::int64_t rows, const float* logits)>;
 
+/// Gives an Ops that stands before the executor's own: it sees every operation and passes it on to `inner`.
+using OpsWrapper = std::function<std::unique_ptr<Ops>(Ops& inner)>;
+
+/// The numbers behind a value of the CPU executor, [tokens, width]; valid as long as the value is.
+std::span<const float> cpu_values(const Value& value);
+
 class CpuExecutor {
  public:
   struct Options {
     kernel::Compute compute = kernel::Compute::kInt8;  ///< kF32 also keeps the KV cache in float32
     std::int64_t max_batch_tokens = 512;               ///< longer batches are cut; the results do not depend on it
     std::size_t max_kv_blocks = 0;
+    OpsWrapper wrap_ops;  ///< optional
   };
 
   CpuExecutor(CpuModel::Ptr model, std::shared_ptr<ThreadPool> pool, const Options& options);
@@ -66,6 +73,8 @@ class CpuExecutor {
   Options options_;
   std::shared_ptr<KvBlockPool> kv_pool_;
   std::unique_ptr<OpsOnBatch> ops_;
+  std::unique_ptr<Ops> wrapped_ops_;
+  Ops& front_ops_;  ///< what the architecture sees: the wrapped ones or ops_
 };
 
 }  // namespace nibble

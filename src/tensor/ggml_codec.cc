@@ -14,12 +14,7 @@ const std::uint8_t* raw(const std::vector<std::byte>& bytes) {
   return reinterpret_cast<const std::uint8_t*>(bytes.data());
 }
 
-/// Where the parts of the first block lie in a matrix of this format's scheme.
-GgmlParts parts_of(QuantizedMatrix& matrix) {
-  const bool nested = matrix.scheme.scale && matrix.scheme.scale->nested;
-  return {matrix.codes.data(), raw(nested ? matrix.scale.outer : matrix.scale.entries), matrix.scale.codes.data(),
-          raw(nested ? matrix.offset.outer : matrix.offset.entries), matrix.offset.codes.data()};
-}
+/// The same, to read.
 GgmlConstParts parts_of(const QuantizedMatrix& matrix) {
   const bool nested = matrix.scheme.scale && matrix.scheme.scale->nested;
   return {matrix.codes.data(), raw(nested ? matrix.scale.outer : matrix.scale.entries), matrix.scale.codes.data(),
@@ -44,6 +39,12 @@ Status check_scales(const GgmlBlockFormat& format, std::span<const std::byte> by
 }
 
 }  // namespace
+
+GgmlParts ggml_parts(QuantizedMatrix& matrix) {
+  const bool nested = matrix.scheme.scale && matrix.scheme.scale->nested;
+  return {matrix.codes.data(), raw(nested ? matrix.scale.outer : matrix.scale.entries), matrix.scale.codes.data(),
+          raw(nested ? matrix.offset.outer : matrix.offset.entries), matrix.offset.codes.data()};
+}
 
 Result<std::int64_t> ggml_row_bytes(int type, std::int64_t cols) {
   const GgmlBlockFormat* format = find_ggml_block_format(type);
@@ -82,7 +83,7 @@ Status decode_ggml(int type, std::span<const std::byte> bytes, std::int64_t rows
     const float one = 1.0f;
     std::memcpy(out.scale.outer.data(), &one, sizeof one);
   }
-  format.unpack(bytes.data(), bytes.size() / static_cast<std::size_t>(format.block_bytes), parts_of(out));
+  format.unpack(bytes.data(), bytes.size() / static_cast<std::size_t>(format.block_bytes), ggml_parts(out));
   return {};
 }
 

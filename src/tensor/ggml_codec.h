@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "format/ggml_blocks_parts.h"
 #include "tensor/quantized_matrix.h"
 
 namespace nibble {
@@ -25,6 +26,9 @@ Status decode_ggml(int type, std::span<const std::byte> bytes, std::int64_t rows
 /// bytes that decode_ggml() read, except where a format has two ways to say one thing: MXFP4's -0 and TQ1_0's unused
 /// bytes. Errors: kUnsupported for types that are read only, kInvalidArgument for another scheme or broken blocks.
 Result<std::vector<std::byte>> encode_ggml(int type, const QuantizedMatrix& matrix);
+
+/// Where the parts of the first block lie in a matrix of a ggml type's scheme.
+GgmlParts ggml_parts(QuantizedMatrix& matrix);
 
 /// Bytes of one row of `cols` values; kInvalidArgument when cols is not a multiple of the type's block.
 Result<std::int64_t> ggml_row_bytes(int type, std::int64_t cols);

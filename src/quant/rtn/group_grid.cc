@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -88,16 +89,12 @@ std::uint8_t nearest_entry(std::span<const float> table, float x) {
 }  // namespace
 
 std::int64_t make_finite(std::span<float> x) {
+  std::uint32_t special = 0;  // most rows have nothing to replace: look without branches first
+  for (const float v : x) special |= (std::bit_cast<std::uint32_t>(v) & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
+  if (special == 0) return 0;
   float largest = 0;
-  bool clean = true;
-  for (const float v : x) {
-    if (std::isfinite(v)) {
-      largest = std::max(largest, std::fabs(v));
-    } else {
-      clean = false;
-    }
-  }
-  if (clean) return 0;
+  for (const float v : x)
+    if (std::isfinite(v)) largest = std::max(largest, std::fabs(v));
   std::int64_t replaced = 0;
   for (float& v : x) {
     if (std::isfinite(v)) continue;

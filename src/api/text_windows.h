@@ -1,0 +1,23 @@
+// A text as windows of token ids: what evaluation scores and statistics are gathered on.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/model_files.h"
+#include "text/tokenizer.h"
+
+namespace nibble {
+
+Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files);
+
+/// Windows of `context` ids back to back: of the text, with BOS in front of each where the tokenizer adds one. At most
+/// `chunks` of them (0: all); less than one is an error.
+Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
+                                                  std::int64_t context, std::int64_t chunks);
+
+/// --ctx suits the model.
+Status check_window(std::int64_t context, const ModelFiles& files);
+
+}  // namespace nibble

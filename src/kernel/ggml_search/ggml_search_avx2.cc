@@ -1,0 +1,21 @@
+// The searches on eight lanes of AVX2.
+#include <immintrin.h>
+
+#include "kernel/ggml_search/ggml_search.h"
+
+namespace nibble::kernel::avx2 {
+namespace {
+
+constexpr int kLanes = 8;
+typedef float F __attribute__((vector_size(4 * kLanes)));
+
+inline F square_root(F x) { return (F)_mm256_sqrt_ps((__m256)x); }
+
+}  // namespace
+
+#include "kernel/ggml_search/ggml_search.inc"
+
+extern const GgmlSearchKernel kGgmlSearch;
+const GgmlSearchKernel kGgmlSearch = NIBBLE_GGML_SEARCH_KERNEL("ggml_search_avx2", kAvx2 | kFma | kF16c);
+
+}  // namespace nibble::kernel::avx2

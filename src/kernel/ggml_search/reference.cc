@@ -1,0 +1,25 @@
+// The searches on four lanes of any processor.
+#include <cmath>
+
+#include "kernel/ggml_search/ggml_search.h"
+
+namespace nibble::kernel::reference {
+namespace {
+
+constexpr int kLanes = 4;
+typedef float F __attribute__((vector_size(4 * kLanes)));
+
+F square_root(F x) {
+  F out = {};
+  for (int lane = 0; lane < kLanes; ++lane) out[lane] = std::sqrt(x[lane]);
+  return out;
+}
+
+}  // namespace
+
+#include "kernel/ggml_search/ggml_search.inc"
+
+extern const GgmlSearchKernel kGgmlSearch;
+const GgmlSearchKernel kGgmlSearch = NIBBLE_GGML_SEARCH_KERNEL("ggml_search_reference", 0);
+
+}  // namespace nibble::kernel::reference

@@ -1,0 +1,89 @@
+#include "quant/ggml/ggml_targets.h"
+
+#include "base/log.h"
+#include "format/ggml_types.h"
+#include "io/ggml.h"
+#include "quant/float_view.h"
+#include "tensor/ggml_schemes.h"
+
+namespace nibble {
+namespace {
+
+/// The element type of ggml's float types; nullptr for block types.
+const ElementType* float_element_of(int type) {
+  static constexpr ElementType kElements[] = {ElementType::kF32, ElementType::kF16, ElementType::kBf16};
+  for (const ElementType& element : kElements)
+    if (find_ggml_type(element_info(element).name)->id == type) return &element;
+  return nullptr;
+}
+
+/// What the matrix says of a linear; null where it says nothing.
+Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tensor, const LinearInfo& info) {
+  if (imatrix == nullptr) return Importance();
+  const ImatrixEntry* entry = imatrix->find(tensor);
+  if (entry == nullptr) {
+    if (info.role == LinearInfo::Role::kBlock)
+      log_warning("the importance matrix has no \"{}\"; it is quantized without", tensor);
+    return Importance();
+  }
+  if (entry->matrices != 1 || entry->columns() != info.cols)
+    return fail(ErrorCode::kInvalidArgument,
+                "\"{}\": the importance matrix has {} x {} columns, the model {}; it was made for another model",
+                tensor, entry->matrices, entry->columns(), info.cols);
+  return std::make_shared<const std::vector<float>>(entry->means());
+}
+
+}  // namespace
+
+Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance) {
+  MatrixTarget target{id, original, nullptr, &kGgmlFamily, false, {}};
+  if (const ElementType* element = float_element_of(type)) {
+    target.matrix = float_view(original, *element);
+    target.exact = float_view_is_exact(original->scheme(), *element);
+    return target;
+  }
+  NIBBLE_TRY(const QuantScheme wanted, ggml_scheme(type));
+  if (wanted == original->scheme()) {
+    target.matrix = std::move(original);
+    target.exact = true;
+    return target;
+  }
+  target.quantize = [type, importance](MatrixPtr rows) { return quantize_to_ggml(std::move(rows), type, importance); };
+  NIBBLE_TRY(target.matrix, target.quantize(std::move(original)));
+  return target;
+}
+
+Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
+                                                 const Imatrix* imatrix) {
+  const ModelConfig& config = files.config();
+  const ModelLayout& layout = files.layout();
+  RecipeModel model;
+  model.architecture = files.architecture().gguf_name;
+  model.layers = config.num_hidden_layers;
+  model.heads = config.num_attention_heads;
+  model.kv_heads = config.num_key_value_heads;
+  model.tied = layout.head == layout.embedding;
+  model.has_imatrix = imatrix != nullptr;
+  std::vector<MatrixTarget> targets;
+  for (std::size_t i = 0; i < layout.linears.size(); ++i) {
+    const LinearInfo& info = layout.linears[i];
+    const auto id = static_cast<LinearId>(i);
+    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
+    NIBBLE_TRY(const int type, recipe_type(recipe, model, {tensor, info.layer, info.cols}));
+    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
+    NIBBLE_TRY(Importance importance, importance_of(imatrix, tensor, info));
+    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
+    if (!target.ok()) return with_context(target.error(), info.name);
+    targets.push_back(std::move(*target));
+  }
+  return targets;
+}
+
+std::string writable_ggml_types() {
+  std::string names;
+  for (const GgmlTypeInfo& type : ggml_types())
+    if (check_ggml_quantizer(type.id).ok()) names += (names.empty() ? "" : ", ") + std::string(type.name);
+  return names;
+}
+
+}  // namespace nibble

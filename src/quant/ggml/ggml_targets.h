@@ -1,0 +1,26 @@
+// What the matrices of a model become in a GGUF file: a ggml type each, by one rule for all or by a recipe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/imatrix.h"
+#include "quant/ggml/ggml_quantizer.h"
+#include "quant/ggml/recipe.h"
+#include "quant/model_output.h"
+
+namespace nibble {
+
+/// `original` as a ggml type: kept where it has that type, else quantized (ggml_quantizer.h) or rounded to a float
+/// type.
+Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance);
+
+/// The types that llama.cpp's recipe gives every matrix. `imatrix` may be null; a block matrix that it does not know is
+/// quantized without importance, with a warning.
+Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
+                                                 const Imatrix* imatrix);
+
+/// For messages: the types that gguf:TYPE may be.
+std::string writable_ggml_types();
+
+}  // namespace nibble
