@@ -168,7 +168,7 @@ def agree(folder, model, network, compare_logits):
     if not compare_logits:
         return agreed, None
     exact = all(torch.equal(ours[name], weight.float()) for name, weight in theirs.items())
-    return agreed, logits_agree(nibble.logits(folder, model.ids), torch_logits(network.float(), model.ids), exact)
+    return agreed, logits_agree(nibble.logits(folder, model.ids), torch_logits(torch.nn.Module.float(network), model.ids), exact)
 
 
 def library_wrote(model, config, load, compare_logits):
