@@ -65,16 +65,21 @@ def nibble_wrote(model, options, scheme):
 
 
 def compare_logits(folder, loaded, model):
-    """In float32 where the layers are: their kernels for AVX512-BF16, which are not, are left out. LLM.int8() multiplies
-    integers."""
-    float32 = True
-    for module in loaded.modules():
+    """In float32: the 4-bit layers are told not to round to the type that they were quantized from, and their kernels for
+    AVX512-BF16 are left out; LLM.int8(), which quantizes its inputs, is replaced by the weights that it stands for."""
+    values = dequantized(loaded)
+    for name, module in list(loaded.named_modules()):
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
-            float32 = float32 and module.weight.quant_state.dtype == torch.float32
+            module.compute_dtype = module.weight.quant_state.dtype = torch.float32
         elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
-            float32 = False
-    return logits_agree(nibble.logits(folder, model.ids), torch_logits(loaded.eval(), model.ids), float32)
+            plain = torch.nn.Linear(module.in_features, module.out_features, bias=False)
+            plain.weight.data = values[name + ".weight"].float()
+            loaded.set_submodule(name, plain)
+    for weight in loaded.parameters():  # what is not quantized stays BF16 while it is loaded
+        if weight.is_floating_point() and not isinstance(weight, bitsandbytes.nn.Params4bit):
+            weight.data = weight.data.float()
+    return logits_agree(nibble.logits(folder, model.ids), torch_logits(loaded.eval(), model.ids))
 
 
 def main():

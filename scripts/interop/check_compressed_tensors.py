@@ -167,8 +167,9 @@ def agree(folder, model, network, compare_logits):
     agreed = weights_agree(ours, theirs)
     if not compare_logits:
         return agreed, None
-    exact = all(torch.equal(ours[name], weight.float()) for name, weight in theirs.items())
-    return agreed, logits_agree(nibble.logits(folder, model.ids), torch_logits(torch.nn.Module.float(network), model.ids), exact)
+    values = torch.nn.Module.float(network).state_dict()  # the network's own float() refuses
+    exact = all(torch.equal(weight, values[name]) for name, weight in ours.items())
+    return agreed, logits_agree(nibble.logits(folder, model.ids), torch_logits(network, model.ids), exact)
 
 
 def library_wrote(model, config, load, compare_logits):
