@@ -10,6 +10,7 @@
 #include "io/gptq.h"
 #include "io/module_tensors.h"
 #include "io/name_pattern.h"
+#include "io/refused_fields.h"
 
 namespace nibble {
 namespace {
@@ -32,6 +33,9 @@ Status read_settings(const JsonFields& fields, Settings& settings) {
   return {};
 }
 
+/// Rotated weights, scales quantized themselves, and low-rank additions.
+constexpr RefusedField kRefused[] = {{"rotation_config"}, {"super_group_size"}, {"super_bits"}, {"low_rank_dim"}};
+
 class AutoRoundConfig {
  public:
   static Result<AutoRoundConfig> parse(const FamilyInput& input) {
@@ -39,12 +43,14 @@ class AutoRoundConfig {
     config.what_ = input.what + ": quantization_config";
     config.patterns_ = NamePatterns(config.what_ + ": \"extra_config\"");
     const JsonFields fields(input.quantization_config, config.what_);
+    NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, config.what_));
     NIBBLE_TRY_STATUS(read_settings(fields, config.common_));
     NIBBLE_TRY(const auto format, fields.string("packing_format"));
     config.format = format.value_or("auto_round:auto_gptq");
     if (const Json* extra = fields.child("extra_config"); extra != nullptr && extra->is_object()) {
       for (const auto& [key, value] : extra->items()) {
         Settings own = config.common_;
+        NIBBLE_TRY_STATUS(refuse_fields(value, kRefused, config.what_ + ".extra_config." + key));
         NIBBLE_TRY_STATUS(read_settings(JsonFields(value, config.what_ + ".extra_config." + key), own));
         config.exact_.emplace(key, own);
         if (input.tensors.find(key + ".qweight") == nullptr) config.by_pattern_.emplace_back(key, own);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "io/bit_packing.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -159,6 +160,8 @@ Result<FamilyModule> open_awq_module(ModuleTensors& tensors, const AwqLayout& la
 
 namespace {
 
+constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "awq"}};
+
 bool detect(const FamilyInput& input) {
   if (input.is_gguf) return false;
   const Json& config = input.quantization_config;
@@ -171,6 +174,7 @@ bool detect(const FamilyInput& input) {
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   const std::string what = input.what + ": quantization_config";
   const JsonFields fields(input.quantization_config, what);
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, what));
   NIBBLE_TRY(const auto bits, fields.integer("bits"));
   NIBBLE_TRY(const auto old_bits, fields.integer("w_bit"));
   NIBBLE_TRY(const auto group_size, fields.integer("group_size"));

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "io/bit_packing.h"
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -37,6 +38,9 @@ struct QuantState {
 Result<QuantState> parse_state(const StoredTensor& tensor, const std::string& what, std::string_view type) {
   const std::string_view text(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
   NIBBLE_TRY(const Json json, parse_untrusted(text, what, {std::size_t{1} << 16, 8}));
+  constexpr std::string_view kKnown[] = {"quant_type",       "blocksize",    "dtype",        "shape",
+                                         "nested_blocksize", "nested_dtype", "nested_offset"};
+  NIBBLE_TRY_STATUS(refuse_unknown_fields(json, kKnown, what));  // as the library does
   const JsonFields fields(json, what);
   NIBBLE_TRY(const auto quant_type, fields.string("quant_type"));
   if (quant_type && *quant_type != type)

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 
 namespace nibble {
 namespace {
@@ -104,6 +105,19 @@ Result<CtArgs> parse_args(const Json& json, const std::string& what) {
   return args;
 }
 
+/// Arguments of weights, where, unlike with activations, a field that is not understood may not be passed over.
+Result<CtArgs> parse_weights(const Json& json, const std::string& what) {
+  constexpr std::string_view kKnown[] = {"num_bits",        "type",           "symmetric", "group_size",  "strategy",
+                                         "block_structure", "dynamic",        "actorder",  "scale_dtype", "zp_dtype",
+                                         "observer",        "observer_kwargs"};
+  NIBBLE_TRY_STATUS(refuse_unknown_fields(json, kKnown, what));
+  NIBBLE_TRY(const CtArgs args, parse_args(json, what));
+  if (args.is_float && args.bits != 4 && args.bits != 8)
+    return fail(ErrorCode::kUnsupported, "{}: \"num_bits\" is {} of \"type\" float; 4 and 8 are read, not mxfp6", what,
+                args.bits);
+  return args;
+}
+
 Result<ActivationScheme> parse_activations(const Json& json, const std::string& what) {
   NIBBLE_TRY(const CtArgs args, parse_args(json, what));
   ActivationScheme act;
@@ -131,7 +145,7 @@ Result<CtGroup> parse_group(const std::string& key, const Json& json, const std:
     NIBBLE_TRY(auto targets, fields.strings("targets"));
     if (targets) group.targets = std::move(*targets);
     if (const Json* weights = fields.child("weights")) {
-      NIBBLE_TRY(group.weights, parse_args(*weights, what + ".weights"));
+      NIBBLE_TRY(group.weights, parse_weights(*weights, what + ".weights"));
     }
     if (const Json* input = fields.child("input_activations")) {
       NIBBLE_TRY(group.activations, parse_activations(*input, what + ".input_activations"));
@@ -181,6 +195,8 @@ Result<CtConfig> CtConfig::parse(const Json& json, const std::string& what) {
     return fail(ErrorCode::kUnsupported, "{}: \"{}\" is not empty; Nibble reads neither sparse nor transformed weights",
                 config.what_, key);
   }
+  constexpr RefusedField kRefused[] = {{"moe_sparsity_config"}};
+  NIBBLE_TRY_STATUS(refuse_fields(json, kRefused, config.what_));
   NIBBLE_TRY(const auto format, fields.string("format"));
   if (format && (*format == "marlin-24" || format->find("sparse") != std::string::npos))
     return fail(ErrorCode::kUnsupported, "{}: the format \"{}\" is not supported", config.what_, *format);

@@ -72,12 +72,16 @@ TEST(CompressedTensors, ConfigurationsThatCannotBeReadAreNamed) {
   EXPECT_THAT(error_of({{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}), HasSubstr("sparsity_config"));
   EXPECT_THAT(error_of({{"transform_config", {{"config_groups", {{"a", 1}}}}}}), HasSubstr("transform_config"));
   EXPECT_THAT(error_of({{"format", "marlin-24"}}), HasSubstr("marlin-24"));
+  EXPECT_THAT(error_of({{"moe_sparsity_config", {{"experts", 4}}}}), HasSubstr("moe_sparsity_config"));
+  const Json fp6 = {{"num_bits", 6}, {"type", "float"}};
+  EXPECT_THAT(error_of({{"config_groups", {{"g", {{"weights", fp6}}}}}}), HasSubstr("mxfp6"));
+  EXPECT_EQ(error_of({{"config_groups", {{"g", {{"input_activations", fp6}}}}}}), "");  // weights only
   EXPECT_THAT(error_of({{"config_groups", 3}}), HasSubstr("config_groups"));
   EXPECT_THAT(error_of({{"config_groups", {{"W3A3", {"Linear"}}}}}), HasSubstr("W4A16"));
   const std::vector<std::pair<std::string, Json>> fields = {
       {"num_bits", 9},   {"num_bits", "4"},          {"type", "bool"},
       {"group_size", 0}, {"block_structure", "8y8"}, {"block_structure", Json::array({0, 8})},
-      {"strategy", 1}};
+      {"strategy", 1},   {"permutation", "x"}};
   for (const auto& [field, value] : fields) {
     Json config = {{"config_groups", {{"g", {{"weights", Json::object()}}}}}};
     config["config_groups"]["g"]["weights"][field] = value;

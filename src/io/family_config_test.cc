@@ -142,6 +142,7 @@ TEST(BitsandbytesConfig, QuantStateIsChecked) {
   EXPECT_EQ(with_state(R"({"quant_type": "nf4", "blocksize": 32, "shape": [64, 96], "nested_blocksize": 256})"), "");
   EXPECT_THAT(with_state("{"), HasSubstr("quant_state"));
   EXPECT_THAT(with_state(R"({"quant_type": "fp4", "blocksize": 32, "shape": [64, 96]})"), HasSubstr("fp4"));
+  EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [64, 96], "offset": 1})"), HasSubstr("\"offset\""));
   EXPECT_THAT(with_state(R"({"blocksize": 0, "shape": [64, 96]})"), HasSubstr("blocksize"));
   EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [64, -96]})"), HasSubstr("shape"));
   EXPECT_THAT(with_state(R"({"blocksize": 32, "shape": [64, 9600]})"), HasSubstr("weight"));
@@ -200,6 +201,34 @@ TEST(Fp8Config, ChannelScalesOfFbgemm) {
   checkpoint.add("m.weight_scale", ElementType::kF32, {8, 1}, matrix.scale.entries);
   checkpoint.quantization_config = {{"quant_method", "fbgemm_fp8"}, {"activation_scale_ub", 1200.0}};
   testing::expect_same_matrix(decode_rows(*open_one(checkpoint, kFp8Family), 0, 8), matrix);
+}
+
+/// Every family names the field that it does not implement.
+TEST(FamilyConfig, FieldsThatChangeWeightsAreRefusedByName) {
+  const Written gptq(kGptqFamily, "int4-g32-sym");
+  const Json common = {{"bits", 4}, {"group_size", 32}, {"sym", true}};
+  const auto with = [&common](const char* key, const Json& value) {
+    Json config = common;
+    config[key] = value;
+    return config;
+  };
+  EXPECT_EQ(gptq.error(kGptqFamily, with("rotation", nullptr)), "");
+  EXPECT_EQ(gptq.error(kGptqFamily, with("pack_dtype", "int32")), "");
+  EXPECT_THAT(gptq.error(kGptqFamily, with("rotation", "hadamard")), HasSubstr("\"rotation\""));
+  EXPECT_THAT(gptq.error(kGptqFamily, with("adapter", {{"rank", 8}})), HasSubstr("\"adapter\""));
+  EXPECT_THAT(gptq.error(kGptqFamily, with("pack_dtype", "int64")), HasSubstr("\"pack_dtype\""));
+  EXPECT_EQ(gptq.error(kAutoRoundFamily, with("super_bits", nullptr)), "");
+  EXPECT_THAT(gptq.error(kAutoRoundFamily, with("super_bits", 6)), HasSubstr("\"super_bits\""));
+  EXPECT_THAT(gptq.error(kAutoRoundFamily, with("rotation_config", {{"block", 32}})), HasSubstr("\"rotation_config\""));
+  const Written awq(kAwqFamily, "int4-g32-asym");
+  EXPECT_EQ(awq.error(kAwqFamily, {{"bits", 4}, {"group_size", 32}, {"rotation", ""}}), "");
+  EXPECT_THAT(awq.error(kAwqFamily, {{"bits", 4}, {"group_size", 32}, {"rotation", "random"}}), HasSubstr("rotation"));
+  const Written fp8(kFp8Family, "fp8-e4m3-block32x48-scale:f32", 64, 96);
+  const Json blocks = {{"quant_method", "fp8"}, {"weight_block_size", {32, 48}}, {"fmt", "e4m3"}};
+  EXPECT_EQ(fp8.error(kFp8Family, blocks), "");
+  Json other = blocks;
+  other["fmt"] = "e5m2";
+  EXPECT_THAT(fp8.error(kFp8Family, other), HasSubstr("\"fmt\""));
 }
 
 TEST(AutoRoundConfig, OtherFormatsAndExactNames) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -68,6 +69,8 @@ Result<FamilyModule> open_fp4_expert(ModuleTensors& tensors) {
   return tensors.finish(make_stored_matrix(std::move(parts)));
 }
 
+constexpr RefusedField kRefused[] = {{"fmt", "e4m3"}, {"rotation"}, {"transform_config"}, {"sparsity_config"}};
+
 struct Fp8Config {
   std::int64_t block_rows = 0;
   std::int64_t block_cols = 0;
@@ -77,6 +80,7 @@ struct Fp8Config {
 Result<Fp8Config> parse_config(const FamilyInput& input) {
   const std::string what = input.what + ": quantization_config";
   const JsonFields fields(input.quantization_config, what);
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, what));
   Fp8Config config;
   if (const Json* block = fields.child("weight_block_size")) {
     const auto extents = extent_pair(*block);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "io/bit_packing.h"
 #include "io/name_pattern.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -209,6 +210,9 @@ bool written_word_by_word(const JsonFields& fields) {
                      [](const std::string& writer) { return writer.starts_with("gptqmodel:"); });
 }
 
+/// A rotation and an adapter belong to the weights; words of other widths hold the codes elsewhere.
+constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "gptq"}};
+
 /// Fields that the checkpoint sets for all modules and `dynamic` for some.
 struct GptqSettings {
   std::int64_t bits = 4;
@@ -238,6 +242,7 @@ class GptqConfig {
     config.what_ = what + ": quantization_config";
     config.patterns_ = NamePatterns(config.what_ + ": \"dynamic\"");
     const JsonFields fields(config.json_, config.what_);
+    NIBBLE_TRY_STATUS(refuse_fields(config.json_, kRefused, config.what_));
     NIBBLE_TRY_STATUS(read_settings(fields, config.settings_));
     NIBBLE_TRY(const auto old_name, fields.string("checkpoint_format"));
     NIBBLE_TRY(const auto new_name, fields.string("format"));

@@ -204,7 +204,8 @@ class FolderWriter {
       const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
       if (target.family != nullptr) {
         family = target.family;
-        written.push_back({info.name, target.matrix->scheme(), info.role != LinearInfo::Role::kEmbedding});
+        const bool is_linear = info.role != LinearInfo::Role::kEmbedding;
+        written.push_back({info.name, target.matrix->scheme(), is_linear, info.rows, info.cols});
       } else if (info.role != LinearInfo::Role::kEmbedding) {
         unquantized.push_back(info.name);
       }

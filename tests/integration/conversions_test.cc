@@ -156,6 +156,30 @@ TEST_F(Conversions, FloatCodesAndTables) {
   expect_exact_chain(quantized("fp8-e4m3-tensor-scale:f32", "fp8"), {"compressed-tensors", "nibble", "fp8"});
 }
 
+/// Configurations give the group size of act-order matrices, whose schemes give the number of groups.
+TEST_F(Conversions, ActOrderKeepsItsGroupSize) {
+  const std::string gptq = quantized("int4-g32-sym", "gptq");
+  std::fstream file(gptq + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  std::uint64_t length = 0;
+  file.read(reinterpret_cast<char*>(&length), 8);
+  std::string text(length, ' ');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  const auto header = parse_untrusted(text, "header");
+  ASSERT_TRUE(header.ok());
+  for (const auto& [name, tensor] : header->items()) {
+    if (!name.ends_with(".g_idx")) continue;
+    const std::int32_t columns = tensor["shape"][0].get<std::int32_t>();
+    std::vector<std::int32_t> index;
+    for (std::int32_t c = 0; c < columns; ++c) index.push_back(c % (columns / 32));
+    file.seekp(static_cast<std::streamoff>(8 + length + tensor["data_offsets"][0].get<std::uint64_t>()));
+    file.write(reinterpret_cast<const char*>(index.data()), static_cast<std::streamsize>(index.size() * 4));
+  }
+  file.close();
+  expect_exact_chain(gptq, {"nibble", "gptq", "compressed-tensors"});
+  std::ifstream config(gptq + "-1/config.json");
+  EXPECT_EQ(Json::parse(config)["quantization_config"]["group_size"], 32);
+}
+
 /// Folders carry what GGUF made of its rows: the same bytes come back.
 TEST_F(Conversions, ThereAndBackIsTheSameFile) {
   const std::string gptq = quantized("int4-g32-sym", "gptq");
