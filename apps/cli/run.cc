@@ -85,7 +85,7 @@ int chat(Model& model, const Flags& flags) {
     }
     std::string line;
     clear_interrupt();
-    if (!std::getline(std::cin, line)) {
+    if (!read_line(line)) {
       if (interrupted() && terminal) {
         std::cin.clear();
         clearerr(stdin);

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <iostream>
 #include <memory>
 
 #include "commands.h"
@@ -34,12 +35,24 @@ void on_broken_pipe(int) {
   _exit(kExitFailed);
 }
 
-/// No SA_RESTART: a read of the next line must end.
+/// Reads and writes go on after a signal: what stdio cannot write, it marks as lost for good.
 void handle(int signal_number, void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   sigaction(signal_number, &action, nullptr);
+}
+
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
+
+void let_signals_end_reads(bool end) {
+  for (const int signal_number : kStopSignals) {
+    struct sigaction action = {};
+    sigaction(signal_number, nullptr, &action);
+    action.sa_flags = end ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+    sigaction(signal_number, &action, nullptr);
+  }
 }
 
 using Clock = std::chrono::steady_clock;
@@ -107,13 +120,20 @@ void end_progress() {
 }
 
 void watch_for_signals() {
-  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal_number : kStopSignals) {
     struct sigaction before = {};
     sigaction(signal_number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) handle(signal_number, on_interrupt);  // nohup, or in the background of a script
   }
   handle(SIGPIPE, on_broken_pipe);
   handle(SIGXFSZ, SIG_IGN);
+}
+
+bool read_line(std::string& line) {
+  let_signals_end_reads(true);
+  const bool whole = static_cast<bool>(std::getline(std::cin, line));
+  let_signals_end_reads(false);
+  return whole;
 }
 
 int interrupted_status() { return 128 + g_last_signal.load(); }

@@ -7,9 +7,9 @@
 #include <fstream>
 
 #include "api/loaded_model.h"
+#include "base/cpu_time.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
-#include "base/cpu_time.h"
 #include "base/testing/counted_new.h"
 #include "io/container_test_support.h"
 #include "nibble/inspect.h"
