@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <iostream>
 #include <random>
 
 #include "commands.h"
@@ -79,16 +78,14 @@ int chat(Model& model, const Flags& flags) {
   if (terminal)
     fmt::print(stderr, "Type a message. Ctrl-C stops an answer, /clear starts again, Ctrl-D or /exit leaves.\n");
   for (;;) {
+    clear_interrupt();
     if (terminal) {
       fmt::print("> ");
       std::fflush(stdout);
     }
     std::string line;
-    clear_interrupt();
     if (!read_line(line)) {
       if (interrupted() && terminal) {
-        std::cin.clear();
-        clearerr(stdin);
         fmt::print("\n");
         continue;
       }
@@ -102,7 +99,6 @@ int chat(Model& model, const Flags& flags) {
     }
     if (line.empty()) continue;
     messages.push_back({"user", line});
-    clear_interrupt();
     const std::size_t before = messages.size();
     if (const int status = answer(model, *session, messages, flags); status != kExitDone) {
       if (!terminal) return status;

@@ -2,6 +2,7 @@
 #include "terminal.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <iostream>
 #include <memory>
 
 #include "commands.h"
@@ -42,17 +42,6 @@ void handle(int signal_number, void (*handler)(int)) {
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   sigaction(signal_number, &action, nullptr);
-}
-
-constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
-
-void let_signals_end_reads(bool end) {
-  for (const int signal_number : kStopSignals) {
-    struct sigaction action = {};
-    sigaction(signal_number, nullptr, &action);
-    action.sa_flags = end ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
-    sigaction(signal_number, &action, nullptr);
-  }
 }
 
 using Clock = std::chrono::steady_clock;
@@ -120,7 +109,7 @@ void end_progress() {
 }
 
 void watch_for_signals() {
-  for (const int signal_number : kStopSignals) {
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before = {};
     sigaction(signal_number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) handle(signal_number, on_interrupt);  // nohup, or in the background of a script
@@ -130,10 +119,23 @@ void watch_for_signals() {
 }
 
 bool read_line(std::string& line) {
-  let_signals_end_reads(true);
-  const bool whole = static_cast<bool>(std::getline(std::cin, line));
-  let_signals_end_reads(false);
-  return whole;
+  static std::string read_ahead;
+  constexpr int kLookAgainMs = 200;
+  std::size_t end = read_ahead.find('\n');
+  bool more = true;
+  while (end == std::string::npos && more && !interrupted()) {
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    if (poll(&ready, 1, kLookAgainMs) <= 0) continue;  // a signal may come just before the wait, or to another thread
+    char bytes[4096];
+    const ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
+    more = count > 0;
+    if (more) read_ahead.append(bytes, static_cast<std::size_t>(count));
+    end = read_ahead.find('\n');
+  }
+  if (interrupted() || (end == std::string::npos && read_ahead.empty())) return false;
+  line = read_ahead.substr(0, end);
+  read_ahead.erase(0, end == std::string::npos ? end : end + 1);
+  return true;
 }
 
 int interrupted_status() { return 128 + g_last_signal.load(); }

@@ -18,7 +18,7 @@ void end_progress();
 /// no unfinished output behind. So does a reader of ours that went away. A file that grows too large is an error of
 /// writing.
 void watch_for_signals();
-/// A line of standard input; false at its end, and when a signal comes before the line does.
+/// A line of standard input; false at its end, and when Ctrl-C was or is pressed before the line is there.
 bool read_line(std::string& line);
 /// Ctrl-C was pressed since the last clear_interrupt().
 bool interrupted();
