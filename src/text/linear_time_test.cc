@@ -56,7 +56,7 @@ TEST(LinearTime, LongAddedTokens) {
       const std::string text = repeated(part);
       const double started = thread_cpu_seconds();
       EXPECT_TRUE(tokenizer->encode(text).ok());
-      EXPECT_LT(thread_cpu_seconds() - started, kLongTextSeconds) << part.size();
+      EXPECT_LT(thread_cpu_seconds() - started, kLongTextSeconds * kPatience) << part.size();
     }
   }
 }
@@ -79,7 +79,7 @@ TEST(LinearTime, EveryPreTokenizer) {
       const auto pieces = pre_tokenizer->apply(text, true);
       const double seconds = thread_cpu_seconds() - started;
       EXPECT_TRUE(pieces.ok()) << entry.name << ", " << long_text.name << ": " << pieces.error().message;
-      EXPECT_LT(seconds, kLongTextSeconds) << entry.name << ", " << long_text.name;
+      EXPECT_LT(seconds, kLongTextSeconds * kPatience) << entry.name << ", " << long_text.name;
     }
   }
 }
