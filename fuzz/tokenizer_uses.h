@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "text/gguf_vocab.h"
 #include "text/hugging_face.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace nibble {
 
@@ -25,18 +25,18 @@ inline void use_tokenizer(const std::shared_ptr<const Tokenizer>& tokenizer, std
     const auto ids = tokenizer->encode(text, {special, special});
     if (!ids.ok()) continue;
     for (const std::int32_t id : *ids) require(id >= 0 && id < tokenizer->vocab_size());
-    require(is_valid_utf8(tokenizer->decode(*ids, {special})));
+    require(is_utf8(tokenizer->decode(*ids, {special})));
     TokenDecoder stream(tokenizer, {special, special});
     std::string bytes;
     std::string joined;
     for (const std::int32_t id : *ids) {
       const std::string part = stream.feed(id);
-      require(is_valid_utf8(part));
+      require(is_utf8(part));
       joined += part;
       bytes += tokenizer->piece(id);
     }
     joined += stream.finish();
-    require(is_valid_utf8(joined));
+    require(is_utf8(joined));
     if (!special) require(joined == replace_malformed_utf8(bytes));  // nothing was skipped or stripped
   }
 }

@@ -30,8 +30,13 @@ namespace {
 /// What is wrong with the flags, and where to read on; with an unknown command, the known ones.
 int report_usage(const CLI::App& app, const CLI::ParseError& error) {
   std::string command = "nibble";
-  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
   std::string message = error.what();
+  for (const CLI::App* sub : app.get_subcommands()) {
+    command += " " + sub->get_name();
+    // What else is missing matters less than a flag that does not exist.
+    const std::vector<std::string> unknown = sub->remaining();
+    if (!unknown.empty()) message = fmt::format("\"{}\": unknown flag or one argument too many", unknown.front());
+  }
   if (app.get_subcommands().empty()) {
     const std::vector<std::string> unknown = app.remaining();
     if (!unknown.empty()) message = fmt::format("\"{}\": unknown command", unknown.front());

@@ -17,6 +17,7 @@ enum class ErrorCode {
   kIo,               ///< the operating system refused (disk full, permission, a file that shrank)
   kOutOfMemory,      ///< the request would need more memory than allowed
   kCancelled,        ///< the user asked to stop
+  kInternal,         ///< a defect in Nibble; the message asks to report it
 };
 
 /// A code and a sentence that says what was being done, to what, what was found, what was expected, and the way out.

@@ -5,7 +5,6 @@
 #include <new>
 #include <stdexcept>
 
-#include "base/check.h"
 #include "base/result.h"
 
 namespace nibble {
@@ -19,10 +18,8 @@ auto at_boundary(F&& body) -> decltype(body()) {
     return fail(ErrorCode::kOutOfMemory, "out of memory; use a smaller model, fewer bits or a shorter context");
   } catch (const std::length_error&) {
     return fail(ErrorCode::kOutOfMemory, "out of memory; use a smaller model, fewer bits or a shorter context");
-  } catch (const InternalError& e) {
-    return fail(ErrorCode::kInvalidArgument, "this is a defect in Nibble, please report it: {}", e.what());
   } catch (const std::exception& e) {
-    return fail(ErrorCode::kInvalidArgument, "this is a defect in Nibble, please report it: {}", e.what());
+    return fail(ErrorCode::kInternal, "this is a defect in Nibble, please report it: {}", e.what());
   }
 }
 

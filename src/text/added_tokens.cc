@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/utf8.h"
 #include "text/unicode_class.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -6,8 +6,9 @@
 #include <cmath>
 #include <iterator>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
-#include "text/utf8.h"
+#include "text/replace_every.h"
 
 namespace nibble {
 namespace {

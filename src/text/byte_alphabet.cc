@@ -1,9 +1,8 @@
 // Both directions from one rule; nothing is stored but two small tables.
 #include "text/byte_alphabet.h"
+#include "base/utf8.h"
 
 #include <array>
-
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -1,10 +1,9 @@
 // Each pass rewrites the whole text once, so that a later rule sees what an earlier one joined.
 #include "text/clean_up_spaces.h"
+#include "text/replace_every.h"
 
 #include <array>
 #include <string_view>
-
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

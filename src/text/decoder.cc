@@ -3,8 +3,9 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
-#include "text/utf8.h"
+#include "text/replace_every.h"
 
 namespace nibble {
 namespace {
@@ -20,7 +21,7 @@ int hex_value(char c) {
 
 std::string replace_matches(const Regex& regex, const std::string& text, const std::string& content) {
   std::vector<TextSpan> matches;
-  if (!is_valid_utf8(text) || !regex.find_all(text, matches).ok()) return text;
+  if (!is_utf8(text) || !regex.find_all(text, matches).ok()) return text;
   std::string out;
   std::size_t done = 0;
   for (const TextSpan match : matches) {
@@ -36,7 +37,7 @@ void join_byte_tokens(std::vector<std::string>& tokens) {
   std::string bytes;
   const auto flush = [&] {
     if (bytes.empty()) return;
-    if (is_valid_utf8(bytes)) {
+    if (is_utf8(bytes)) {
       out.push_back(bytes);
     } else {
       for (std::size_t i = 0; i < bytes.size(); ++i) out.emplace_back("\xEF\xBF\xBD");

@@ -6,8 +6,8 @@
 
 #include "text/known_special_tokens.h"
 #include "text/pre_tokenizer_table.h"
+#include "text/replace_every.h"
 #include "text/token_index.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

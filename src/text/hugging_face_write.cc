@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "text/hugging_face.h"
+#include "text/replace_every.h"
 #include "text/sentencepiece_merges.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {
@@ -142,7 +143,7 @@ class Writer {
 
   Result<HuggingFaceDocuments> run() {
     for (std::size_t id = 0; id < spec_.tokens.size(); ++id)
-      if (!is_valid_utf8(spec_.tokens[id].text))
+      if (!is_utf8(spec_.tokens[id].text))
         return fail(ErrorCode::kUnsupported, "{}: tokens[{}] is not UTF-8; tokenizer.json cannot hold it", spec_.what,
                     id);
     HuggingFaceDocuments out;

@@ -1,8 +1,8 @@
 // Rewrites Oniguruma's syntax to PCRE2's where the two differ. Works left to right, one construct at a time.
 #include <array>
 
+#include "base/utf8.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {
@@ -32,7 +32,7 @@ class Translator {
     if (in_.size() > kMaxPatternBytes)
       return fail(ErrorCode::kUnsupported, "{}: a pattern of {} bytes, the limit is {}", what_, in_.size(),
                   kMaxPatternBytes);
-    if (!is_valid_utf8(in_)) return fail(ErrorCode::kCorrupt, "{}: a pattern that is not UTF-8", what_);
+    if (!is_utf8(in_)) return fail(ErrorCode::kCorrupt, "{}: a pattern that is not UTF-8", what_);
     while (at_ < in_.size()) NIBBLE_TRY_STATUS(in_class_ ? class_item() : item());
     return std::move(out_);
   }

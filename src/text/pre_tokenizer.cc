@@ -3,10 +3,11 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/patterns.h"
+#include "text/replace_every.h"
 #include "text/unicode_class.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -7,8 +7,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/utf8.h"
 #include "text/patterns.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "text/pre_tokenizer.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

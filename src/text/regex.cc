@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "base/cpu_time.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace nibble {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/utf8.h"
 #include "text/token_index.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "text/patterns.h"
 #include "text/unicode_class.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -7,8 +7,8 @@
 #include "text/patterns.h"
 #include "text/pre_tokenizer_table.h"
 #include "text/regex.h"
+#include "text/replace_every.h"
 #include "text/sentencepiece_merges.h"
-#include "text/utf8.h"
 
 namespace nibble {
 namespace {

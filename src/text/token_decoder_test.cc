@@ -42,11 +42,11 @@ Streamed stream(const std::shared_ptr<const Tokenizer>& tokenizer, const std::ve
   Streamed out;
   for (const std::int32_t id : ids) {
     const std::string piece = decoder.feed(id);
-    out.all_valid = out.all_valid && is_valid_utf8(piece);
+    out.all_valid = out.all_valid && is_utf8(piece);
     out.joined += piece;
   }
   const std::string rest = decoder.finish();
-  out.all_valid = out.all_valid && is_valid_utf8(rest);
+  out.all_valid = out.all_valid && is_utf8(rest);
   out.joined += rest;
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/byte_alphabet.h"
@@ -10,7 +11,7 @@
 #include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
-#include "text/utf8.h"
+#include "text/replace_every.h"
 
 namespace nibble {
 namespace {
@@ -160,7 +161,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, const
     return fail(ErrorCode::kUnsupported, "a text of {} bytes, the limit is {}; tokenize it in parts", text.size(),
                 kMaxTextBytes);
   std::string repaired;
-  if (spec_.model != TokenizerModel::kScoreBpe && !is_valid_utf8(text)) {
+  if (spec_.model != TokenizerModel::kScoreBpe && !is_utf8(text)) {
     repaired = repair_utf8(text);
     text = repaired;
   }
