@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "model/ops.h"
 #include "run/cpu_model.h"
+#include "run/cpu_ops.h"
 #include "run/kv_cache.h"
 
 namespace nibble {
@@ -29,9 +29,6 @@ using LogitsSink =
 
 /// Gives an Ops that stands before the executor's own: it sees every operation and passes it on to `inner`.
 using OpsWrapper = std::function<std::unique_ptr<Ops>(Ops& inner)>;
-
-/// The numbers behind a value of the CPU executor, [tokens, width]; valid as long as the value is.
-std::span<const float> cpu_values(const Value& value);
 
 class CpuExecutor {
  public:
@@ -55,7 +52,6 @@ class CpuExecutor {
   Status forward(std::span<const BatchItem> batch, const LogitsSink& sink);
 
  private:
-  class OpsOnBatch;
   Status check(std::span<const BatchItem> batch) const;
   /// Consecutive rows of the batch that belong to one item and whose logits are wanted.
   struct WantedRows {
@@ -72,7 +68,8 @@ class CpuExecutor {
   std::shared_ptr<ThreadPool> pool_;
   Options options_;
   std::shared_ptr<KvBlockPool> kv_pool_;
-  std::unique_ptr<OpsOnBatch> ops_;
+  CpuBatch batch_;
+  std::unique_ptr<CpuOps> ops_;
   std::unique_ptr<Ops> wrapped_ops_;
   Ops& front_ops_;  ///< what the architecture sees: the wrapped ones or ops_
 };

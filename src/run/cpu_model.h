@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernel/matmul/packed_matrix.h"
-#include "kernel/rope/rope.h"
 #include "model/model_weights.h"
 #include "nibble/progress.h"
+#include "run/cpu_ops.h"
 
 namespace nibble {
 
@@ -22,25 +21,23 @@ struct CpuModelOptions {
   Progress progress;                ///< optional
 };
 
-class CpuModel {
+class CpuModel final : public CpuWeights {
  public:
   using Ptr = std::shared_ptr<const CpuModel>;
 
   /// Decodes and packs every matrix tile by tile. Errors name the file and the tensor.
   static Result<Ptr> load(const ModelWeights::Ptr& weights, const CpuModelOptions& options, ThreadPool& pool);
 
-  const ModelConfig& config() const { return config_; }
+  const ModelConfig& config() const override { return config_; }
   const ModelLayout& layout() const { return layout_; }
   std::int64_t context_length() const { return context_length_; }
 
-  const kernel::PackedMatrix& matrix(LinearId id) const { return matrices_[static_cast<std::size_t>(id)]; }
-  /// Empty when the linear has no bias.
-  const std::vector<float>& bias(LinearId id) const { return biases_[static_cast<std::size_t>(id)]; }
-  const std::vector<float>& vector(VectorId id) const { return vectors_[static_cast<std::size_t>(id)]; }
-  const kernel::RopeTable& rope(int id) const { return *ropes_[static_cast<std::size_t>(id)]; }
+  const kernel::PackedMatrix& matrix(LinearId id) const override { return matrices_[static_cast<std::size_t>(id)]; }
+  const std::vector<float>& bias(LinearId id) const override { return biases_[static_cast<std::size_t>(id)]; }
+  const std::vector<float>& vector(VectorId id) const override { return vectors_[static_cast<std::size_t>(id)]; }
+  const kernel::RopeTable& rope(int id) const override { return *ropes_[static_cast<std::size_t>(id)]; }
 
-  /// out [hidden_size] = the embedding of a token.
-  Status embedding_row(std::int32_t token, float* out) const;
+  Status embedding_row(std::int32_t token, float* out) const override;
 
   /// Bytes of packed weights in memory.
   std::size_t packed_bytes() const { return packed_bytes_; }

@@ -10,7 +10,8 @@ namespace {
 std::vector<std::int32_t> random_ids(const Tokenizer& tokenizer, std::mt19937& random) {
   std::vector<std::int32_t> ids(random() % 40);
   // Some ids are out of range: they count as nothing.
-  for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % (tokenizer.vocab_size() + 3U)) - 1;
+  for (std::int32_t& id : ids)
+    id = static_cast<std::int32_t>(random() % static_cast<unsigned>(tokenizer.vocab_size() + 3)) - 1;
   return ids;
 }
 
