@@ -6,7 +6,9 @@
 #include "base/thread_pool.h"
 #include "kernel/activation/activation.h"
 #include "kernel/attention/attention.h"
+#include "kernel/cholesky/cholesky.h"
 #include "kernel/ggml_search/ggml_search.h"
+#include "kernel/gram/gram.h"
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
@@ -83,6 +85,8 @@ Result<MachineInfo> machine_info() {
     add_matmul_choices(info.kernels, has);
     info.kernels.push_back(choice_of(kernel::attention_kernels(), has));
     info.kernels.push_back(choice_of(kernel::norm_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::gram_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::cholesky_kernels(), has));
     info.kernels.push_back(choice_of(kernel::rope_kernels(), has));
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
