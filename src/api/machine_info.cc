@@ -7,6 +7,7 @@
 #include "kernel/activation/activation.h"
 #include "kernel/attention/attention.h"
 #include "kernel/cholesky/cholesky.h"
+#include "kernel/error_feedback/error_feedback.h"
 #include "kernel/ggml_search/ggml_search.h"
 #include "kernel/gram/gram.h"
 #include "kernel/matmul/matmul_kernel.h"
@@ -87,6 +88,7 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::norm_kernels(), has));
     info.kernels.push_back(choice_of(kernel::gram_kernels(), has));
     info.kernels.push_back(choice_of(kernel::cholesky_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::feedback_kernels(), has));
     info.kernels.push_back(choice_of(kernel::rope_kernels(), has));
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));

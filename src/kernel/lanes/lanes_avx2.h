@@ -72,6 +72,13 @@ NIBBLE_LANES F abs(F x) {
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
 NIBBLE_LANES M less(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
+/// How many lanes of a and b differ.
+NIBBLE_LANES int lanes_that_differ(F a, F b) {
+  const auto bits = [](__m256 x, __m256 y) {
+    return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_NEQ_UQ))));
+  };
+  return bits(a.a, b.a) + bits(a.b, b.b);
+}
 NIBBLE_LANES F select(M m, F yes, F no) {
   return {_mm256_blendv_ps(no.a, yes.a, m.a), _mm256_blendv_ps(no.b, yes.b, m.b)};
 }

@@ -59,6 +59,8 @@ NIBBLE_LANES F max(F a, F b) { return _mm512_max_ps(a, b); }
 NIBBLE_LANES F min(F a, F b) { return _mm512_min_ps(a, b); }
 NIBBLE_LANES F abs(F a) { return _mm512_abs_ps(a); }
 NIBBLE_LANES M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+/// How many lanes of a and b differ.
+NIBBLE_LANES int lanes_that_differ(F a, F b) { return __builtin_popcount(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ)); }
 NIBBLE_LANES F select(M m, F yes, F no) { return _mm512_mask_blend_ps(m, no, yes); }
 /// The magnitude of a with the sign of s.
 NIBBLE_LANES F with_sign(F a, F s) {

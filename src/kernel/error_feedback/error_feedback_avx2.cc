@@ -1,0 +1,23 @@
+// Error feedback on AVX2.
+#include "kernel/error_feedback/error_feedback.h"
+#include "kernel/lanes/lanes_avx2.h"
+
+namespace nibble::kernel::avx2 {
+namespace {
+
+constexpr int kColumns = 4;
+
+}  // namespace
+
+#include "kernel/error_feedback/error_feedback_lanes.inc"
+
+extern const FeedbackKernel kFeedback;
+const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_avx2", kAvx2 | kFma | kF16c},
+                                  accumulate,
+                                  quantize,
+                                  descend,
+                                  scale_terms,
+                                  search_symmetric,
+                                  search_asymmetric};
+
+}  // namespace nibble::kernel::avx2

@@ -1,0 +1,23 @@
+// Error feedback on AVX-512.
+#include "kernel/error_feedback/error_feedback.h"
+#include "kernel/lanes/lanes_avx512.h"
+
+namespace nibble::kernel::avx512 {
+namespace {
+
+constexpr int kColumns = 8;
+
+}  // namespace
+
+#include "kernel/error_feedback/error_feedback_lanes.inc"
+
+extern const FeedbackKernel kFeedback;
+const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_avx512", kAvx2 | kFma | kF16c | kAvx512},
+                                  accumulate,
+                                  quantize,
+                                  descend,
+                                  scale_terms,
+                                  search_symmetric,
+                                  search_asymmetric};
+
+}  // namespace nibble::kernel::avx512
