@@ -29,6 +29,11 @@ struct FeedbackKernel {
   void (*accumulate)(const float* m, std::int64_t ld, std::int64_t from, std::int64_t to, const float* e,
                      std::int64_t first, std::int64_t last, float* t);
 
+  /// view[j], j in [from, to): what the weights of a group are once the errors of all columns before it are made up for
+  /// as well as the group can, x U = t - w solved for view = w + x. Scales are chosen from it.
+  void (*compensate)(const float* u, std::int64_t ld, std::int64_t from, std::int64_t to, const float* w,
+                     const float* t, float* view);
+
   /// For columns j in [from, to), in order: code[j] = the code nearest to t[j], e[j] = w[j] - its value, then
   /// t[k] += e[j] * u[j * ld + k] for k in (j, to).
   void (*quantize)(const float* u, std::int64_t ld, std::int64_t from, std::int64_t to, const FeedbackGrid& grid,

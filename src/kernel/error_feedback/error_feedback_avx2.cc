@@ -14,6 +14,7 @@ constexpr int kColumns = 4;
 extern const FeedbackKernel kFeedback;
 const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_avx2", kAvx2 | kFma | kF16c},
                                   accumulate,
+                                  compensate,
                                   quantize,
                                   descend,
                                   scale_terms,

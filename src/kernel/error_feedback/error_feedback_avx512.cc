@@ -14,6 +14,7 @@ constexpr int kColumns = 8;
 extern const FeedbackKernel kFeedback;
 const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_avx512", kAvx2 | kFma | kF16c | kAvx512},
                                   accumulate,
+                                  compensate,
                                   quantize,
                                   descend,
                                   scale_terms,

@@ -64,16 +64,17 @@ TEST(ErrorFeedback, KernelsHaveTheBitsOfTheReference) {
   for (const std::int64_t cols : {1, 2, 5, 8, 19, 40}) {
     const Problem p(cols, static_cast<std::uint64_t>(cols));
     struct Outcome {
-      std::vector<float> accumulated, t, code, e, g, slope, bend;
+      std::vector<float> accumulated, view, t, code, e, g, slope, bend;
       FeedbackGrid symmetric, asymmetric;
       std::int64_t changed = 0;
     };
     const auto run = [&](const FeedbackKernel& kernel) {
-      Outcome out{p.t, p.t, p.t, p.e, p.e, std::vector<float>(kL), std::vector<float>(kL), p.grid, p.grid};
+      Outcome out{p.t, p.t, p.t, p.t, p.e, p.e, std::vector<float>(kL), std::vector<float>(kL), p.grid, p.grid};
       const std::int64_t from = cols / 3;
       Guarded<float> guarded(p.t);
       kernel.accumulate(p.h.data(), cols, 0, from, p.e.data(), from, cols, guarded.data());
       std::copy_n(guarded.data(), out.accumulated.size(), out.accumulated.begin());
+      kernel.compensate(p.h.data(), cols, from, cols, p.w.data(), p.t.data(), out.view.data());
       kernel.quantize(p.h.data(), cols, from, cols, p.grid, p.w.data(), out.t.data(), out.code.data(), out.e.data());
       kernel.quantize(p.h.data(), cols, 0, from, p.grid, p.w.data(), out.t.data(), out.code.data(), out.e.data());
       out.changed = kernel.descend(p.h.data(), cols, cols, p.curvature.data(), 0, cols, p.grid, out.code.data(),
@@ -90,6 +91,7 @@ TEST(ErrorFeedback, KernelsHaveTheBitsOfTheReference) {
       SCOPED_TRACE(kernel->info.name);
       const Outcome got = run(*kernel);
       EXPECT_TRUE(same_bits(got.accumulated, expected.accumulated));
+      EXPECT_TRUE(same_bits(got.view, expected.view));
       EXPECT_TRUE(same_bits(got.t, expected.t));
       EXPECT_TRUE(same_bits(got.code, expected.code));
       EXPECT_TRUE(same_bits(got.e, expected.e));

@@ -14,6 +14,7 @@ constexpr int kColumns = 1;
 extern const FeedbackKernel kFeedback;
 const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_reference", 0},
                                   accumulate,
+                                  compensate,
                                   quantize,
                                   descend,
                                   scale_terms,

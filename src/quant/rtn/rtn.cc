@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "quant/rtn/codebook.h"
 #include "quant/rtn/group_grid.h"
+#include "quant/stored_scale.h"
 
 namespace nibble {
 namespace {
@@ -19,34 +20,6 @@ namespace {
 using Kind = Grouping::Kind;
 
 bool crosses_rows(const Grouping& grouping) { return !grouping.row_aligned(); }
-
-std::size_t element_size(ElementType type) { return static_cast<std::size_t>(element_info(type).bits) / 8; }
-
-/// A scale after storing, never 0 or infinite: a scale too small for its type becomes the smallest that is not zero, so
-/// that its group keeps the right signs.
-float stored_scale(ElementType type, float scale) {
-  float stored = type == ElementType::kE8m0 ? std::ldexp(1.0f, static_cast<int>(std::ceil(std::log2(std::fabs(scale)))))
-                                            : round_to_element(type, scale);
-  if (type == ElementType::kE8m0) return std::clamp(stored, 0x1p-127f, 0x1p127f);
-  if (std::isinf(stored)) {
-    const float largest = type == ElementType::kF16    ? 65504.0f
-                          : type == ElementType::kBf16 ? 0x1.FEp127f
-                                                       : 0x1.FFFFFEp127f;
-    stored = std::copysign(largest, scale);
-  }
-  if (stored == 0.0f) {
-    const float smallest = type == ElementType::kF16    ? 0x1p-24f
-                           : type == ElementType::kE4m3 ? 0x1p-9f
-                           : type == ElementType::kE5m2 ? 0x1p-16f
-                                                        : 0x1p-126f;
-    stored = std::copysign(smallest, scale);
-  }
-  return stored;
-}
-
-void store_entry(ElementType type, float value, std::vector<std::byte>& bytes, std::int64_t index) {
-  encode_elements(type, &value, 1, bytes.data() + static_cast<std::size_t>(index) * element_size(type));
-}
 
 /// The weights of one scale group: a contiguous run, or gathered from a block and scattered back.
 class GroupView {

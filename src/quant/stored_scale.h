@@ -1,0 +1,19 @@
+// What storing does to the scales that a method chose.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "format/element_type.h"
+
+namespace nibble {
+
+/// A scale after storing, never 0 or infinite: a scale too small for its type becomes the smallest that is not zero, so
+/// that its group keeps the right signs.
+float stored_scale(ElementType type, float scale);
+
+/// Entry number `index` of a plane.
+void store_entry(ElementType type, float value, std::vector<std::byte>& bytes, std::int64_t index);
+
+}  // namespace nibble
