@@ -50,7 +50,8 @@ Json to_json(const ConversionReport& r) {
                        {"scheme", t.scheme},
                        {"exact", t.exact},
                        {"keeps_codes", t.keeps_codes},
-                       {"relative_error", t.relative_error}});
+                       {"relative_error", t.relative_error},
+                       {"output_error", t.output_error ? Json(*t.output_error) : Json()}});
   return {{"family", r.family},
           {"bytes", r.bytes},
           {"bits_per_weight", r.bits_per_weight},

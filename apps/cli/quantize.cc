@@ -20,6 +20,8 @@ struct Flags {
   std::string to;
   std::string range = "full";
   std::string imatrix;
+  CalibrationOptions calibration;
+  double damping = 0.01;
   bool quantize_head = false;
   bool lossy = false;
   bool json = false;
@@ -82,15 +84,25 @@ void add_quantize(CLI::App& app, Action& action) {
       "iq4_nl, iq4_xs, tq2_0 ...");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
-  command->add_option("--method", flags->method, "quantization method: rtn")->capture_default_str();
+  command->add_option("--method", flags->method, "quantization method: rtn, gptq")->capture_default_str();
   command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
   command->add_option("--imatrix", flags->imatrix, "importance matrix (nibble imatrix, llama-imatrix)");
+  command->add_option("--calibration", flags->calibration.texts,
+                      "text that gptq looks at; repeat for several (default: what the model itself writes)");
+  command->add_option("--samples", flags->calibration.samples, "windows of calibration text")->capture_default_str();
+  command->add_option("--ctx", flags->calibration.context, "tokens of a window (default: 1024)");
+  command->add_option("--seed", flags->calibration.seed, "seed of what the model writes")->capture_default_str();
+  command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 10.0));
   command->callback([flags, &action] {
     action = [flags] {
       QuantizeOptions options;
+      options.calibration = flags->calibration;
+      options.damping = flags->damping;
       options.method = flags->method;
       options.scheme = flags->scheme;
       options.to = flags->to;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,19 @@
 
 namespace nibble {
 
+/// The text that a calibrated method looks at.
+struct CalibrationOptions {
+  std::vector<std::string> texts;  ///< UTF-8 files; none: the model itself writes
+  std::int64_t samples = 128;      ///< windows, spread evenly over the texts
+  std::int64_t context = 0;        ///< tokens of a window; 0: 1024, or what the model was made for
+  std::uint64_t seed = 0;          ///< of what the model writes
+};
+
 struct QuantizeOptions {
-  std::string method = "rtn";
-  std::string scheme;  ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
+  std::string method = "rtn";  ///< rtn | gptq
+  CalibrationOptions calibration;
+  double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
+  std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
   bool quantize_head = false;  ///< embedding and output head too; llama.cpp's names decide by themselves
@@ -38,6 +49,8 @@ struct TensorReport {
   double relative_error = 0;  ///< |w - q| / |w| in the Frobenius norm against the source's values; 0: exact
   bool exact = false;
   bool keeps_codes = false;  ///< the source's codes, at most scales and offsets rounded
+  /// Calibrated methods: |x (w - q)^T|^2 / |x w^T|^2 over the calibration tokens' inputs x.
+  std::optional<double> output_error;
 };
 
 struct ConversionReport {

@@ -125,6 +125,15 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool) {
   NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
+  const MatrixMethod rtn = [&](LinearId, MatrixPtr original) {
+    return quantize_rtn(std::move(original), scheme, options, pool);
+  };
+  return method_targets(files, scheme, rtn, quantize_head, format);
+}
+
+Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
+                                                 const MatrixMethod& method, bool quantize_head,
+                                                 const OutputFormat& format) {
   std::vector<MatrixTarget> targets;
   for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
     const LinearInfo& info = files.layout().linears[i];
@@ -147,7 +156,7 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
       targets.push_back(std::move(target));
       continue;
     }
-    NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, scheme, options, pool));
+    NIBBLE_TRY(MatrixPtr matrix, method(id, original));
     const Result<FoundTarget> found = find_target(matrix, *format.family);
     if (!found.ok() || !found->exact)
       return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,

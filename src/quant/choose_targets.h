@@ -22,7 +22,16 @@ struct OutputFormat {
 /// else the first of compressed-tensors, bitsandbytes and nibble that can express `scheme`.
 Result<OutputFormat> choose_output_format(const std::string& to, const std::string& out, const QuantScheme* scheme);
 
-/// Round-to-nearest of the block linears (and, with `quantize_head`, embedding and head) to `scheme`.
+/// Gives a linear's matrix in the scheme asked for.
+using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr original)>;
+
+/// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `scheme`; the others
+/// as they are.
+Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
+                                                 const MatrixMethod& method, bool quantize_head,
+                                                 const OutputFormat& format);
+
+/// method_targets of round-to-nearest.
 Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool);

@@ -101,7 +101,7 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
   batch_.clear();
   for (const BatchItem& item : batch)
     NIBBLE_TRY_STATUS(item.sequence->reserve(static_cast<std::int64_t>(item.tokens.size())));
-  for (const BatchItem& item : batch) batch_.append(item.tokens, item.sequence->length_, item.sequence->blocks_.data());
+  for (const BatchItem& item : batch) batch_.append(item.tokens, item.sequence->length_, item.sequence->blocks());
   const ModelConfig& config = model_->config();
   const ModelLayout& layout = model_->layout();
   Value x = decoder_embed(front_ops_, config, layout);

@@ -1,7 +1,7 @@
 // Loading a model into the CPU kernels' layouts.
 #include "run/cpu_model.h"
 
-#include <algorithm>
+#include "run/embedding_rows.h"
 
 namespace nibble {
 
@@ -66,15 +66,7 @@ Status CpuModel::embedding_row(std::int32_t token, float* out) const {
     matrix(layout_.head).decode_row(token, out);
     return {};
   }
-  const std::int64_t step = embedding_->row_step();
-  const std::int64_t first = token / step * step;
-  thread_local QuantizedMatrix rows;
-  thread_local std::vector<float> values;
-  NIBBLE_TRY_STATUS(embedding_->decode(first, std::min(step, embedding_->rows() - first), rows));
-  values.resize(rows.codes.size() / static_cast<std::size_t>(rows.scheme.code.code_bytes()));
-  dequantize(rows, values.data());
-  const auto* row = values.data() + (token - first) * embedding_->cols();
-  std::copy(row, row + embedding_->cols(), out);
+  NIBBLE_TRY_STATUS(read_embedding_row(*embedding_, token, out));
   return weights_->check_intact();
 }
 

@@ -51,11 +51,13 @@ class Sequence {
   std::int64_t length() const { return length_; }
   /// Forgets everything from position `length` on.
   void truncate(std::int64_t length);
+  /// Makes room for `tokens` more positions.
+  Status reserve(std::int64_t tokens);
+  /// The cache blocks of positions 0, 64, 128 ...; valid until the next call.
+  std::byte* const* blocks() const { return blocks_.data(); }
 
  private:
   friend class CpuExecutor;
-  /// Makes room for `tokens` more positions.
-  Status reserve(std::int64_t tokens);
   std::shared_ptr<KvBlockPool> pool_;
   std::vector<std::byte*> blocks_;
   std::int64_t length_ = 0;

@@ -73,9 +73,9 @@ class Reader {
 
   Status read_tokens() {
     const std::size_t count = in_.tokens.size();
-    if (count == 0 || count > kMaxTokens)
+    if (count == 0 || count > kMaxVocabularyTokens)
       return fail(ErrorCode::kCorrupt, "{}: tokenizer.ggml.tokens has {} entries, expected 1 to {}", out_.what, count,
-                  kMaxTokens);
+                  kMaxVocabularyTokens);
     if (!in_.scores.empty() && in_.scores.size() < count)
       return fail(ErrorCode::kCorrupt, "{}: tokenizer.ggml.scores has {} entries, tokens has {}", out_.what,
                   in_.scores.size(), count);

@@ -97,7 +97,7 @@ class Reader {
     index_.reserve(vocab->size());
     out_.tokens.resize(vocab->size());
     const std::int64_t limit =
-        std::min<std::int64_t>(kMaxTokens, 4 * static_cast<std::int64_t>(vocab->size()) + kMaxHoles);
+        std::min<std::int64_t>(kMaxVocabularyTokens, 4 * static_cast<std::int64_t>(vocab->size()) + kMaxHoles);
     for (const auto& [text, value] : vocab->items()) {
       if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() >= limit)
         return fail(ErrorCode::kCorrupt, "{}: vocab[\"{}\"] is {}, expected an id from 0 to {}, without large gaps",
@@ -147,8 +147,8 @@ class Reader {
   Status read_added_token(const JsonFields& fields, std::int64_t id) {
     NIBBLE_TRY(const auto content, fields.string("content"));
     if (!content || content->empty()) return fail(ErrorCode::kCorrupt, "{} has no \"content\"", fields.what());
-    if (id < 0 || id >= static_cast<std::int64_t>(kMaxTokens))
-      return fail(ErrorCode::kCorrupt, "{}: id {}, expected 0 to {}", fields.what(), id, kMaxTokens - 1);
+    if (id < 0 || id >= static_cast<std::int64_t>(kMaxVocabularyTokens))
+      return fail(ErrorCode::kCorrupt, "{}: id {}, expected 0 to {}", fields.what(), id, kMaxVocabularyTokens - 1);
     AddedToken token;
     token.content = *content;
     NIBBLE_TRY_STATUS(read_flags(fields, token));

@@ -178,7 +178,7 @@ class Writer {
   Status write_tokens() {
     const std::size_t count = spec_.tokens.size();
     const std::size_t rows = vocab_size_ ? static_cast<std::size_t>(std::max(*vocab_size_, 0)) : count;
-    if (rows < count || rows > kMaxTokens)
+    if (rows < count || rows > kMaxVocabularyTokens)
       return fail(ErrorCode::kInvalidArgument, "{}: the model has {} token rows, the tokenizer {} tokens", spec_.what,
                   rows, count);
     std::vector<bool> added(count);

@@ -45,8 +45,9 @@ namespace {
 
 Status check_spec(const TokenizerSpec& spec) {
   const std::size_t count = spec.tokens.size();
-  if (count == 0 || count > kMaxTokens)
-    return fail(ErrorCode::kCorrupt, "{}: a vocabulary of {} tokens, expected 1 to {}", spec.what, count, kMaxTokens);
+  if (count == 0 || count > kMaxVocabularyTokens)
+    return fail(ErrorCode::kCorrupt, "{}: a vocabulary of {} tokens, expected 1 to {}", spec.what, count,
+                kMaxVocabularyTokens);
   const auto check_id = [&](std::int32_t id, std::string_view field, std::size_t at) -> Status {
     if (id >= 0 && static_cast<std::size_t>(id) < count) return {};
     return fail(ErrorCode::kCorrupt, "{}: {}[{}] is token {}, the vocabulary has {}", spec.what, field, at, id, count);

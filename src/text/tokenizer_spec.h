@@ -140,7 +140,7 @@ struct TokenizerSpec {
 };
 
 /// Limits on what a file may contain.
-inline constexpr std::size_t kMaxTokens = std::size_t{1} << 22;
+inline constexpr std::size_t kMaxVocabularyTokens = std::size_t{1} << 22;
 inline constexpr std::size_t kMaxTokenBytes = 16 << 10;
 inline constexpr std::size_t kMaxAddedTokenBytes = 4 << 10;
 

@@ -1,0 +1,17 @@
+// The tokens that calibrated methods look at.
+#pragma once
+
+#include <string>
+
+#include "model/model_files.h"
+#include "nibble/quantize.h"
+#include "quant/calibration/block_stream.h"
+
+namespace nibble {
+
+/// Windows of the calibration texts, as many of each as of the others where they are long enough; without a text, of
+/// what the model itself writes (and a note that says so).
+Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,
+                                             const CalibrationOptions& options, int threads, const Progress& progress);
+
+}  // namespace nibble

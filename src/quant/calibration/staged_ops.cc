@@ -1,0 +1,156 @@
+#include "quant/calibration/staged_ops.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace nibble {
+
+/// How a value's slices come about, and those that are there.
+class StagedOps::Staged final : public OpsValue, public std::enable_shared_from_this<Staged> {
+ public:
+  std::function<Value()> compute;        ///< gives the current slice; empty once all slices are kept
+  std::vector<std::vector<float>> kept;  ///< per slice; empty where it was not kept
+  std::size_t kept_count = 0;
+  bool keep_when_computed = false;  ///< more than one stage will need it
+  Value current;                    ///< the current slice, while it lasts
+
+  bool complete() const { return compute == nullptr; }
+  void keep(std::size_t slice, std::span<const float> numbers) {
+    if (!kept[slice].empty()) return;
+    kept[slice].assign(numbers.begin(), numbers.end());
+    if (++kept_count == kept.size()) compute = nullptr;
+  }
+};
+
+/// The outputs of linears that share an input are computed together.
+struct StagedOps::Products {
+  std::vector<LinearId> linears;
+  Value input;
+  std::size_t slice = SIZE_MAX;
+  std::vector<Value> values;  ///< of `slice`; an entry is given away once
+};
+
+StagedOps::StagedOps(CpuOps& inner, const ModelLayout& layout, std::size_t slices, SliceSetter set_slice,
+                     LinearStage stage)
+    : inner_(inner), layout_(layout), slices_(slices), set_slice_(std::move(set_slice)), stage_(std::move(stage)) {}
+
+StagedOps::~StagedOps() = default;
+
+StagedOps::Staged& StagedOps::staged(const Value& value) { return static_cast<Staged&>(*value); }
+
+Value StagedOps::make(std::int64_t width, std::function<Value()> compute) {
+  auto out = std::make_shared<Staged>();
+  out->width = width;
+  out->compute = std::move(compute);
+  out->kept.resize(slices_);
+  return out;
+}
+
+Value StagedOps::given(std::vector<std::vector<float>> slices, std::int64_t width) {
+  NIBBLE_CHECK(slices.size() == slices_);
+  Value out = make(width, nullptr);
+  staged(out).kept = std::move(slices);
+  staged(out).kept_count = slices_;
+  return out;
+}
+
+void StagedOps::begin_slice(std::size_t slice) {
+  for (const std::shared_ptr<OpsValue>& value : computed_) static_cast<Staged&>(*value).current = nullptr;
+  computed_.clear();
+  slice_ = slice;
+  set_slice_(slice);
+}
+
+Value StagedOps::now(const Value& value) {
+  Staged& v = staged(value);
+  if (v.current != nullptr) return v.current;
+  if (const std::vector<float>& kept = v.kept[slice_]; !kept.empty()) {
+    v.current = inner_.value_of(kept.data(), static_cast<std::int64_t>(kept.size()) / v.width, v.width);
+  } else {
+    v.current = v.compute();
+    if (v.keep_when_computed) v.keep(slice_, cpu_values(v.current));
+  }
+  computed_.push_back(v.shared_from_this());
+  return v.current;
+}
+
+Status StagedOps::keep_all(Staged& value, const std::function<void(std::span<const float>, std::int64_t)>& see) {
+  for (std::size_t slice = 0; slice < slices_ && status_.ok(); ++slice) {
+    begin_slice(slice);
+    const Value numbers = now(value.shared_from_this());
+    if (see) see(cpu_values(numbers), value.width);
+    value.keep(slice, cpu_values(numbers));
+    if (const Status done = inner_.take_status(); !done.ok()) status_ = done;
+  }
+  begin_slice(0);
+  return status_;
+}
+
+Result<std::vector<std::vector<float>>> StagedOps::take(const Value& value) {
+  Staged& v = staged(value);
+  if (!v.complete()) (void)keep_all(v, nullptr);
+  NIBBLE_TRY_STATUS(status_);
+  return std::move(v.kept);
+}
+
+std::vector<Value> StagedOps::linear_group(const Value& x, std::span<const LinearId> linears) {
+  const EachSlice each_slice = [this, &x](const auto& see) { return keep_all(staged(x), see); };
+  if (status_.ok()) {
+    if (const Status done = stage_(linears, each_slice); !done.ok()) status_ = done;
+  }
+  const auto products = std::make_shared<Products>();
+  products->linears.assign(linears.begin(), linears.end());
+  products->input = x;
+  std::vector<Value> out;
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    const auto compute = [this, products, i] {
+      if (products->slice != slice_ || products->values[i] == nullptr) {
+        products->values = inner_.linear_group(now(products->input), products->linears);
+        products->slice = slice_;
+      }
+      return std::exchange(products->values[i], nullptr);
+    };
+    out.push_back(make(layout_.linears[static_cast<std::size_t>(linears[i])].rows, compute));
+  }
+  return out;
+}
+
+Value StagedOps::embed(LinearId table, float scale) {
+  return make(layout_.linears[static_cast<std::size_t>(table)].cols,
+              [this, table, scale] { return inner_.embed(table, scale); });
+}
+
+Value StagedOps::rms_norm(const Value& x, VectorId weight, float eps, bool plus_one) {
+  return make(x->width, [=, this] { return inner_.rms_norm(now(x), weight, eps, plus_one); });
+}
+
+Value StagedOps::rope(const Value& x, std::int64_t head_dim, int rope) {
+  return make(x->width, [=, this] { return inner_.rope(now(x), head_dim, rope); });
+}
+
+Value StagedOps::attention(const Value& q, const Value& k, const Value& v, const AttentionSpec& spec) {
+  AttentionSpec first_layer = spec;
+  first_layer.layer = 0;  // blocks are computed one at a time: the cache has one layer
+  return make(q->width, [=, this] { return inner_.attention(now(q), now(k), now(v), first_layer); });
+}
+
+Value StagedOps::gated_activation(Activation activation, const Value& gate, const Value& up) {
+  return make(gate->width, [=, this] { return inner_.gated_activation(activation, now(gate), now(up)); });
+}
+
+Value StagedOps::add(const Value& a, const Value& b) {
+  Value out = make(a->width, [=, this] { return inner_.add(now(a), now(b)); });
+  staged(out).keep_when_computed = true;  // the residual stream: a norm needs it, and the next sum
+  return out;
+}
+
+Value StagedOps::output_rows(const Value& x) {
+  return make(x->width, [=, this] { return inner_.output_rows(now(x)); });
+}
+
+Value StagedOps::softcap(const Value& x, float c) {
+  return make(x->width, [=, this] { return inner_.softcap(now(x), c); });
+}
+
+}  // namespace nibble
