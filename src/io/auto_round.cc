@@ -33,8 +33,8 @@ Status read_settings(const JsonFields& fields, Settings& settings) {
   return {};
 }
 
-/// Rotated weights, scales quantized themselves, and low-rank additions.
-constexpr RefusedField kRefused[] = {{"rotation_config"}, {"super_group_size"}, {"super_bits"}, {"low_rank_dim"}};
+/// Scales quantized themselves, and low-rank additions.
+constexpr RefusedField kRefused[] = {{"super_group_size"}, {"super_bits"}, {"low_rank_dim"}};
 
 class AutoRoundConfig {
  public:

@@ -160,7 +160,7 @@ Result<FamilyModule> open_awq_module(ModuleTensors& tensors, const AwqLayout& la
 
 namespace {
 
-constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "awq"}};
+constexpr RefusedField kRefused[] = {{"pack_dtype", "int32"}, {"method", "awq"}};
 
 bool detect(const FamilyInput& input) {
   if (input.is_gguf) return false;

@@ -210,8 +210,8 @@ bool written_word_by_word(const JsonFields& fields) {
                      [](const std::string& writer) { return writer.starts_with("gptqmodel:"); });
 }
 
-/// A rotation and an adapter belong to the weights; words of other widths hold the codes elsewhere.
-constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "gptq"}};
+/// Words of other widths hold the codes elsewhere.
+constexpr RefusedField kRefused[] = {{"pack_dtype", "int32"}, {"method", "gptq"}};
 
 /// Fields that the checkpoint sets for all modules and `dynamic` for some.
 struct GptqSettings {
