@@ -33,8 +33,8 @@ Status read_settings(const JsonFields& fields, Settings& settings) {
   return {};
 }
 
-/// Rotated weights, scales quantized themselves, and low-rank additions.
-constexpr RefusedField kRefused[] = {{"rotation_config"}, {"super_group_size"}, {"super_bits"}, {"low_rank_dim"}};
+/// Scales quantized themselves, and low-rank additions.
+constexpr RefusedField kRefused[] = {{"super_group_size"}, {"super_bits"}, {"low_rank_dim"}};
 
 class AutoRoundConfig {
  public:
@@ -53,7 +53,9 @@ class AutoRoundConfig {
         NIBBLE_TRY_STATUS(refuse_fields(value, kRefused, config.what_ + ".extra_config." + key));
         NIBBLE_TRY_STATUS(read_settings(JsonFields(value, config.what_ + ".extra_config." + key), own));
         config.exact_.emplace(key, own);
-        if (input.tensors.find(key + ".qweight") == nullptr) config.by_pattern_.emplace_back(key, own);
+        const bool is_module = input.tensors.find(key + ".qweight") != nullptr ||
+                               input.tensors.find(key + ".weight") != nullptr;  // named because it is in float
+        if (!is_module) config.by_pattern_.emplace_back(key, own);
       }
     }
     return config;
@@ -114,12 +116,11 @@ Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   return modules;
 }
 
-/// Symmetric integers in the layout auto_round:auto_gptq, which every reader knows: GPTQ's tensors without g_idx.
+/// GPTQ's tensors without g_idx.
 Status can_express(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) {
   NIBBLE_TRY_STATUS(kGptqFamily.can_express(scheme, rows, cols));
-  if (scheme.zero_kind != ZeroKind::kNone || scheme.scale->grouping.kind == Grouping::Kind::kIndexed)
-    return fail(ErrorCode::kUnsupported,
-                "AutoRound is written with symmetric integers in groups of columns, not {}; gptq and awq have the rest",
+  if (scheme.scale->grouping.kind == Grouping::Kind::kIndexed)
+    return fail(ErrorCode::kUnsupported, "AutoRound has groups of neighbouring columns, not {}; gptq has others",
                 to_string(scheme));
   return {};
 }
@@ -140,7 +141,9 @@ Status encode(const QuantizedMatrix& rows, const std::string& module, const Enco
                             });
 }
 
-Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string>) {
+/// Symmetric codes are labelled auto_round:auto_gptq, which every reader knows. Zero points are stored as they are, as
+/// the plain label says: under auto_round:gptqmodel, which says it too, vLLM would take them for v1.
+Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) {
   Json config = {{"quant_method", "auto-round"},
                  {"packing_format", "auto_round:auto_gptq"},
                  {"data_type", "int"},
@@ -151,15 +154,23 @@ Json quantization_config(std::span<const WrittenModule> modules, std::span<const
   const auto settings = [](const WrittenModule& module) {
     const Grouping& grouping = module.scheme.scale->grouping;
     return Json{{"bits", module.scheme.code.bits},
-                {"group_size", grouping.kind == Grouping::Kind::kRow ? -1 : grouping.size}};
+                {"group_size", grouping.kind == Grouping::Kind::kRow ? -1 : grouping.size},
+                {"sym", module.scheme.zero_kind == ZeroKind::kNone}};
   };
   const Json common = settings(modules.front());
   config.update(common);
   Json extra = Json::object();
-  for (const WrittenModule& module : modules)
+  for (const WrittenModule& module : modules) {
+    if (module.scheme.zero_kind != ZeroKind::kNone) config["packing_format"] = "auto_round";
     if (module.module == "lm_head" || settings(module) != common) extra[module.module] = settings(module);
+  }
+  for (const std::string& module : unquantized) extra[module] = {{"bits", 16}};
   if (!extra.empty()) config["extra_config"] = extra;
   return config;
+}
+
+Result<QuantScheme> scheme_among(const QuantScheme& scheme, std::span<const QuantScheme> all) {
+  return kGptqFamily.scheme_among(scheme, all);
 }
 
 std::int64_t encode_row_step(const QuantScheme& scheme) { return kGptqFamily.encode_row_step(scheme); }
@@ -174,6 +185,7 @@ constinit const Family kAutoRoundFamily{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .scheme_among = scheme_among,
     .encode_row_step = encode_row_step,
 };
 

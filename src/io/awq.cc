@@ -160,7 +160,7 @@ Result<FamilyModule> open_awq_module(ModuleTensors& tensors, const AwqLayout& la
 
 namespace {
 
-constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "awq"}};
+constexpr RefusedField kRefused[] = {{"pack_dtype", "int32"}, {"method", "awq"}};
 
 bool detect(const FamilyInput& input) {
   if (input.is_gguf) return false;
@@ -266,14 +266,27 @@ Status encode(const QuantizedMatrix& m, const std::string& module, const Encoded
   return sink(2, 0, scales);
 }
 
+std::int64_t group_size_of(const QuantScheme& scheme) {
+  const Grouping& grouping = scheme.scale->grouping;
+  return grouping.kind == Grouping::Kind::kColumns ? grouping.size : -1;
+}
+
+/// The configuration has one group size.
+Result<QuantScheme> scheme_among(const QuantScheme& scheme, std::span<const QuantScheme> all) {
+  for (const QuantScheme& other : all)
+    if (group_size_of(other) != group_size_of(scheme))
+      return fail(ErrorCode::kUnsupported, "AWQ has one size of groups for all modules, here are {} and {}",
+                  to_string(scheme), to_string(other));
+  return scheme;
+}
+
 std::int64_t encode_row_step(const QuantScheme&) { return 0; }
 
 Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) {
   std::int64_t group_size = 128;
   bool zero_point = false;
   for (const WrittenModule& module : modules) {
-    const Grouping& grouping = module.scheme.scale->grouping;
-    group_size = grouping.kind == Grouping::Kind::kColumns ? grouping.size : -1;
+    group_size = group_size_of(module.scheme);
     zero_point = zero_point || module.scheme.zero_kind == ZeroKind::kInteger;
   }
   Json skipped = nullptr;
@@ -292,6 +305,7 @@ constinit const Family kAwqFamily{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .scheme_among = scheme_among,
     .encode_row_step = encode_row_step,
 };
 

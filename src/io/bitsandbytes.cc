@@ -174,6 +174,7 @@ bool detect(const FamilyInput& input) {
 
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   const JsonFields fields(input.quantization_config, input.what + ": quantization_config");
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, {}, fields.what()));
   NIBBLE_TRY(const auto threshold, fields.number("llm_int8_threshold"));
   std::vector<FamilyModule> modules;
   for (std::size_t type = 0; type < 2; ++type) {

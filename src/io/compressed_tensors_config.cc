@@ -187,14 +187,6 @@ Result<CtConfig> CtConfig::parse(const Json& json, const std::string& what) {
   config.patterns_ = NamePatterns(config.what_ + ": \"targets\"");
   if (!json.is_object()) return config;
   const JsonFields fields(json, config.what_);
-  for (const char* key : {"sparsity_config", "transform_config"}) {
-    const Json* child = fields.child(key);
-    if (child == nullptr || !child->is_object() || child->empty()) continue;
-    const auto format = child->find("format");
-    if (format != child->end() && *format == "dense") continue;
-    return fail(ErrorCode::kUnsupported, "{}: \"{}\" is not empty; Nibble reads neither sparse nor transformed weights",
-                config.what_, key);
-  }
   constexpr RefusedField kRefused[] = {{"moe_sparsity_config"}};
   NIBBLE_TRY_STATUS(refuse_fields(json, kRefused, config.what_));
   NIBBLE_TRY(const auto format, fields.string("format"));

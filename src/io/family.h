@@ -78,6 +78,11 @@ struct Family {
   Json (*quantization_config)(std::span<const WrittenModule> modules,
                               std::span<const std::string> unquantized) = nullptr;
 
+  /// The scheme to write a module in beside the others of its checkpoint, where readers expect something of all that
+  /// can_express(), which sees one, does not know: the same values, or an error that says what must agree. `all` holds
+  /// each scheme of a module once. nullptr: modules are independent.
+  Result<QuantScheme> (*scheme_among)(const QuantScheme& scheme, std::span<const QuantScheme> all) = nullptr;
+
   /// Rows that encode() wants at once (0: all of them).
   std::int64_t (*encode_row_step)(const QuantScheme& scheme) = nullptr;
 };

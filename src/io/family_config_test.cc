@@ -231,6 +231,52 @@ TEST(FamilyConfig, FieldsThatChangeWeightsAreRefusedByName) {
   EXPECT_THAT(fp8.error(kFp8Family, other), HasSubstr("\"fmt\""));
 }
 
+TEST(AutoRoundConfig, WrittenConfigTellsModulesApart) {
+  const WrittenModule up{"model.layers.0.up", parse_scheme("int4-g32-sym").value(), true, 64, 96};
+  const WrittenModule down{"model.layers.0.down", parse_scheme("int8-channel-asym").value(), true, 64, 96};
+  const WrittenModule head{"lm_head", parse_scheme("int4-g32-sym").value(), true, 64, 96};
+  const auto written = [](std::vector<WrittenModule> modules, std::vector<std::string> unquantized) {
+    return kAutoRoundFamily.quantization_config(modules, unquantized);
+  };
+  EXPECT_EQ(written({up}, {})["packing_format"], "auto_round:auto_gptq");
+  EXPECT_FALSE(written({up}, {}).contains("extra_config"));
+  const Json mixed = written({up, down, head}, {"model.layers.0.gate"});
+  EXPECT_EQ(mixed["packing_format"], "auto_round");
+  EXPECT_EQ(mixed["sym"], true);
+  const Json expected = {{"model.layers.0.down", {{"bits", 8}, {"group_size", -1}, {"sym", false}}},
+                         {"lm_head", {{"bits", 4}, {"group_size", 32}, {"sym", true}}},
+                         {"model.layers.0.gate", {{"bits", 16}}}};
+  EXPECT_EQ(mixed["extra_config"], expected);
+}
+
+/// "mlp.gate" names a module in float and is no pattern that mlp.gate_proj would match.
+TEST(AutoRoundConfig, NamesOfFloatModulesAreNoPatterns) {
+  const QuantizedMatrix matrix = random_matrix(parse_scheme("int4-g32-asym").value(), 64, 96, 4);
+  MemoryCheckpoint checkpoint;
+  add_encoded(checkpoint, encode_all(kAutoRoundFamily, *make_source(matrix), "mlp.gate_proj"));
+  const WrittenModule written{"mlp.gate_proj", matrix.scheme, true, 64, 96};
+  checkpoint.quantization_config =
+      kAutoRoundFamily.quantization_config({&written, 1}, std::vector<std::string>{"mlp.gate"});
+  EXPECT_FALSE(checkpoint.open(kAutoRoundFamily).ok());  // without mlp.gate, its name is a pattern: 16 bits
+  checkpoint.add("mlp.gate.weight", ElementType::kF16, {1, 1}, std::vector<std::byte>(2));
+  testing::expect_same_matrix(decode_rows(*open_one(checkpoint, kAutoRoundFamily), 0, 64), matrix);
+}
+
+/// One label for all zero points: symmetric modules beside asymmetric ones are written with theirs.
+TEST(FamilyConfig, ModulesOfOneCheckpointAgree) {
+  const QuantScheme symmetric = parse_scheme("int4-g32-sym").value();
+  const std::vector<QuantScheme> alone{symmetric};
+  const std::vector<QuantScheme> mixed{symmetric, parse_scheme("int8-channel-asym").value()};
+  for (const Family* family : {&kGptqFamily, &kAutoRoundFamily}) {
+    EXPECT_TRUE(family->scheme_among(symmetric, alone).value() == symmetric);
+    EXPECT_TRUE(family->scheme_among(symmetric, mixed).value() == parse_scheme("int4-g32-asym").value());
+    EXPECT_TRUE(family->scheme_among(mixed[1], mixed).value() == mixed[1]);
+  }
+  EXPECT_TRUE(kAwqFamily.scheme_among(symmetric, alone).ok());
+  const std::vector<QuantScheme> sizes{symmetric, parse_scheme("int4-g64-sym").value()};
+  EXPECT_THAT(kAwqFamily.scheme_among(symmetric, sizes).error().message, HasSubstr("int4-g64-sym"));
+}
+
 TEST(AutoRoundConfig, OtherFormatsAndExactNames) {
   const Written module(kGptqFamily, "int2-g32-sym");
   Json config = {{"quant_method", "auto-round"}, {"bits", 4}, {"group_size", 128}};

@@ -69,7 +69,9 @@ Result<FamilyModule> open_fp4_expert(ModuleTensors& tensors) {
   return tensors.finish(make_stored_matrix(std::move(parts)));
 }
 
-constexpr RefusedField kRefused[] = {{"fmt", "e4m3"}, {"rotation"}, {"transform_config"}, {"sparsity_config"}};
+/// A scale in E8M0 or of a power of two is a scale like others; experts in FP4 are told by their tensors.
+constexpr RefusedField kRefused[] = {
+    {"fmt", "e4m3 e4m3fn float8_e4m3fn"}, {"scale_fmt", "float ue8m0"}, {"expert_dtype", "fp8 fp4"}};
 
 struct Fp8Config {
   std::int64_t block_rows = 0;

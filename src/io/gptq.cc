@@ -210,8 +210,8 @@ bool written_word_by_word(const JsonFields& fields) {
                      [](const std::string& writer) { return writer.starts_with("gptqmodel:"); });
 }
 
-/// A rotation and an adapter belong to the weights; words of other widths hold the codes elsewhere.
-constexpr RefusedField kRefused[] = {{"rotation"}, {"adapter"}, {"pack_dtype", "int32"}, {"method", "gptq"}};
+/// Words of other widths hold the codes elsewhere.
+constexpr RefusedField kRefused[] = {{"pack_dtype", "int32"}, {"method", "gptq"}};
 
 /// Fields that the checkpoint sets for all modules and `dynamic` for some.
 struct GptqSettings {
@@ -423,6 +423,18 @@ Status encode(const QuantizedMatrix& m, const std::string& module, const Encoded
   return sink(3, 0, std::as_bytes(std::span(index)));
 }
 
+/// One label says for all modules how zero points are stored, and some readers look at those of symmetric codes too:
+/// beside asymmetric modules they are written as what they are.
+Result<QuantScheme> scheme_among(const QuantScheme& scheme, std::span<const QuantScheme> all) {
+  const auto symmetric = [](const QuantScheme& each) { return each.zero_kind == ZeroKind::kNone; };
+  QuantScheme among = scheme;
+  if (!symmetric(scheme) || std::all_of(all.begin(), all.end(), symmetric)) return among;
+  among.code.bias = 0;
+  among.zero_kind = ZeroKind::kInteger;
+  among.zero = PlaneFormat{scheme.scale->grouping, ElementType::kI16, false, std::nullopt};
+  return among;
+}
+
 std::int64_t encode_row_step(const QuantScheme&) { return 0; }
 
 std::int64_t group_size_of(const WrittenModule& module) {
@@ -476,6 +488,7 @@ constinit const Family kGptqFamily{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .scheme_among = scheme_among,
     .encode_row_step = encode_row_step,
 };
 

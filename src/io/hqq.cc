@@ -6,6 +6,7 @@
 
 #include "io/bit_packing.h"
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -119,7 +120,24 @@ bool detect(const FamilyInput& input) {
                      [](const StoredTensor& tensor) { return tensor.name.ends_with(".W_q"); });
 }
 
+/// Scales and zero points that are quantized themselves.
+constexpr RefusedField kRefused[] = {{"scale_quant_params"}, {"zero_quant_params"}, {"quant_scale"}, {"quant_zero"}};
+
+/// `quant_config` holds the parameters of all modules, or those of each under its name.
+Status check_config(const FamilyInput& input) {
+  const std::string what = input.what + ": quantization_config";
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, what));
+  if (!input.quantization_config.is_object()) return {};
+  const auto params = input.quantization_config.find("quant_config");
+  if (params == input.quantization_config.end() || !params->is_object()) return {};
+  NIBBLE_TRY_STATUS(refuse_fields(*params, kRefused, what + ".quant_config"));
+  for (const auto& [key, value] : params->items())
+    NIBBLE_TRY_STATUS(refuse_fields(value, kRefused, what + ".quant_config." + printable(key)));
+  return {};
+}
+
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  NIBBLE_TRY_STATUS(check_config(input));
   std::vector<FamilyModule> modules;
   for (const std::string& name : modules_with(input.tensors, ".W_q")) {
     NIBBLE_TRY(FamilyModule module, open_module(input, name));

@@ -3,6 +3,7 @@
 
 #include "io/fp8.h"
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -48,12 +49,39 @@ bool detect(const FamilyInput& input) {
   return name != producer->end() && *name == "modelopt";
 }
 
+/// Of AWQ and SmoothQuant the inputs are multiplied first; integer algorithms have other tensors.
+constexpr RefusedField kRefused[] = {
+    {"quant_algo", "FP8 FP8_PER_CHANNEL_PER_TOKEN NVFP4 MIXED_PRECISION"}, {"pre_quant_scale"}, {"has_zero_point"}};
+
+/// `what` with the layers that MIXED_PRECISION lists.
+Status check_fields(const Json& config, const std::string& what) {
+  NIBBLE_TRY_STATUS(refuse_fields(config, kRefused, what));
+  const auto layers = config.find("quantized_layers");
+  if (layers == config.end() || !layers->is_object()) return {};
+  for (const auto& [key, value] : layers->items())
+    NIBBLE_TRY_STATUS(refuse_fields(value, kRefused, what + ".quantized_layers." + printable(key)));
+  return {};
+}
+
+/// config.json has the fields themselves, hf_quant_config.json has them under "quantization".
+Status check_config(const FamilyInput& input) {
+  const std::string what = input.what + ": quantization_config";
+  const Json& config = input.quantization_config;
+  NIBBLE_TRY_STATUS(check_fields(config, what));
+  const auto inner = config.find("quantization");
+  return inner == config.end() ? Status() : check_fields(*inner, what + ".quantization");
+}
+
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  NIBBLE_TRY_STATUS(check_config(input));
   std::vector<FamilyModule> modules;
   for (const std::string& name : modules_with(input.tensors, ".weight_scale")) {
     ModuleTensors tensors(input, name);
     const StoredTensor* weight = tensors.find(".weight");
     if (weight == nullptr) continue;
+    if (tensors.find(".pre_quant_scale") != nullptr)
+      return tensors.error(ErrorCode::kUnsupported,
+                           "\"pre_quant_scale\" multiplies the inputs first, which Nibble does not do");
     ActivationScheme activations;
     if (tensors.find(".input_scale") != nullptr) {
       activations.kind = ActivationScheme::Kind::kStatic;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -50,6 +51,7 @@ bool detect(const FamilyInput& input) {
 }
 
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, {}, input.what + ": quantization_config"));
   std::vector<FamilyModule> modules;
   for (const std::size_t naming : {0u, 1u}) {
     for (const std::string& name : modules_with(input.tensors, kBlocks[naming])) {

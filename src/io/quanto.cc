@@ -6,6 +6,7 @@
 
 #include "io/bit_packing.h"
 #include "io/module_tensors.h"
+#include "io/refused_fields.h"
 #include "io/stored_matrix.h"
 
 namespace nibble {
@@ -112,10 +113,15 @@ bool detect(const FamilyInput& input) {
                      [](const StoredTensor& tensor) { return tensor.name.ends_with(".weight._data"); });
 }
 
+/// transformers' names and the library's own.
+constexpr RefusedField kRefused[] = {
+    {"weights", "int2 int4 int8 float8 qint2 qint4 qint8 qfloat8 qfloat8_e4m3fn qfloat8_e5m2"}};
+
 Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   const JsonFields fields(input.quantization_config, input.what + ": quantization_config");
+  NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, fields.what()));
   NIBBLE_TRY(const auto weights, fields.string("weights"));
-  const int bits = weights == "int2" ? 2 : 4;
+  const int bits = weights && weights->ends_with("int2") ? 2 : 4;
   std::vector<FamilyModule> modules;
   for (const std::string& name : modules_with(input.tensors, ".weight._data")) {
     NIBBLE_TRY(FamilyModule module, open_bytes(input, name));

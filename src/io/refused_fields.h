@@ -12,11 +12,13 @@ namespace nibble {
 
 struct RefusedField {
   std::string_view key;
-  std::string_view allowed = "";  ///< a text value that says what Nibble reads anyway
+  std::string_view allowed = "";  ///< text values that say what Nibble reads anyway, separated by spaces
 };
 
-/// kUnsupported when `config` sets one of the fields. Absent, null, false, empty and allowed values set nothing.
-/// `what` names the configuration in the message.
+/// kUnsupported when `config` sets one of the fields, or one of those by which any method may say that weights are
+/// rotated, transformed, stored sparsely or added to (`rotation`, `transform_config` ...). Absent, null, false, empty
+/// and allowed values set nothing, nor does an object whose "format" is allowed. `what` names the configuration in the
+/// message. What is said of activations and of the KV cache is nobody's refused field: weights keep their meaning.
 Status refuse_fields(const Json& config, std::span<const RefusedField> fields, const std::string& what);
 
 /// kUnsupported when `config` has a key that is not `known`, for objects whose every field matters.

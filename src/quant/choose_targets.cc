@@ -1,12 +1,15 @@
 // The choice of scheme and family per matrix.
 #include "quant/choose_targets.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "format/ggml_types.h"
 #include "quant/find_target.h"
 #include "quant/float_view.h"
 #include "quant/ggml/ggml_targets.h"
 #include "tensor/ggml_schemes.h"
+#include "tensor/regrid.h"
 
 namespace nibble {
 namespace {
@@ -76,6 +79,23 @@ Result<MatrixTarget> quantized_target(LinearId id, const LinearInfo& info, Matri
   }
   NIBBLE_TRY(MatrixPtr matrix, quantize_rtn(original, *only, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool));
   return MatrixTarget{id, std::move(original), std::move(matrix), format.family, false};
+}
+
+/// Modules that their family stores in another scheme beside the others; the values stay.
+Status settle_schemes(const ModelFiles& files, const Family& family, std::vector<MatrixTarget>& targets) {
+  if (family.scheme_among == nullptr) return {};
+  std::vector<QuantScheme> all;
+  for (const MatrixTarget& target : targets)
+    if (target.family != nullptr && std::find(all.begin(), all.end(), target.matrix->scheme()) == all.end())
+      all.push_back(target.matrix->scheme());
+  for (MatrixTarget& target : targets) {
+    if (target.family == nullptr) continue;
+    const Result<QuantScheme> among = family.scheme_among(target.matrix->scheme(), all);
+    if (!among.ok())
+      return with_context(among.error(), files.layout().linears[static_cast<std::size_t>(target.id)].name);
+    if (*among != target.matrix->scheme()) target.matrix = regrid_source(target.matrix, *among, PlaneRounding::kRefuse);
+  }
+  return {};
 }
 
 }  // namespace
@@ -187,6 +207,7 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
     NIBBLE_TRY(MatrixTarget target, quantized_target(id, info, std::move(original), format, lossy, pool));
     targets.push_back(std::move(target));
   }
+  if (format.family != nullptr) NIBBLE_TRY_STATUS(settle_schemes(files, *format.family, targets));
   return targets;
 }
 

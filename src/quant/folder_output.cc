@@ -1,13 +1,12 @@
 // Writing a Hugging Face folder.
 #include <algorithm>
-#include <chrono>
 #include <set>
 
 #include "base/log.h"
 #include "io/safetensors.h"
 #include "model/text_assets.h"
-#include "quant/matrix_stream.h"
 #include "quant/model_output.h"
+#include "quant/output_ledger.h"
 
 namespace nibble {
 namespace {
@@ -32,7 +31,7 @@ class FolderWriter {
  public:
   FolderWriter(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
                ThreadPool& pool)
-      : files_(files), targets_(targets), options_(options), pool_(pool) {}
+      : files_(files), targets_(targets), options_(options), ledger_(files, options, pool) {}
 
   Result<ConversionReport> write(const std::filesystem::path& out) {
     if (!files_.config().ropes.front().freq_factors.empty())
@@ -132,29 +131,20 @@ class FolderWriter {
     const MatrixTarget& target = targets_[index];
     const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
     const std::size_t first = first_tensor_[index];
-    ErrorSample error;
-    const bool measure = options_.measure_error && !target.exact;
-    const std::int64_t step = target.family == nullptr || target.family->encode_row_step == nullptr
-                                  ? 1
-                                  : target.family->encode_row_step(target.matrix->scheme());
-    const Status done = stream_matrix(
-        *target.matrix, step, *target.original, measure ? &error : nullptr, pool_,
-        [&](const QuantizedMatrix& tile) -> Status {
-          if (target.family == nullptr) {
-            const std::uint64_t offset =
-                static_cast<std::uint64_t>(tile.row_begin * tile.cols * tile.scheme.code.code_bytes());
-            NIBBLE_TRY_STATUS(writer.write(first, offset, std::as_bytes(std::span(tile.codes))));
-          } else {
-            NIBBLE_TRY_STATUS(target.family->encode(
-                tile, info.name, [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
-                  return writer.write(first + tensor, offset, bytes);
-                }));
-          }
-          return step_progress(tile.row_count * tile.cols);
-        });
-    if (!done.ok()) return with_context(done.error(), info.name);
-    note(info, target, error);
-    return {};
+    const QuantScheme& scheme = target.matrix->scheme();
+    return ledger_.write(target, {info.name, to_string(scheme), scheme.stored_bits(info.rows, info.cols)},
+                         [&](const QuantizedMatrix& tile) -> Status {
+                           if (target.family == nullptr) {
+                             const std::uint64_t offset =
+                                 static_cast<std::uint64_t>(tile.row_begin * tile.cols * tile.scheme.code.code_bytes());
+                             return writer.write(first, offset, std::as_bytes(std::span(tile.codes)));
+                           }
+                           return target.family->encode(
+                               tile, info.name,
+                               [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
+                                 return writer.write(first + tensor, offset, bytes);
+                               });
+                         });
   }
 
   Status write_plain(std::size_t index, const PlainTensor& plain, SafetensorsWriter& writer) {
@@ -163,28 +153,6 @@ class FolderWriter {
     std::vector<std::byte> bytes(plain.values.size() * static_cast<std::size_t>(element_info(type).bits) / 8);
     encode_elements(type, plain.values.data(), plain.values.size(), bytes.data());
     return writer.write(index, 0, bytes);
-  }
-
-  Status step_progress(std::int64_t weights) {
-    done_ += static_cast<std::uint64_t>(weights);
-    if (options_.progress &&
-        !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
-      return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
-    return {};
-  }
-
-  void note(const LinearInfo& info, const MatrixTarget& target, const ErrorSample& error) {
-    TensorReport tensor;
-    tensor.name = info.name;
-    tensor.source_scheme = to_string(target.original->scheme());
-    tensor.scheme = to_string(target.matrix->scheme());
-    tensor.exact = target.exact;
-    tensor.keeps_codes = target.exact || target.keeps_codes;
-    tensor.relative_error = error.relative();
-    report_.tensors.push_back(std::move(tensor));
-    total_error_.add(error);
-    stored_bits_ += target.matrix->scheme().stored_bits(info.rows, info.cols);
-    weights_ += info.rows * info.cols;
   }
 
   Json config() const {
@@ -259,35 +227,26 @@ class FolderWriter {
   }
 
   ConversionReport report() {
-    report_.bytes = 0;
+    std::uint64_t written = 0;
     for (const SafetensorsPlan& tensor : plan_) {
       std::uint64_t count = 1;
       for (const std::int64_t d : tensor.shape) count *= static_cast<std::uint64_t>(d);
-      report_.bytes += element_bytes(tensor.element, count).value_or(0);
+      written += element_bytes(tensor.element, count).value_or(0);
     }
-    report_.bits_per_weight = weights_ > 0 ? static_cast<double>(stored_bits_) / static_cast<double>(weights_) : 0;
-    report_.relative_error = total_error_.relative();
-    report_.family = "float";
+    std::string_view family = "float";
     for (const MatrixTarget& target : targets_)
-      if (target.family != nullptr) report_.family = std::string(target.family->name);
-    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    return std::move(report_);
+      if (target.family != nullptr) family = target.family->name;
+    return ledger_.close(family, written);
   }
 
   const ModelFiles& files_;
   const std::vector<MatrixTarget>& targets_;
   const OutputOptions& options_;
-  ThreadPool& pool_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  OutputLedger ledger_;
   std::vector<SafetensorsPlan> plan_;
   std::vector<std::size_t> first_tensor_;
   std::size_t first_plain_ = 0;
   std::vector<PlainTensor> plain_;
-  std::uint64_t done_ = 0;
-  ConversionReport report_;
-  ErrorSample total_error_;
-  std::int64_t stored_bits_ = 0;
-  std::int64_t weights_ = 0;
 };
 
 }  // namespace

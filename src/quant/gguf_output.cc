@@ -1,16 +1,16 @@
 // Writing a GGUF file.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "format/ggml_types.h"
 #include "io/gguf.h"
 #include "model/text_assets.h"
 #include "quant/ggml/recipe.h"
-#include "quant/matrix_stream.h"
 #include "quant/model_output.h"
+#include "quant/output_ledger.h"
 #include "tensor/permuted_rows.h"
 
 namespace nibble {
@@ -39,11 +39,9 @@ std::vector<float> llama3_divisors(const kernel::RopeConfig& rope) {
   return divisors;
 }
 
-/// One tensor of the file: a matrix target, or a vector of floats.
+/// One tensor of the file: a matrix with its rows in GGUF's order, or a vector of floats.
 struct Entry {
-  const MatrixTarget* target = nullptr;
-  MatrixPtr matrix;    ///< in GGUF's row order
-  MatrixPtr original;  ///< likewise
+  std::optional<MatrixTarget> target;
   std::vector<float> values;
 };
 
@@ -51,7 +49,7 @@ class GgufOutput {
  public:
   GgufOutput(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
              ThreadPool& pool)
-      : files_(files), targets_(targets), options_(options), pool_(pool), metadata_(files.path()) {}
+      : files_(files), targets_(targets), options_(options), ledger_(files, options, pool), metadata_(files.path()) {}
 
   Result<ConversionReport> write(const std::filesystem::path& out) {
     NIBBLE_TRY_STATUS(plan());
@@ -61,12 +59,7 @@ class GgufOutput {
     for (std::size_t i = 0; i < entries_.size(); ++i) NIBBLE_TRY_STATUS(write_entry(i, *writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
     NIBBLE_TRY_STATUS(writer->finish());
-    report_.family = "gguf";
-    report_.bytes = std::filesystem::exists(out) ? std::filesystem::file_size(out) : bytes_;
-    report_.bits_per_weight = weights_ > 0 ? static_cast<double>(stored_bits_) / static_cast<double>(weights_) : 0;
-    report_.relative_error = total_error_.relative();
-    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    return std::move(report_);
+    return ledger_.close("gguf", std::filesystem::exists(out) ? std::filesystem::file_size(out) : bytes_);
   }
 
  private:
@@ -98,9 +91,7 @@ class GgufOutput {
 
   void add_vector(const std::string& name, std::vector<float> values) {
     plan_.push_back({name, {static_cast<std::int64_t>(values.size())}, kGgmlF32});
-    Entry entry;
-    entry.values = std::move(values);
-    entries_.push_back(std::move(entry));
+    entries_.push_back({std::nullopt, std::move(values)});
   }
 
   /// `values` in Hugging Face form, brought to GGUF's.
@@ -126,22 +117,20 @@ class GgufOutput {
     const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
     GgufTransform transform;
     const std::string name = gguf_name_of(files_.architecture(), info.name, &transform);
-    Entry entry;
-    entry.target = &target;
-    entry.matrix = target.matrix;
-    entry.original = target.original;
+    MatrixTarget ordered = target;
     if (transform == GgufTransform::kInterleavedQueryRows || transform == GgufTransform::kInterleavedKeyRows) {
       const std::int64_t head_dim = files_.config().head_dim;
       const std::vector<std::int64_t> order = split_half_row_order(info.rows / head_dim, head_dim);
-      NIBBLE_TRY(entry.original, permute_rows(target.original, order));
-      NIBBLE_TRY(entry.matrix, target.quantize ? target.quantize(entry.original) : permute_rows(target.matrix, order));
+      NIBBLE_TRY(ordered.original, permute_rows(target.original, order));
+      NIBBLE_TRY(ordered.matrix,
+                 target.quantize ? target.quantize(ordered.original) : permute_rows(target.matrix, order));
     }
     NIBBLE_TRY(const std::vector<EncodedPlan> tensors,
-               target.family->plan(entry.matrix->scheme(), info.rows, info.cols, name));
+               target.family->plan(ordered.matrix->scheme(), info.rows, info.cols, name));
     if (tensors.size() != 1)
       return fail(ErrorCode::kUnsupported, "{}: {} tensors for one matrix of a GGUF file", info.name, tensors.size());
     plan_.push_back({tensors[0].name, tensors[0].shape, tensors[0].ggml_type});
-    entries_.push_back(std::move(entry));
+    entries_.push_back({std::move(ordered), {}});
     return {};
   }
 
@@ -180,60 +169,35 @@ class GgufOutput {
 
   Status write_entry(std::size_t index, GgufWriter& writer) {
     const Entry& entry = entries_[index];
-    if (entry.target == nullptr) {
+    if (!entry.target) {
       bytes_ += entry.values.size() * sizeof(float);
       return writer.append(std::as_bytes(std::span(entry.values)));
     }
     const MatrixTarget& target = *entry.target;
     const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
-    ErrorSample error;
-    const bool measure = options_.measure_error && !target.exact;
-    const std::int64_t step =
-        target.family->encode_row_step == nullptr ? 1 : target.family->encode_row_step(entry.matrix->scheme());
-    const Status done = stream_matrix(
-        *entry.matrix, step, *entry.original, measure ? &error : nullptr, pool_,
-        [&](const QuantizedMatrix& tile) -> Status {
-          NIBBLE_TRY_STATUS(target.family->encode(tile, plan_[index].name,
-                                                  [&](std::size_t, std::uint64_t, std::span<const std::byte> bytes) {
-                                                    bytes_ += bytes.size();
-                                                    return writer.append(bytes);
-                                                  }));
-          done_ += static_cast<std::uint64_t>(tile.row_count * tile.cols);
-          if (options_.progress &&
-              !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
-            return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
-          return {};
-        });
-    if (!done.ok()) return with_context(done.error(), info.name);
-    const GgmlTypeInfo* type = find_ggml_type(plan_[index].ggml_type);
-    TensorReport tensor;
-    tensor.name = plan_[index].name;
-    tensor.source_scheme = to_string(target.original->scheme());
-    tensor.scheme = type != nullptr ? std::string(type->name) : to_string(target.matrix->scheme());
-    tensor.exact = target.exact;
-    tensor.keeps_codes = target.exact || target.keeps_codes;
-    tensor.relative_error = error.relative();
-    report_.tensors.push_back(std::move(tensor));
-    total_error_.add(error);
-    if (type != nullptr) stored_bits_ += info.rows * info.cols / type->block_values * type->block_bytes * 8;
-    weights_ += info.rows * info.cols;
-    return {};
+    const GgufTensorPlan& planned = plan_[index];
+    OutputLedger::Entry noted{planned.name, to_string(target.matrix->scheme()), 0};
+    if (const GgmlTypeInfo* type = find_ggml_type(planned.ggml_type); type != nullptr) {
+      noted.scheme = type->name;
+      noted.stored_bits = info.rows * info.cols / type->block_values * type->block_bytes * 8;
+    }
+    return ledger_.write(target, std::move(noted), [&](const QuantizedMatrix& tile) {
+      return target.family->encode(tile, planned.name,
+                                   [&](std::size_t, std::uint64_t, std::span<const std::byte> bytes) {
+                                     bytes_ += bytes.size();
+                                     return writer.append(bytes);
+                                   });
+    });
   }
 
   const ModelFiles& files_;
   const std::vector<MatrixTarget>& targets_;
   const OutputOptions& options_;
-  ThreadPool& pool_;
+  OutputLedger ledger_;
   GgufMetadata metadata_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<GgufTensorPlan> plan_;
   std::vector<Entry> entries_;
-  std::uint64_t done_ = 0;
   std::uint64_t bytes_ = 0;
-  ConversionReport report_;
-  ErrorSample total_error_;
-  std::int64_t stored_bits_ = 0;
-  std::int64_t weights_ = 0;
 };
 
 }  // namespace

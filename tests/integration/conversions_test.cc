@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -131,6 +133,61 @@ class Conversions : public testing::Test {
     }
   }
 
+  /// Codes, zero points and scales of GPTQ and AutoRound are the same bytes in both folders, `count` tensors.
+  static void expect_same_gptq(const std::string& one, const std::string& two, std::size_t count) {
+    TensorSet first;
+    TensorSet second;
+    ASSERT_TRUE(open_safetensors_folder(one, first).ok());
+    ASSERT_TRUE(open_safetensors_folder(two, second).ok());
+    std::size_t compared = 0;
+    for (const StoredTensor& tensor : first.all()) {
+      if (!tensor.name.ends_with(".qweight") && !tensor.name.ends_with(".scales") && !tensor.name.ends_with(".qzeros"))
+        continue;
+      const StoredTensor* other = second.find(tensor.name);
+      ASSERT_NE(other, nullptr) << tensor.name;
+      ++compared;
+      EXPECT_TRUE(std::equal(tensor.bytes.begin(), tensor.bytes.end(), other->bytes.begin(), other->bytes.end()))
+          << tensor.name;
+    }
+    EXPECT_EQ(compared, count);
+  }
+
+  /// A GPTQ checkpoint (v2) whose modules are of several others, each with its settings in `dynamic`.
+  std::string mixed_gptq(const std::vector<std::pair<std::string, std::string>>& scheme_of_module) const {
+    const std::string base = quantized("int4-g32-sym", "gptq");
+    const std::string out = path("mixed");
+    std::filesystem::create_directories(out);
+    std::deque<TensorSet> sets(1);
+    EXPECT_TRUE(open_safetensors_folder(base, sets.front()).ok());
+    Json config = config_of(base);
+    config["quantization_config"]["checkpoint_format"] = "gptq_v2";
+    std::vector<const StoredTensor*> tensors;
+    for (const StoredTensor& tensor : sets.front().all()) tensors.push_back(&tensor);
+    for (const auto& [module, scheme] : scheme_of_module) {
+      const std::string folder = quantized(scheme, "gptq");
+      EXPECT_TRUE(open_safetensors_folder(folder, sets.emplace_back()).ok());
+      Json own = config_of(folder)["quantization_config"];
+      config["quantization_config"]["dynamic"][".*" + module] = {
+          {"bits", own["bits"]}, {"group_size", own["group_size"]}, {"sym", own["sym"]}};
+      for (const StoredTensor*& tensor : tensors)
+        if (tensor->name.find(module) != std::string::npos) tensor = sets.back().find(tensor->name);
+    }
+    std::vector<SafetensorsPlan> plan;
+    for (const StoredTensor* tensor : tensors) plan.push_back({tensor->name, tensor->shape, tensor->element});
+    auto writer = SafetensorsWriter::create(out, plan);
+    EXPECT_TRUE(writer.ok());
+    for (std::size_t i = 0; writer.ok() && i < tensors.size(); ++i)
+      EXPECT_TRUE((*writer)->write(i, 0, tensors[i]->bytes).ok());
+    EXPECT_TRUE(writer.ok() && (*writer)->finish().ok());
+    std::ofstream(out + "/config.json") << config.dump();
+    return out;
+  }
+
+  static Json config_of(const std::string& folder) {
+    std::ifstream file(folder + "/config.json");
+    return Json::parse(file);
+  }
+
   std::filesystem::path root_;
 };
 
@@ -142,6 +199,31 @@ TEST_F(Conversions, SymmetricFourBits) {
 TEST_F(Conversions, AsymmetricFourBits) {
   const std::string awq = quantized("int4-g64-asym", "awq");
   expect_exact_chain(awq, {"gptq", "compressed-tensors", "awq", "gguf"});
+  expect_exact_chain(awq, {"auto-round", "gptq", "auto-round", "awq"});
+  expect_same_gptq(awq + "-0", awq + "-1", 21);
+  expect_same_gptq(awq + "-1", awq + "-2", 21);
+  EXPECT_EQ(config_of(awq + "-2")["quantization_config"]["packing_format"], "auto_round");
+}
+
+/// Widths, groups and zero points of modules apart; the zero points of symmetric ones are stored as those of the
+/// others.
+TEST_F(Conversions, ModulesOfSeveralSchemes) {
+  const std::string gptq = mixed_gptq({{"q_proj", "int4-g32-asym"}, {"down_proj", "int8-g64-sym"}});
+  expect_exact_chain(gptq, {"auto-round", "gptq", "auto-round", "compressed-tensors"});
+  const Json config = config_of(gptq + "-0")["quantization_config"];
+  EXPECT_EQ(config["packing_format"], "auto_round");
+  EXPECT_EQ(config["extra_config"]["model.layers.0.mlp.down_proj"]["bits"], 8);
+  expect_same_gptq(gptq + "-0", gptq + "-1", 21);
+  TensorSet written;
+  ASSERT_TRUE(open_safetensors_folder(gptq + "-0", written).ok());
+  const auto zeros = written.find("model.layers.0.self_attn.k_proj.qzeros")->bytes;
+  EXPECT_TRUE(std::all_of(zeros.begin(), zeros.end(), [](std::byte b) { return b == std::byte{0x88}; }));
+}
+
+TEST_F(Conversions, AwqHasOneGroupSize) {
+  const auto refused = convert_to(mixed_gptq({{"q_proj", "int4-g64-asym"}}), path("awq"), "awq");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("int4-g64-asym"), std::string::npos) << refused.error().message;
 }
 
 TEST_F(Conversions, OtherWidths) {
@@ -176,8 +258,7 @@ TEST_F(Conversions, ActOrderKeepsItsGroupSize) {
   }
   file.close();
   expect_exact_chain(gptq, {"nibble", "gptq", "compressed-tensors"});
-  std::ifstream config(gptq + "-1/config.json");
-  EXPECT_EQ(Json::parse(config)["quantization_config"]["group_size"], 32);
+  EXPECT_EQ(config_of(gptq + "-1")["quantization_config"]["group_size"], 32);
 }
 
 /// Folders carry what GGUF made of its rows: the same bytes come back.
@@ -185,22 +266,7 @@ TEST_F(Conversions, ThereAndBackIsTheSameFile) {
   const std::string gptq = quantized("int4-g32-sym", "gptq");
   ASSERT_TRUE(convert_to(gptq, path("a.gguf"), "gguf").ok());
   ASSERT_TRUE(convert_to(path("a.gguf"), path("again"), "gptq").ok());
-  TensorSet first;
-  TensorSet second;
-  ASSERT_TRUE(open_safetensors_folder(gptq, first).ok());
-  ASSERT_TRUE(open_safetensors_folder(path("again"), second).ok());
-  std::size_t compared = 0;
-  for (const StoredTensor& tensor : first.all()) {
-    const StoredTensor* other = second.find(tensor.name);
-    ASSERT_NE(other, nullptr) << tensor.name;
-    if (!tensor.name.ends_with(".qweight") && !tensor.name.ends_with(".scales") && !tensor.name.ends_with(".qzeros"))
-      continue;
-    ++compared;
-    EXPECT_EQ(std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()),
-              std::string(reinterpret_cast<const char*>(other->bytes.data()), other->bytes.size()))
-        << tensor.name;
-  }
-  EXPECT_EQ(compared, 21u);
+  expect_same_gptq(gptq, path("again"), 21);
 }
 
 TEST_F(Conversions, WhatDoesNotFitIsRefusedWithTheWayOut) {
