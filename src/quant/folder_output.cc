@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "io/safetensors.h"
 #include "model/text_assets.h"
-#include "quant/matrix_stream.h"
 #include "quant/model_output.h"
+#include "quant/target_stream.h"
 
 namespace nibble {
 namespace {
@@ -47,7 +47,7 @@ class FolderWriter {
     const std::uint64_t shard = options_.shard_bytes > 0 ? options_.shard_bytes : 5'000'000'000;
     NIBBLE_TRY(const std::unique_ptr<SafetensorsWriter> writer,
                SafetensorsWriter::create(folder.path(), plan_, metadata, shard));
-    for (std::size_t i = 0; i < targets_.size(); ++i) NIBBLE_TRY_STATUS(write_matrix(i, *writer));
+    NIBBLE_TRY_STATUS(write_matrices(*writer));
     for (std::size_t i = 0; i < plain_.size(); ++i)
       NIBBLE_TRY_STATUS(write_plain(first_plain_ + i, plain_[i], *writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
@@ -128,32 +128,25 @@ class FolderWriter {
     return {};
   }
 
-  Status write_matrix(std::size_t index, SafetensorsWriter& writer) {
-    const MatrixTarget& target = targets_[index];
-    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
-    const std::size_t first = first_tensor_[index];
-    ErrorSample error;
-    const bool measure = options_.measure_error && !target.exact;
-    const std::int64_t step = target.family == nullptr || target.family->encode_row_step == nullptr
-                                  ? 1
-                                  : target.family->encode_row_step(target.matrix->scheme());
-    const Status done = stream_matrix(
-        *target.matrix, step, *target.original, measure ? &error : nullptr, pool_,
-        [&](const QuantizedMatrix& tile) -> Status {
-          if (target.family == nullptr) {
-            const std::uint64_t offset =
-                static_cast<std::uint64_t>(tile.row_begin * tile.cols * tile.scheme.code.code_bytes());
-            NIBBLE_TRY_STATUS(writer.write(first, offset, std::as_bytes(std::span(tile.codes))));
-          } else {
-            NIBBLE_TRY_STATUS(target.family->encode(
-                tile, info.name, [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
-                  return writer.write(first + tensor, offset, bytes);
-                }));
-          }
-          return step_progress(tile.row_count * tile.cols);
-        });
-    if (!done.ok()) return with_context(done.error(), info.name);
-    note(info, target, error);
+  Status write_matrices(SafetensorsWriter& writer) {
+    std::vector<StreamedMatrix> streamed;
+    for (const MatrixTarget& target : targets_)
+      streamed.push_back(streamed_matrix(files_, target, options_, *target.matrix, *target.original));
+    TileConsumer consumer;
+    consumer.consume = [&](std::size_t i, const QuantizedMatrix& tile) -> Status {
+      const std::size_t first = first_tensor_[i];
+      if (targets_[i].family == nullptr) {
+        const std::int64_t offset = tile.row_begin * tile.cols * tile.scheme.code.code_bytes();
+        return writer.write(first, static_cast<std::uint64_t>(offset), std::as_bytes(std::span(tile.codes)));
+      }
+      return targets_[i].family->encode(
+          tile, streamed[i].name, [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
+            return writer.write(first + tensor, offset, bytes);
+          });
+    };
+    consumer.advance = progress_of(files_, options_);
+    NIBBLE_TRY(const std::vector<ErrorSample> errors, stream_matrices(streamed, pool_, consumer));
+    for (std::size_t i = 0; i < errors.size(); ++i) note(targets_[i], errors[i]);
     return {};
   }
 
@@ -165,15 +158,8 @@ class FolderWriter {
     return writer.write(index, 0, bytes);
   }
 
-  Status step_progress(std::int64_t weights) {
-    done_ += static_cast<std::uint64_t>(weights);
-    if (options_.progress &&
-        !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
-      return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
-    return {};
-  }
-
-  void note(const LinearInfo& info, const MatrixTarget& target, const ErrorSample& error) {
+  void note(const MatrixTarget& target, const ErrorSample& error) {
+    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
     TensorReport tensor;
     tensor.name = info.name;
     tensor.source_scheme = to_string(target.original->scheme());
@@ -283,7 +269,6 @@ class FolderWriter {
   std::vector<std::size_t> first_tensor_;
   std::size_t first_plain_ = 0;
   std::vector<PlainTensor> plain_;
-  std::uint64_t done_ = 0;
   ConversionReport report_;
   ErrorSample total_error_;
   std::int64_t stored_bits_ = 0;

@@ -9,8 +9,8 @@
 #include "io/gguf.h"
 #include "model/text_assets.h"
 #include "quant/ggml/recipe.h"
-#include "quant/matrix_stream.h"
 #include "quant/model_output.h"
+#include "quant/target_stream.h"
 #include "tensor/permuted_rows.h"
 
 namespace nibble {
@@ -58,7 +58,8 @@ class GgufOutput {
     NIBBLE_TRY_STATUS(fill_metadata());
     NIBBLE_TRY(const std::unique_ptr<GgufWriter> writer,
                GgufWriter::create(out, metadata_, plan_, options_.shard_bytes));
-    for (std::size_t i = 0; i < entries_.size(); ++i) NIBBLE_TRY_STATUS(write_entry(i, *writer));
+    NIBBLE_TRY_STATUS(write_vectors(*writer));
+    NIBBLE_TRY_STATUS(write_matrices(*writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
     NIBBLE_TRY_STATUS(writer->finish());
     report_.family = "gguf";
@@ -178,33 +179,41 @@ class GgufOutput {
     return {};
   }
 
-  Status write_entry(std::size_t index, GgufWriter& writer) {
-    const Entry& entry = entries_[index];
-    if (entry.target == nullptr) {
+  Status write_vectors(GgufWriter& writer) {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const Entry& entry = entries_[i];
+      if (entry.target != nullptr) continue;
+      NIBBLE_TRY_STATUS(writer.write(i, 0, std::as_bytes(std::span(entry.values))));
       bytes_ += entry.values.size() * sizeof(float);
-      return writer.append(std::as_bytes(std::span(entry.values)));
     }
-    const MatrixTarget& target = *entry.target;
+    return {};
+  }
+
+  Status write_matrices(GgufWriter& writer) {
+    std::vector<std::size_t> index;  // in the plan
+    std::vector<StreamedMatrix> streamed;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const Entry& entry = entries_[i];
+      if (entry.target == nullptr) continue;
+      index.push_back(i);
+      streamed.push_back(streamed_matrix(files_, *entry.target, options_, *entry.matrix, *entry.original));
+    }
+    TileConsumer consumer;
+    consumer.consume = [&](std::size_t i, const QuantizedMatrix& tile) {
+      return entries_[index[i]].target->family->encode(
+          tile, plan_[index[i]].name, [&](std::size_t, std::uint64_t offset, std::span<const std::byte> bytes) {
+            return writer.write(index[i], offset, bytes);
+          });
+    };
+    consumer.advance = progress_of(files_, options_);
+    NIBBLE_TRY(const std::vector<ErrorSample> errors, stream_matrices(streamed, pool_, consumer));
+    for (std::size_t i = 0; i < errors.size(); ++i) note(index[i], errors[i]);
+    return {};
+  }
+
+  void note(std::size_t index, const ErrorSample& error) {
+    const MatrixTarget& target = *entries_[index].target;
     const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
-    ErrorSample error;
-    const bool measure = options_.measure_error && !target.exact;
-    const std::int64_t step =
-        target.family->encode_row_step == nullptr ? 1 : target.family->encode_row_step(entry.matrix->scheme());
-    const Status done = stream_matrix(
-        *entry.matrix, step, *entry.original, measure ? &error : nullptr, pool_,
-        [&](const QuantizedMatrix& tile) -> Status {
-          NIBBLE_TRY_STATUS(target.family->encode(tile, plan_[index].name,
-                                                  [&](std::size_t, std::uint64_t, std::span<const std::byte> bytes) {
-                                                    bytes_ += bytes.size();
-                                                    return writer.append(bytes);
-                                                  }));
-          done_ += static_cast<std::uint64_t>(tile.row_count * tile.cols);
-          if (options_.progress &&
-              !options_.progress(options_.what, done_, static_cast<std::uint64_t>(files_.parameters()), "weights"))
-            return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
-          return {};
-        });
-    if (!done.ok()) return with_context(done.error(), info.name);
     const GgmlTypeInfo* type = find_ggml_type(plan_[index].ggml_type);
     TensorReport tensor;
     tensor.name = plan_[index].name;
@@ -215,9 +224,11 @@ class GgufOutput {
     tensor.relative_error = error.relative();
     report_.tensors.push_back(std::move(tensor));
     total_error_.add(error);
-    if (type != nullptr) stored_bits_ += info.rows * info.cols / type->block_values * type->block_bytes * 8;
     weights_ += info.rows * info.cols;
-    return {};
+    if (type == nullptr) return;
+    const std::int64_t tensor_bytes = info.rows * info.cols / type->block_values * type->block_bytes;
+    stored_bits_ += tensor_bytes * 8;
+    bytes_ += static_cast<std::uint64_t>(tensor_bytes);
   }
 
   const ModelFiles& files_;
@@ -228,7 +239,6 @@ class GgufOutput {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<GgufTensorPlan> plan_;
   std::vector<Entry> entries_;
-  std::uint64_t done_ = 0;
   std::uint64_t bytes_ = 0;
   ConversionReport report_;
   ErrorSample total_error_;
