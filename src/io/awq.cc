@@ -16,25 +16,57 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 /// Nibble i of a word holds column kOrder[i] of its eight; column j is in nibble kNibble[j].
 constexpr int kOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 constexpr int kNibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+/// A row of words holds one input of all outputs, the hub's rows hold one output: they are moved in strips of inputs.
+constexpr std::int64_t kStrip = 64;
 
 /// qweight[k][c], nibble i = code of output 8c + kOrder[i] at input k.
 CodeReader gemm_codes(HeldBytes held, std::int64_t rows, std::int64_t cols) {
   return [held = std::move(held), rows, cols](std::int64_t begin, std::int64_t count, std::uint8_t* codes) -> Status {
     const WordColumns words{held.data(), rows / 8};
-    for (std::int64_t column = begin / 8; column * 8 < begin + count; ++column) {
-      for (std::int64_t k = 0; k < cols; k += 8) {
-        const std::int64_t take = std::min<std::int64_t>(8, cols - k);
-        std::uint64_t tile[8] = {};
-        for (std::int64_t j = 0; j < take; ++j) tile[j] = spread_nibbles(words.word(k + j, column));
-        transpose_8x8(tile);
-        for (int i = 0; i < 8; ++i) {
-          const std::int64_t row = column * 8 + kOrder[i] - begin;
-          if (row >= 0 && row < count) std::memcpy(codes + row * cols + k, &tile[i], static_cast<std::size_t>(take));
+    // Of a line of words only these rows' are wanted: inputs in strips, so that the lines stay in the cache for all
+    // rows.
+    for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
+      const std::int64_t strip_end = std::min(strip + kStrip, cols);
+      for (std::int64_t column = begin / 8; column * 8 < begin + count; ++column) {
+        for (std::int64_t k = strip; k < strip_end; k += 8) {
+          const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
+          std::uint64_t tile[8] = {};
+          for (std::int64_t j = 0; j < take; ++j) tile[j] = spread_nibbles(words.word(k + j, column));
+          transpose_8x8(tile);
+          for (int i = 0; i < 8; ++i) {
+            const std::int64_t row = column * 8 + kOrder[i] - begin;
+            if (row < 0 || row >= count) continue;
+            if (take == 8)
+              std::memcpy(codes + row * cols + k, &tile[i], 8);
+            else
+              std::memcpy(codes + row * cols + k, &tile[i], static_cast<std::size_t>(take));
+          }
         }
       }
     }
     return {};
   };
+}
+
+/// The inverse: all rows, a multiple of 8.
+std::vector<std::uint32_t> pack_gemm_codes(const std::uint8_t* codes, std::int64_t rows, std::int64_t cols) {
+  const std::int64_t columns = rows / 8;
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(cols * columns));
+  for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
+    const std::int64_t strip_end = std::min(strip + kStrip, cols);
+    for (std::int64_t column = 0; column < columns; ++column) {
+      for (std::int64_t k = strip; k < strip_end; k += 8) {
+        const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
+        std::uint64_t tile[8] = {};
+        for (int i = 0; i < 8; ++i)
+          std::memcpy(&tile[i], codes + (column * 8 + kOrder[i]) * cols + k, static_cast<std::size_t>(take));
+        transpose_8x8(tile);
+        for (std::int64_t j = 0; j < take; ++j)
+          words[static_cast<std::size_t>((k + j) * columns + column)] = gather_nibbles(tile[j]);
+      }
+    }
+  }
+  return words;
 }
 
 /// I16 words: rows in blocks of 4, columns in blocks of 64 = 4 rows x 16 words; a word holds columns 8 apart.
@@ -96,6 +128,7 @@ Result<FamilyModule> open_gemm(AwqModule& m, const StoredTensor& weight) {
         return static_cast<std::int32_t>(word >> (4 * kNibble[row % 8]) & 15u);
       });
   m.parts.codes = gemm_codes(HeldBytes(weight), rows, m.parts.cols);
+  m.parts.by_matrix = {HeldBytes(weight), HeldBytes(*scales), HeldBytes(*zeros)};
   return m.tensors.finish(make_stored_matrix(std::move(m.parts)));
 }
 
@@ -245,9 +278,7 @@ std::vector<std::uint32_t> pack_words(std::int64_t lines, std::int64_t rows, con
 
 Status encode(const QuantizedMatrix& m, const std::string& module, const EncodedSink& sink) {
   const std::int64_t groups = m.scheme.scale->grouping.entries_per_row(m.rows, m.cols);
-  const auto weight = pack_words(m.cols, m.rows, [&](std::int64_t r, std::int64_t c) {
-    return m.codes[static_cast<std::size_t>(r * m.cols + c)];
-  });
+  const std::vector<std::uint32_t> weight = pack_gemm_codes(m.codes.data(), m.rows, m.cols);
   NIBBLE_TRY_STATUS(sink(0, 0, std::as_bytes(std::span(weight))));
   bool fits = true;
   const auto zeros = pack_words(groups, m.rows, [&](std::int64_t r, std::int64_t g) {
