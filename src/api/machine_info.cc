@@ -10,6 +10,7 @@
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
+#include "kernel/widen/widen.h"
 #include "nibble/inspect.h"
 
 namespace nibble {
@@ -86,6 +87,7 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::rope_kernels(), has));
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::widen_kernels(), has));
     return info;
   });
 }

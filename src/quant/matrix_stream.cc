@@ -8,6 +8,8 @@
 #include <numeric>
 #include <optional>
 
+#include "quant/weights_as_floats.h"
+
 namespace nibble {
 namespace {
 
@@ -19,15 +21,16 @@ constexpr std::int64_t kMaxWeightsInFlight = std::int64_t{1} << 26;
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
 Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix& tile) {
-  QuantizedMatrix expected;
+  thread_local QuantizedMatrix expected;
+  thread_local std::vector<float> w, q;
   const std::int64_t step = original.row_step();
   const std::int64_t begin = tile.row_begin / step * step;
   const std::int64_t end = std::min(round_up(tile.row_begin + tile.row_count, step), original.rows());
   NIBBLE_TRY_STATUS(original.decode(begin, end - begin, expected));
-  std::vector<float> w(static_cast<std::size_t>((end - begin) * tile.cols));
-  std::vector<float> q(static_cast<std::size_t>(tile.row_count * tile.cols));
-  dequantize(expected, w.data());
-  dequantize(tile, q.data());
+  w.resize(static_cast<std::size_t>((end - begin) * tile.cols));
+  q.resize(static_cast<std::size_t>(tile.row_count * tile.cols));
+  weights_as_floats(expected, w.data());
+  weights_as_floats(tile, q.data());
   const float* first = w.data() + (tile.row_begin - begin) * tile.cols;
   ErrorSample sample;
   for (std::size_t i = 0; i < q.size(); ++i) {

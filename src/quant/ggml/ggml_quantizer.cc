@@ -10,6 +10,7 @@
 #include "format/ggml_blocks.h"
 #include "kernel/ggml_search/ggml_search.h"
 #include "quant/rtn/group_grid.h"
+#include "quant/weights_as_floats.h"
 #include "tensor/ggml_codec.h"
 #include "tensor/ggml_schemes.h"
 
@@ -70,7 +71,7 @@ class GgmlQuantized final : public MatrixSource {
     thread_local std::vector<float> x;
     NIBBLE_TRY_STATUS(source_->decode(begin, count, stored));
     x.resize(static_cast<std::size_t>(count * cols()));
-    dequantize(stored, x.data());
+    weights_as_floats(stored, x.data());
     std::int64_t replaced = 0;
     for (std::int64_t r = 0; r < count; ++r)
       replaced += make_finite({x.data() + r * cols(), static_cast<std::size_t>(cols())});
