@@ -7,6 +7,7 @@
 #include "kernel/activation/activation.h"
 #include "kernel/attention/attention.h"
 #include "kernel/ggml_search/ggml_search.h"
+#include "kernel/grid_search/grid_search.h"
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
@@ -87,6 +88,7 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::rope_kernels(), has));
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::grid_search_kernels(), has));
     info.kernels.push_back(choice_of(kernel::widen_kernels(), has));
     return info;
   });
