@@ -10,9 +10,11 @@
 #include "kernel/error_feedback/error_feedback.h"
 #include "kernel/ggml_search/ggml_search.h"
 #include "kernel/gram/gram.h"
+#include "kernel/grid_search/grid_search.h"
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
+#include "kernel/widen/widen.h"
 #include "nibble/inspect.h"
 
 namespace nibble {
@@ -92,6 +94,8 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::rope_kernels(), has));
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::grid_search_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::widen_kernels(), has));
     return info;
   });
 }

@@ -188,8 +188,8 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
       temporary_(std::move(other.temporary_)),
       fd_(std::exchange(other.fd_, -1)),
       slot_(std::exchange(other.slot_, -1)),
-      size_(other.size_),
-      unsynced_bytes_(other.unsynced_bytes_) {}
+      size_(other.size_.load()),
+      unsynced_bytes_(other.unsynced_bytes_.load()) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   if (this == &other) return *this;
@@ -198,8 +198,8 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   temporary_ = std::move(other.temporary_);
   fd_ = std::exchange(other.fd_, -1);
   slot_ = std::exchange(other.slot_, -1);
-  size_ = other.size_;
-  unsynced_bytes_ = other.unsynced_bytes_;
+  size_ = other.size_.load();
+  unsynced_bytes_ = other.unsynced_bytes_.load();
   return *this;
 }
 
@@ -233,16 +233,16 @@ Status AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> byt
       return system_error(target_, fmt::format("writing at byte {}", offset), written == 0 ? ENOSPC : errno);
     offset += static_cast<std::uint64_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
-    size_ = std::max(size_, offset);
+    std::uint64_t size = size_;
+    while (size < offset && !size_.compare_exchange_weak(size, offset)) {
+    }
     unsynced_bytes_ += static_cast<std::uint64_t>(written);
   }
   // Starts writing to disk early, without waiting: memory does not fill with dirty pages, and commit()'s fsync is
   // short.
   constexpr std::uint64_t kSyncEvery = std::uint64_t{64} << 20;
-  if (unsynced_bytes_ >= kSyncEvery) {
+  if (unsynced_bytes_ >= kSyncEvery && unsynced_bytes_.exchange(0) >= kSyncEvery)
     sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
-    unsynced_bytes_ = 0;
-  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Outputs that appear whole or not at all: written under a temporary name beside the target, synced, then renamed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,7 +14,8 @@ namespace nibble {
 
 /// A file under construction. Destroyed without commit(), it leaves nothing behind and the previous file intact. The
 /// temporary name is registered so that remove_unfinished_outputs() can be called from a signal handler's thread. What
-/// a killed process left behind for the same target is removed by the next create(). For one thread at a time.
+/// a killed process left behind for the same target is removed by the next create(). Ranges that do not overlap may be
+/// written by many threads at once; everything else is for one thread at a time.
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const std::filesystem::path& target);
@@ -38,8 +40,8 @@ class AtomicFile {
   std::filesystem::path temporary_;
   int fd_ = -1;
   int slot_ = -1;  ///< in the register of unfinished outputs
-  std::uint64_t size_ = 0;
-  std::uint64_t unsynced_bytes_ = 0;
+  std::atomic<std::uint64_t> size_{0};
+  std::atomic<std::uint64_t> unsynced_bytes_{0};
   void discard() noexcept;
 };
 

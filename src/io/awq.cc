@@ -16,25 +16,61 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 /// Nibble i of a word holds column kOrder[i] of its eight; column j is in nibble kNibble[j].
 constexpr int kOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 constexpr int kNibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+/// A row of words holds one input of all outputs, the hub's rows hold one output: they are moved in strips of inputs.
+constexpr std::int64_t kStrip = 64;
+
+/// 1 to 8 codes, nearly always 8.
+void copy_codes(const void* from, std::int64_t count, void* to) {
+  if (count == 8)
+    std::memcpy(to, from, 8);
+  else
+    std::memcpy(to, from, static_cast<std::size_t>(count));
+}
 
 /// qweight[k][c], nibble i = code of output 8c + kOrder[i] at input k.
 CodeReader gemm_codes(HeldBytes held, std::int64_t rows, std::int64_t cols) {
   return [held = std::move(held), rows, cols](std::int64_t begin, std::int64_t count, std::uint8_t* codes) -> Status {
     const WordColumns words{held.data(), rows / 8};
-    for (std::int64_t column = begin / 8; column * 8 < begin + count; ++column) {
-      for (std::int64_t k = 0; k < cols; k += 8) {
-        const std::int64_t take = std::min<std::int64_t>(8, cols - k);
-        std::uint64_t tile[8] = {};
-        for (std::int64_t j = 0; j < take; ++j) tile[j] = spread_nibbles(words.word(k + j, column));
-        transpose_8x8(tile);
-        for (int i = 0; i < 8; ++i) {
-          const std::int64_t row = column * 8 + kOrder[i] - begin;
-          if (row >= 0 && row < count) std::memcpy(codes + row * cols + k, &tile[i], static_cast<std::size_t>(take));
+    // Of a line of words only these rows' are wanted: inputs in strips, so that the lines stay in the cache for all
+    // rows.
+    for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
+      const std::int64_t strip_end = std::min(strip + kStrip, cols);
+      for (std::int64_t column = begin / 8; column * 8 < begin + count; ++column) {
+        for (std::int64_t k = strip; k < strip_end; k += 8) {
+          const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
+          std::uint64_t tile[8] = {};
+          for (std::int64_t j = 0; j < take; ++j) tile[j] = spread_nibbles(words.word(k + j, column));
+          transpose_8x8(tile);
+          for (int i = 0; i < 8; ++i) {
+            const std::int64_t row = column * 8 + kOrder[i] - begin;
+            if (row < 0 || row >= count) continue;
+            copy_codes(&tile[i], take, codes + row * cols + k);
+          }
         }
       }
     }
     return {};
   };
+}
+
+/// The inverse: all rows, a multiple of 8.
+std::vector<std::uint32_t> pack_gemm_codes(const std::uint8_t* codes, std::int64_t rows, std::int64_t cols) {
+  const std::int64_t columns = rows / 8;
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(cols * columns));
+  for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
+    const std::int64_t strip_end = std::min(strip + kStrip, cols);
+    for (std::int64_t column = 0; column < columns; ++column) {
+      for (std::int64_t k = strip; k < strip_end; k += 8) {
+        const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
+        std::uint64_t tile[8] = {};
+        for (int i = 0; i < 8; ++i) copy_codes(codes + (column * 8 + kOrder[i]) * cols + k, take, &tile[i]);
+        transpose_8x8(tile);
+        for (std::int64_t j = 0; j < take; ++j)
+          words[static_cast<std::size_t>((k + j) * columns + column)] = gather_nibbles(tile[j]);
+      }
+    }
+  }
+  return words;
 }
 
 /// I16 words: rows in blocks of 4, columns in blocks of 64 = 4 rows x 16 words; a word holds columns 8 apart.
@@ -96,6 +132,7 @@ Result<FamilyModule> open_gemm(AwqModule& m, const StoredTensor& weight) {
         return static_cast<std::int32_t>(word >> (4 * kNibble[row % 8]) & 15u);
       });
   m.parts.codes = gemm_codes(HeldBytes(weight), rows, m.parts.cols);
+  m.parts.by_matrix = {HeldBytes(weight), HeldBytes(*scales), HeldBytes(*zeros)};
   return m.tensors.finish(make_stored_matrix(std::move(m.parts)));
 }
 
@@ -232,33 +269,32 @@ Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t ro
                                   {module + ".scales", {groups, rows}, ElementType::kF16, -1}};
 }
 
-/// words[g][c] of values given by (row, g).
-template <typename Value>
-std::vector<std::uint32_t> pack_words(std::int64_t lines, std::int64_t rows, const Value& value) {
-  std::vector<std::uint32_t> words(static_cast<std::size_t>(lines * rows / 8));
-  for (std::int64_t row = 0; row < rows; ++row)
-    for (std::int64_t g = 0; g < lines; ++g)
-      words[static_cast<std::size_t>(g * (rows / 8) + row / 8)] |= static_cast<std::uint32_t>(value(row, g))
-                                                                   << (4 * kNibble[row % 8]);
+/// The words of the zero points; symmetric codes have their bias in every field.
+Result<std::vector<std::uint32_t>> pack_zeros(const QuantizedMatrix& m, std::int64_t groups) {
+  const auto bias = static_cast<std::uint32_t>(m.scheme.code.bias);
+  const bool symmetric = m.scheme.zero_kind == ZeroKind::kNone;
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(groups * m.rows / 8), symmetric ? 0x11111111u * bias : 0);
+  for (std::int64_t row = 0; !symmetric && row < m.rows; ++row) {
+    for (std::int64_t g = 0; g < groups; ++g) {
+      std::int16_t zero;
+      std::memcpy(&zero, m.zero.entries.data() + (row * groups + g) * 2, 2);
+      const int field = zero + m.scheme.code.bias;
+      if (field < 0 || field > 15)
+        return fail(ErrorCode::kInvalidArgument, "the zero point {} does not fit in 4 bits", field);
+      words[static_cast<std::size_t>(g * (m.rows / 8) + row / 8)] |= static_cast<std::uint32_t>(field)
+                                                                     << (4 * kNibble[row % 8]);
+    }
+  }
   return words;
 }
 
 Status encode(const QuantizedMatrix& m, const std::string& module, const EncodedSink& sink) {
   const std::int64_t groups = m.scheme.scale->grouping.entries_per_row(m.rows, m.cols);
-  const auto weight = pack_words(m.cols, m.rows, [&](std::int64_t r, std::int64_t c) {
-    return m.codes[static_cast<std::size_t>(r * m.cols + c)];
-  });
+  const std::vector<std::uint32_t> weight = pack_gemm_codes(m.codes.data(), m.rows, m.cols);
   NIBBLE_TRY_STATUS(sink(0, 0, std::as_bytes(std::span(weight))));
-  bool fits = true;
-  const auto zeros = pack_words(groups, m.rows, [&](std::int64_t r, std::int64_t g) {
-    std::int16_t zero = 0;
-    if (m.scheme.zero_kind == ZeroKind::kInteger) std::memcpy(&zero, m.zero.entries.data() + (r * groups + g) * 2, 2);
-    const int field = zero + m.scheme.code.bias;
-    fits = fits && field >= 0 && field < 16;
-    return field & 15;
-  });
-  if (!fits) return fail(ErrorCode::kInvalidArgument, "module \"{}\": a zero point does not fit in 4 bits", module);
-  NIBBLE_TRY_STATUS(sink(1, 0, std::as_bytes(std::span(zeros))));
+  const auto zeros = pack_zeros(m, groups);
+  if (!zeros.ok()) return with_context(zeros.error(), "module \"" + module + "\"");
+  NIBBLE_TRY_STATUS(sink(1, 0, std::as_bytes(std::span(*zeros))));
   std::vector<std::byte> scales(m.scale.entries.size());
   for (std::int64_t r = 0; r < m.rows; ++r)
     for (std::int64_t g = 0; g < groups; ++g)

@@ -1,5 +1,6 @@
 // Eight codes of b bits are exactly b bytes, so a stream is moved eight codes at a time through one 64-bit register:
 // halving the distance three times spreads (or gathers) them, without a loop over codes and the same for every width.
+// Four bits, the width that most checkpoints have, are a loop over bytes, which compilers turn into vectors.
 #include "io/bit_packing.h"
 
 #include <algorithm>
@@ -31,8 +32,34 @@ inline std::uint64_t gather8(std::uint64_t x) noexcept {
   return (x & kHalf) | (((x >> 32) & kHalf) << (4 * B));
 }
 
+/// `bytes` pairs of nibbles, the low one first.
+inline void spread_pairs(const std::byte* stream, std::size_t bytes, std::uint8_t* codes) noexcept {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    const auto pair = std::to_integer<std::uint32_t>(stream[i]);
+    const auto both = static_cast<std::uint16_t>((pair | pair << 4) & 0x0F0Fu);
+    std::memcpy(codes + 2 * i, &both, 2);
+  }
+}
+
+inline void gather_pairs(const std::uint8_t* codes, std::size_t bytes, std::byte* stream) noexcept {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    std::uint16_t both;
+    std::memcpy(&both, codes + 2 * i, 2);
+    stream[i] = static_cast<std::byte>((both | both >> 4) & 0xFFu);
+  }
+}
+
 template <int B>
-void unpack(const std::byte* stream, std::size_t count, std::uint8_t* codes) noexcept {
+inline void unpack(const std::byte* stream, std::size_t count, std::uint8_t* codes) noexcept {
+  if constexpr (B == 4) {
+    spread_pairs(stream, count / 2, codes);
+    if (count % 2 != 0) codes[count - 1] = std::to_integer<std::uint8_t>(stream[count / 2] & std::byte{15});
+    return;
+  }
+  if constexpr (B == 8) {
+    std::memcpy(codes, stream, count);
+    return;
+  }
   std::size_t left = packed_bytes(count, B);
   while (count >= 8 && left >= 8) {  // a whole register may be loaded
     std::uint64_t x;
@@ -54,14 +81,47 @@ void unpack(const std::byte* stream, std::size_t count, std::uint8_t* codes) noe
 
 template <int B>
 void pack(const std::uint8_t* codes, std::size_t count, std::byte* stream) noexcept {
-  while (count > 0) {
-    const std::size_t take = std::min<std::size_t>(count, 8);
-    std::uint64_t x = 0;
-    std::memcpy(&x, codes, take);
+  if constexpr (B == 4) {
+    gather_pairs(codes, count / 2, stream);
+    if (count % 2 != 0) stream[count / 2] = static_cast<std::byte>(codes[count - 1] & 15);
+    return;
+  }
+  for (; count >= 8; stream += B, codes += 8, count -= 8) {
+    std::uint64_t x;
+    std::memcpy(&x, codes, 8);
     x = gather8<B>(x);
-    const std::size_t bytes = packed_bytes(take, B);
-    std::memcpy(stream, &x, bytes);
-    stream += bytes, codes += take, count -= take;
+    std::memcpy(stream, &x, B);
+  }
+  if (count == 0) return;
+  std::uint64_t x = 0;
+  std::memcpy(&x, codes, count);
+  x = gather8<B>(x);
+  std::memcpy(stream, &x, packed_bytes(count, B));
+}
+
+/// Columns of words in tiles that share the cache lines of their words and keep as many write streams.
+template <int B>
+void unpack_columns(const WordColumns& words, std::int64_t first, std::int64_t columns, std::int64_t count,
+                    std::uint8_t* codes, std::int64_t pitch) noexcept {
+  constexpr std::int64_t kTile = 32;
+  std::uint32_t column[B];  // 32 codes
+  for (std::int64_t tile = 0; tile < columns; tile += kTile) {
+    const std::int64_t tile_end = std::min(tile + kTile, columns);
+    for (std::int64_t i = 0; i < count; i += 32) {
+      const std::int64_t take = std::min<std::int64_t>(32, count - i);
+      const std::int64_t row = i / 32 * B;
+      for (std::int64_t c = tile; c < tile_end; ++c) {
+        std::uint8_t* to = codes + c * pitch + i;
+        if (take == 32) {
+          for (int j = 0; j < B; ++j) column[j] = words.word(row + j, first + c);
+          unpack<B>(reinterpret_cast<const std::byte*>(column), 32, to);
+        } else {
+          const auto left = static_cast<std::int64_t>(packed_word_bytes(static_cast<std::uint64_t>(take), B) / 4);
+          for (std::int64_t j = 0; j < left; ++j) column[j] = words.word(row + j, first + c);
+          unpack<B>(reinterpret_cast<const std::byte*>(column), static_cast<std::size_t>(take), to);
+        }
+      }
+    }
   }
 }
 
@@ -124,6 +184,15 @@ void unpack_word_fields(const std::byte* words, int bits, std::size_t count, std
   }
 }
 
+void pack_high_nibbles(const std::uint8_t* codes, std::size_t count, std::byte* stream) noexcept {
+  for (std::size_t i = 0; i < count / 2; ++i) {
+    std::uint16_t both;
+    std::memcpy(&both, codes + 2 * i, 2);
+    stream[i] = static_cast<std::byte>((both << 4 | both >> 8) & 0xFF);
+  }
+  if (count % 2 != 0) stream[count / 2] = static_cast<std::byte>(codes[count - 1] << 4);
+}
+
 void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size_t count,
                          std::uint8_t* codes) noexcept {
   stream += first / 2;
@@ -132,8 +201,9 @@ void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size
     --count;
   }
   for (std::size_t i = 0; i < count / 2; ++i) {
-    codes[2 * i] = std::to_integer<std::uint8_t>(stream[i] >> 4);
-    codes[2 * i + 1] = std::to_integer<std::uint8_t>(stream[i] & std::byte{15});
+    const auto pair = std::to_integer<std::uint32_t>(stream[i]);
+    const auto both = static_cast<std::uint16_t>((pair >> 4 | pair << 8) & 0x0F0Fu);
+    std::memcpy(codes + 2 * i, &both, 2);
   }
   if (count % 2 != 0) codes[count - 1] = std::to_integer<std::uint8_t>(stream[count / 2] >> 4);
 }
@@ -156,20 +226,23 @@ void unpack_slabs(const std::byte* elements, bool wide, std::int64_t slab, std::
 
 void WordColumns::unpack(std::int64_t first, std::int64_t column_count, int bits, std::int64_t count,
                          std::uint8_t* codes, std::int64_t pitch) const noexcept {
-  // 32 codes are `bits` words. A tile of columns shares the cache lines of its words and keeps as many write streams.
-  constexpr std::int64_t kTile = 32;
-  for (std::int64_t tile = 0; tile < column_count; tile += kTile) {
-    const std::int64_t tile_end = std::min(tile + kTile, column_count);
-    for (std::int64_t i = 0; i < count; i += 32) {
-      const auto take = static_cast<std::size_t>(std::min<std::int64_t>(32, count - i));
-      const auto word_count = static_cast<std::int64_t>(packed_word_bytes(take, bits) / 4);
-      const std::int64_t word_row = i / 32 * bits;
-      for (std::int64_t c = tile; c < tile_end; ++c) {
-        std::uint32_t column[8];
-        for (std::int64_t j = 0; j < word_count; ++j) column[j] = word(word_row + j, first + c);
-        unpack_bits(reinterpret_cast<const std::byte*>(column), bits, take, codes + c * pitch + i);
-      }
-    }
+  switch (bits) {
+    case 1:
+      return unpack_columns<1>(*this, first, column_count, count, codes, pitch);
+    case 2:
+      return unpack_columns<2>(*this, first, column_count, count, codes, pitch);
+    case 3:
+      return unpack_columns<3>(*this, first, column_count, count, codes, pitch);
+    case 4:
+      return unpack_columns<4>(*this, first, column_count, count, codes, pitch);
+    case 5:
+      return unpack_columns<5>(*this, first, column_count, count, codes, pitch);
+    case 6:
+      return unpack_columns<6>(*this, first, column_count, count, codes, pitch);
+    case 7:
+      return unpack_columns<7>(*this, first, column_count, count, codes, pitch);
+    default:
+      return unpack_columns<8>(*this, first, column_count, count, codes, pitch);
   }
 }
 

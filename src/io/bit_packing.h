@@ -33,6 +33,9 @@ void unpack_word_fields(const std::byte* words, int bits, std::size_t count, std
 /// Two codes per byte, the first in the HIGH nibble (bitsandbytes): codes [first, first + count) of the stream.
 void unpack_high_nibbles(const std::byte* stream, std::uint64_t first, std::size_t count, std::uint8_t* codes) noexcept;
 
+/// The inverse from code 0 on: writes (count + 1) / 2 bytes, the low nibble behind an odd count zero.
+void pack_high_nibbles(const std::uint8_t* codes, std::size_t count, std::byte* stream) noexcept;
+
 /// Codes that share an element with those `slab` codes away: code f is at bit shifts[f / slab] of element f % slab.
 /// Elements are bytes, or little-endian 32-bit words when `wide`. codes = codes [first, first + count).
 void unpack_slabs(const std::byte* elements, bool wide, std::int64_t slab, std::span<const int> shifts, int bits,

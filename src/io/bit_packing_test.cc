@@ -67,6 +67,9 @@ TEST(BitPacking, HighNibblesFromAnyStart) {
       ASSERT_TRUE(std::equal(out.begin(), out.end(), codes.begin() + static_cast<std::ptrdiff_t>(first)));
     }
   }
+  std::vector<std::byte> packed(bytes.size());
+  pack_high_nibbles(codes.data(), codes.size(), packed.data());
+  EXPECT_EQ(packed, bytes);
 }
 
 TEST(BitPacking, ColumnsOfWords) {

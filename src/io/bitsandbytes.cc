@@ -281,11 +281,8 @@ Status encode_int8(const QuantizedMatrix& m, const EncodedSink& sink) {
 Status encode_4bit(const QuantizedMatrix& m, const EncodedSink& sink) {
   const bool nf4 = m.scheme.code.table == TableKind::kNf4;
   std::vector<std::byte> bytes((m.codes.size() + 1) / 2);
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const std::uint8_t padding = nf4 ? 7 : 0;  // the code of 0
-    const std::uint8_t second = 2 * i + 1 < m.codes.size() ? m.codes[2 * i + 1] : padding;
-    bytes[i] = static_cast<std::byte>(m.codes[2 * i] << 4 | second);
-  }
+  pack_high_nibbles(m.codes.data(), m.codes.size(), bytes.data());
+  if (nf4 && m.codes.size() % 2 != 0) bytes.back() |= std::byte{7};  // the code of 0
   NIBBLE_TRY_STATUS(sink(0, static_cast<std::uint64_t>(m.row_begin * m.cols / 2), bytes));
   const PlaneFormat& format = *m.scheme.scale;
   const EntryRange owned =

@@ -69,9 +69,9 @@ struct Family {
   Result<std::vector<EncodedPlan>> (*plan)(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols,
                                            const std::string& module) = nullptr;
 
-  /// Encodes a range of rows (a multiple of row_step, or to the end) of a module into its planned tensors. Ranges are
-  /// given in order and cover the matrix once; tensor-wide planes (a scale per tensor) are written with the first
-  /// range.
+  /// Encodes a range of rows (a multiple of row_step, or to the end) of a module into its planned tensors. Ranges cover
+  /// the matrix once, in any order and from many threads at once; tensor-wide planes (a scale per tensor) are written
+  /// with the first rows.
   Status (*encode)(const QuantizedMatrix& rows, const std::string& module, const EncodedSink& sink) = nullptr;
 
   /// The quantization_config of a folder with these modules; `unquantized` names the linear modules left in float.

@@ -99,15 +99,16 @@ struct GgufTensorPlan {
   int ggml_type = 0;
 };
 
-/// Writes a GGUF file (or split files of at most `shard_bytes` each, 0: one file): metadata and infos first, then
-/// tensor data in plan order by any number of append() calls per tensor. finish() makes it appear under its final name.
+/// Writes a GGUF file (or split files of at most `shard_bytes` each, 0: one file). Tensors may be written in any order
+/// and in pieces, by many threads at once. finish() makes the file appear under its final name.
 class GgufWriter {
  public:
   static Result<std::unique_ptr<GgufWriter>> create(const std::filesystem::path& path, const GgufMetadata& metadata,
                                                     std::vector<GgufTensorPlan> plan, std::uint64_t shard_bytes = 0);
   virtual ~GgufWriter() = default;
-  /// The next bytes of the tensor under way; goes on to the next tensor when it is full.
-  virtual Status append(std::span<const std::byte> bytes) = 0;
+  /// `index` is the tensor's position in the plan; `offset` is in bytes within the tensor.
+  virtual Status write(std::size_t index, std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+  /// Fails when a byte of a planned tensor was not written.
   virtual Status finish() = 0;
 };
 

@@ -1,6 +1,8 @@
-// Writing GGUF: metadata, infos and padding come from the plan at once; tensor data then streams through in plan order.
+// Writing GGUF: metadata, infos and the place of every tensor come from the plan at once; data may then come in any
+// order.
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include "base/byte_reader.h"
@@ -8,6 +10,7 @@
 #include "base/utf8.h"
 #include "format/ggml_types.h"
 #include "io/gguf_format.h"
+#include "io/written_runs.h"
 
 namespace nibble {
 namespace {
@@ -180,7 +183,7 @@ std::vector<Shard> split_into_shards(const std::vector<std::uint64_t>& sizes, st
 class Writer final : public GgufWriter {
  public:
   Writer(std::vector<GgufTensorPlan> plan, std::vector<std::uint64_t> sizes)
-      : plan_(std::move(plan)), sizes_(std::move(sizes)) {}
+      : plan_(std::move(plan)), sizes_(std::move(sizes)), written_(sizes_.size()) {}
 
   Status prepare(const fs::path& path, const GgufMetadata& metadata, std::uint64_t shard_bytes) {
     shards_ = split_into_shards(sizes_, shard_bytes);
@@ -195,26 +198,27 @@ class Writer final : public GgufWriter {
           is_split ? gguf_shard_path(shard_name ? shard_name->prefix : stem, i + 1, shards_.size()) : path;
       NIBBLE_TRY_STATUS(prepare_shard(i, target, metadata));
     }
-    return skip_full();
+    return {};
   }
 
-  Status append(std::span<const std::byte> bytes) override {
-    while (!bytes.empty()) {
-      NIBBLE_CHECK(current_ < plan_.size());  // more bytes than planned
-      const std::uint64_t room = sizes_[current_] - written_;
-      const auto piece = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
-      NIBBLE_TRY_STATUS(files_[shard_].append(piece));
-      written_ += piece.size();
-      bytes = bytes.subspan(piece.size());
-      NIBBLE_TRY_STATUS(skip_full());
-    }
+  Status write(std::size_t index, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    NIBBLE_CHECK(index < plan_.size());
+    NIBBLE_CHECK(offset <= sizes_[index] && bytes.size() <= sizes_[index] - offset);
+    const Place& place = places_[index];
+    NIBBLE_TRY_STATUS(files_[place.shard].write_at(place.offset + offset, bytes));
+    const std::lock_guard lock(mutex_);
+    written_[index].add(offset, offset + bytes.size());
     return {};
   }
 
   Status finish() override {
-    if (current_ < plan_.size())
-      return fail(ErrorCode::kInvalidArgument, "tensor \"{}\": byte {} of {} was never written",
-                  printable(plan_[current_].name), written_, sizes_[current_]);
+    for (std::size_t i = 0; i < plan_.size(); ++i) {
+      const std::uint64_t missing = written_[i].first_missing(sizes_[i]);
+      if (missing != sizes_[i])
+        return fail(ErrorCode::kInvalidArgument, "tensor \"{}\": byte {} of {} was never written",
+                    printable(plan_[i].name), missing, sizes_[i]);
+      NIBBLE_TRY_STATUS(pad(i));
+    }
     // The first shard is what a reader opens: it comes last, when all others are in place.
     for (std::size_t i = files_.size(); i-- > 0;) NIBBLE_TRY_STATUS(files_[i].commit());
     return {};
@@ -249,12 +253,14 @@ class Writer final : public GgufWriter {
     std::uint64_t offset = 0;
     for (std::size_t i = shard.first; i < shard.first + shard.count; ++i) {
       header.tensor(plan_[i], offset);
+      places_.push_back({index, offset});
       std::uint64_t end = 0;
       const auto next = checked_add(offset, sizes_[i], end) ? align_up(end, shard.alignment) : std::nullopt;
       if (!next) return fail(ErrorCode::kInvalidArgument, "{}: the tensors need more than 2^64 bytes", target.string());
       offset = *next;
     }
     header.pad_to(align_up(header.bytes().size(), shard.alignment).value_or(0));
+    for (std::size_t i = shard.first; i < shard.first + shard.count; ++i) places_[i].offset += header.bytes().size();
     NIBBLE_TRY(AtomicFile file, AtomicFile::create(target));
     std::uint64_t total = 0;
     if (!checked_add(header.bytes().size(), offset, total)) total = UINT64_MAX;
@@ -264,27 +270,27 @@ class Writer final : public GgufWriter {
     return {};
   }
 
-  /// Pads tensors that are full, moves on to the next, and to the next shard.
-  Status skip_full() {
-    while (current_ < plan_.size() && written_ == sizes_[current_]) {
-      const std::uint64_t size = files_[shard_].size();
-      const std::vector<std::byte> zeros(
-          static_cast<std::size_t>(align_up(size, shards_[shard_].alignment).value_or(size) - size));
-      NIBBLE_TRY_STATUS(files_[shard_].append(zeros));
-      ++current_;
-      written_ = 0;
-      if (current_ == shards_[shard_].first + shards_[shard_].count) ++shard_;
-    }
-    return {};
+  /// Zeros from a tensor's end to where the next one may begin.
+  Status pad(std::size_t index) {
+    const Place& place = places_[index];
+    const std::uint64_t end = place.offset + sizes_[index];
+    const std::uint64_t aligned = align_up(end, shards_[place.shard].alignment).value_or(end);
+    return files_[place.shard].write_at(end, std::vector<std::byte>(static_cast<std::size_t>(aligned - end)));
   }
+
+  /// Where a tensor of the plan goes.
+  struct Place {
+    std::size_t shard = 0;
+    std::uint64_t offset = 0;  ///< in the file
+  };
 
   std::vector<GgufTensorPlan> plan_;
   std::vector<std::uint64_t> sizes_;
   std::vector<Shard> shards_;
   std::vector<AtomicFile> files_;
-  std::size_t current_ = 0;    ///< the tensor under way
-  std::size_t shard_ = 0;      ///< its shard
-  std::uint64_t written_ = 0;  ///< bytes of it written
+  std::vector<Place> places_;
+  std::mutex mutex_;  ///< of the written runs
+  std::vector<WrittenRuns> written_;
 };
 
 }  // namespace

@@ -190,6 +190,7 @@ Result<FamilyModule> open_gptq_module(ModuleTensors& tensors, const GptqLayout& 
   m.parts.scale.entries = entries_transposed(HeldBytes(*scales), element_size(scales->element), m.groups, m.parts.rows);
   NIBBLE_TRY_STATUS(read_zeros(m));
   m.parts.codes = code_reader(HeldBytes(*weight), bits, layout.planar, m.parts.rows, m.parts.cols);
+  m.parts.by_matrix = {HeldBytes(*weight), HeldBytes(*scales)};
   return tensors.finish(make_stored_matrix(std::move(m.parts)));
 }
 
@@ -397,10 +398,15 @@ Status encode(const QuantizedMatrix& m, const std::string& module, const Encoded
   const auto cols = static_cast<std::size_t>(m.cols);
   const std::size_t words = cols * static_cast<std::size_t>(bits) / 32;
   std::vector<std::uint32_t> weight(words * rows);
-  std::vector<std::uint32_t> column(words);
-  for (std::size_t r = 0; r < rows; ++r) {
-    pack_bits(m.codes.data() + r * cols, bits, cols, reinterpret_cast<std::byte*>(column.data()));
-    for (std::size_t w = 0; w < words; ++w) weight[w * rows + r] = column[w];
+  constexpr std::size_t kColumns = 16;  // as many words fill a cache line
+  std::vector<std::uint32_t> columns(words * kColumns);
+  for (std::size_t first = 0; first < rows; first += kColumns) {
+    const std::size_t count = std::min(kColumns, rows - first);
+    for (std::size_t j = 0; j < count; ++j)
+      pack_bits(m.codes.data() + (first + j) * cols, bits, cols,
+                reinterpret_cast<std::byte*>(columns.data() + j * words));
+    for (std::size_t w = 0; w < words; ++w)
+      for (std::size_t j = 0; j < count; ++j) weight[w * rows + first + j] = columns[j * words + w];
   }
   NIBBLE_TRY_STATUS(sink(0, 0, std::as_bytes(std::span(weight))));
   const std::int64_t groups = group_count(m.scheme, m.rows, m.cols);

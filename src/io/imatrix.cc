@@ -177,9 +177,9 @@ Status write_imatrix(const Imatrix& imatrix, const std::filesystem::path& path) 
                     GgmlF32::kId});
   }
   NIBBLE_TRY(const std::unique_ptr<GgufWriter> writer, GgufWriter::create(path, metadata, std::move(plan)));
-  for (const ImatrixEntry* entry : sorted) {
-    NIBBLE_TRY_STATUS(writer->append(std::as_bytes(std::span(entry->sums))));
-    NIBBLE_TRY_STATUS(writer->append(std::as_bytes(std::span(entry->counts))));
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    NIBBLE_TRY_STATUS(writer->write(2 * i, 0, std::as_bytes(std::span(sorted[i]->sums))));
+    NIBBLE_TRY_STATUS(writer->write(2 * i + 1, 0, std::as_bytes(std::span(sorted[i]->counts))));
   }
   return writer->finish();
 }

@@ -28,7 +28,7 @@ struct SafetensorsPlan {
 };
 
 /// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into a folder under construction.
-/// Tensors may be written in any order and in pieces, from one thread at a time. Files are laid out as the official
+/// Tensors may be written in any order and in pieces, by many threads at once. Files are laid out as the official
 /// writer does (formats-hf.md 1.4); their room on the disk is claimed at once. Destroyed without finish(), it leaves
 /// nothing behind.
 class SafetensorsWriter {

@@ -2,6 +2,7 @@
 // splits them (1.6). The whole layout is known from the plan, so pieces may come in any order and nothing is buffered.
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <set>
 
 #include "base/byte_reader.h"
@@ -9,6 +10,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "io/safetensors.h"
+#include "io/written_runs.h"
 
 namespace nibble {
 namespace {
@@ -16,32 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxHeaderBytes = 100'000'000;
-
-/// Which bytes of a tensor have been written: disjoint runs [begin, end). Pieces in order keep it at one run.
-class WrittenRuns {
- public:
-  void add(std::uint64_t begin, std::uint64_t end) {
-    if (begin == end) return;
-    auto next = runs_.upper_bound(begin);
-    if (next != runs_.begin() && std::prev(next)->second >= begin) {
-      --next;
-      begin = next->first;
-    }
-    while (next != runs_.end() && next->first <= end) {
-      end = std::max(end, next->second);
-      next = runs_.erase(next);
-    }
-    runs_.emplace(begin, end);
-  }
-  /// The first byte of [0, bytes) that is missing, or `bytes`.
-  std::uint64_t first_missing(std::uint64_t bytes) const {
-    if (bytes == 0 || runs_.empty() || runs_.begin()->first != 0) return 0;
-    return runs_.begin()->second;
-  }
-
- private:
-  std::map<std::uint64_t, std::uint64_t> runs_;
-};
 
 /// Where a tensor of the plan goes.
 struct Place {
@@ -118,6 +94,7 @@ class Writer final : public SafetensorsWriter {
     Place& place = places_[index];
     NIBBLE_CHECK(offset <= place.bytes && bytes.size() <= place.bytes - offset);
     NIBBLE_TRY_STATUS(files_[place.shard].write_at(place.offset + offset, bytes));
+    const std::lock_guard lock(mutex_);
     place.written.add(offset, offset + bytes.size());
     return {};
   }
@@ -193,6 +170,7 @@ class Writer final : public SafetensorsWriter {
   fs::path folder_;
   std::vector<SafetensorsPlan> plan_;
   std::vector<Place> places_;
+  std::mutex mutex_;  ///< of the written runs
   std::vector<AtomicFile> files_;
   std::vector<std::string> names_;
   bool finished_ = false;

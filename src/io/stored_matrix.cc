@@ -66,6 +66,10 @@ class StoredMatrix final : public MatrixSource {
       held.file->release(start + static_cast<std::size_t>(begin) * row_bytes,
                          static_cast<std::size_t>(count) * row_bytes);
     }
+    if (count != parts_.rows) return;
+    for (const HeldBytes& held : parts_.by_matrix)
+      if (held.file != nullptr)
+        held.file->release(static_cast<std::size_t>(held.data() - held.file->bytes().data()), held.bytes.size());
   }
 
  private:

@@ -52,7 +52,8 @@ struct StoredParts {
                                                                     ///< grouping; of a bank: all of it
   EntryReader selector;                                             ///< with a bank: one byte per entry
   std::vector<std::int32_t> group_index;                            ///< checked by the family
-  std::vector<HeldBytes> by_rows;  ///< tensors whose bytes lie in row order; released with the rows
+  std::vector<HeldBytes> by_rows;    ///< tensors whose bytes lie in row order; released with the rows
+  std::vector<HeldBytes> by_matrix;  ///< others; released when all rows are
 };
 
 /// The parts must be complete and every size checked: the readers are called for any entry that the scheme has.

@@ -46,7 +46,7 @@ class FolderWriter {
     const std::uint64_t shard = options_.shard_bytes > 0 ? options_.shard_bytes : 5'000'000'000;
     NIBBLE_TRY(const std::unique_ptr<SafetensorsWriter> writer,
                SafetensorsWriter::create(folder.path(), plan_, metadata, shard));
-    for (std::size_t i = 0; i < targets_.size(); ++i) NIBBLE_TRY_STATUS(write_matrix(i, *writer));
+    NIBBLE_TRY_STATUS(write_matrices(*writer));
     for (std::size_t i = 0; i < plain_.size(); ++i)
       NIBBLE_TRY_STATUS(write_plain(first_plain_ + i, plain_[i], *writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
@@ -127,24 +127,24 @@ class FolderWriter {
     return {};
   }
 
-  Status write_matrix(std::size_t index, SafetensorsWriter& writer) {
-    const MatrixTarget& target = targets_[index];
-    const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
-    const std::size_t first = first_tensor_[index];
-    const QuantScheme& scheme = target.matrix->scheme();
-    return ledger_.write(target, {info.name, to_string(scheme), scheme.stored_bits(info.rows, info.cols)},
-                         [&](const QuantizedMatrix& tile) -> Status {
-                           if (target.family == nullptr) {
-                             const std::uint64_t offset =
-                                 static_cast<std::uint64_t>(tile.row_begin * tile.cols * tile.scheme.code.code_bytes());
-                             return writer.write(first, offset, std::as_bytes(std::span(tile.codes)));
-                           }
-                           return target.family->encode(
-                               tile, info.name,
-                               [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
-                                 return writer.write(first + tensor, offset, bytes);
-                               });
-                         });
+  Status write_matrices(SafetensorsWriter& writer) {
+    for (const MatrixTarget& target : targets_) {
+      const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
+      const QuantScheme& scheme = target.matrix->scheme();
+      ledger_.enter(target, {info.name, to_string(scheme), scheme.stored_bits(info.rows, info.cols)});
+    }
+    return ledger_.write([&](std::size_t i, const QuantizedMatrix& tile) -> Status {
+      const MatrixTarget& target = targets_[i];
+      const std::size_t first = first_tensor_[i];
+      if (target.family == nullptr) {
+        const std::int64_t offset = tile.row_begin * tile.cols * tile.scheme.code.code_bytes();
+        return writer.write(first, static_cast<std::uint64_t>(offset), std::as_bytes(std::span(tile.codes)));
+      }
+      return target.family->encode(tile, files_.layout().linears[static_cast<std::size_t>(target.id)].name,
+                                   [&](std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) {
+                                     return writer.write(first + tensor, offset, bytes);
+                                   });
+    });
   }
 
   Status write_plain(std::size_t index, const PlainTensor& plain, SafetensorsWriter& writer) {

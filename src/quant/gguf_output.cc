@@ -56,7 +56,8 @@ class GgufOutput {
     NIBBLE_TRY_STATUS(fill_metadata());
     NIBBLE_TRY(const std::unique_ptr<GgufWriter> writer,
                GgufWriter::create(out, metadata_, plan_, options_.shard_bytes));
-    for (std::size_t i = 0; i < entries_.size(); ++i) NIBBLE_TRY_STATUS(write_entry(i, *writer));
+    NIBBLE_TRY_STATUS(write_vectors(*writer));
+    NIBBLE_TRY_STATUS(write_matrices(*writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
     NIBBLE_TRY_STATUS(writer->finish());
     return ledger_.close("gguf", std::filesystem::exists(out) ? std::filesystem::file_size(out) : bytes_);
@@ -167,27 +168,43 @@ class GgufOutput {
     return {};
   }
 
-  Status write_entry(std::size_t index, GgufWriter& writer) {
-    const Entry& entry = entries_[index];
-    if (!entry.target) {
+  Status write_vectors(GgufWriter& writer) {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const Entry& entry = entries_[i];
+      if (entry.target.has_value()) continue;
+      NIBBLE_TRY_STATUS(writer.write(i, 0, std::as_bytes(std::span(entry.values))));
       bytes_ += entry.values.size() * sizeof(float);
-      return writer.append(std::as_bytes(std::span(entry.values)));
     }
-    const MatrixTarget& target = *entry.target;
+    return {};
+  }
+
+  Status write_matrices(GgufWriter& writer) {
+    std::vector<std::size_t> index;  // in the plan
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (!entries_[i].target.has_value()) continue;
+      index.push_back(i);
+      enter(i);
+    }
+    return ledger_.write([&](std::size_t i, const QuantizedMatrix& tile) {
+      return entries_[index[i]].target->family->encode(
+          tile, plan_[index[i]].name, [&](std::size_t, std::uint64_t offset, std::span<const std::byte> bytes) {
+            return writer.write(index[i], offset, bytes);
+          });
+    });
+  }
+
+  void enter(std::size_t index) {
+    const MatrixTarget& target = *entries_[index].target;
     const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
     const GgufTensorPlan& planned = plan_[index];
     OutputLedger::Entry noted{planned.name, to_string(target.matrix->scheme()), 0};
     if (const GgmlTypeInfo* type = find_ggml_type(planned.ggml_type); type != nullptr) {
+      const std::int64_t tensor_bytes = info.rows * info.cols / type->block_values * type->block_bytes;
       noted.scheme = type->name;
-      noted.stored_bits = info.rows * info.cols / type->block_values * type->block_bytes * 8;
+      noted.stored_bits = tensor_bytes * 8;
+      bytes_ += static_cast<std::uint64_t>(tensor_bytes);
     }
-    return ledger_.write(target, std::move(noted), [&](const QuantizedMatrix& tile) {
-      return target.family->encode(tile, planned.name,
-                                   [&](std::size_t, std::uint64_t, std::span<const std::byte> bytes) {
-                                     bytes_ += bytes.size();
-                                     return writer.append(bytes);
-                                   });
-    });
+    ledger_.enter(target, std::move(noted));
   }
 
   const ModelFiles& files_;

@@ -1,31 +1,36 @@
-// Tiles of about a hundred thousand weights: large enough to amortize a call, small enough that several for each thread
-// balance and cost little memory.
+// Tiles of about a hundred thousand weights: large enough to amortize a call, small enough to stay in a core's cache.
 #include "quant/matrix_stream.h"
 
 #include <algorithm>
 #include <cmath>
+#include <condition_variable>
+#include <mutex>
 #include <numeric>
-#include <vector>
+#include <optional>
+
+#include "quant/weights_as_floats.h"
 
 namespace nibble {
 namespace {
 
 constexpr std::int64_t kTileWeights = 1 << 17;
-constexpr int kTilesPerThread = 4;
 constexpr std::int64_t kErrorEvery = 8;
+/// Whole matrices may be tiles: threads wait rather than hold more than this at once.
+constexpr std::int64_t kMaxWeightsInFlight = std::int64_t{1} << 26;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
 Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix& tile) {
-  QuantizedMatrix expected;
+  thread_local QuantizedMatrix expected;
+  thread_local std::vector<float> w, q;
   const std::int64_t step = original.row_step();
   const std::int64_t begin = tile.row_begin / step * step;
   const std::int64_t end = std::min(round_up(tile.row_begin + tile.row_count, step), original.rows());
   NIBBLE_TRY_STATUS(original.decode(begin, end - begin, expected));
-  std::vector<float> w(static_cast<std::size_t>((end - begin) * tile.cols));
-  std::vector<float> q(static_cast<std::size_t>(tile.row_count * tile.cols));
-  dequantize(expected, w.data());
-  dequantize(tile, q.data());
+  w.resize(static_cast<std::size_t>((end - begin) * tile.cols));
+  q.resize(static_cast<std::size_t>(tile.row_count * tile.cols));
+  weights_as_floats(expected, w.data());
+  weights_as_floats(tile, q.data());
   const float* first = w.data() + (tile.row_begin - begin) * tile.cols;
   ErrorSample sample;
   for (std::size_t i = 0; i < q.size(); ++i) {
@@ -38,89 +43,143 @@ Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix&
   return sample;
 }
 
-/// Tiles of one matrix: decoded by many threads, then consumed in order.
+/// Hands tiles out, in order, and collects what became of them.
 class TileStream {
  public:
-  TileStream(const MatrixSource& source, std::int64_t tile_rows, const MatrixSource& original, ErrorSample* error,
-             const std::function<Status(const QuantizedMatrix&)>& consume)
-      : source_(source), tile_rows_(tile_rows), original_(original), error_(error), consume_(consume) {}
-
-  /// A few consecutive tiles.
-  struct Batch {
-    explicit Batch(std::size_t size) : tiles(size), states(size), samples(size) {}
-    std::vector<QuantizedMatrix> tiles;
-    std::vector<Status> states;
-    std::vector<ErrorSample> samples;
-    std::int64_t first_row = 0;
-    std::size_t count = 0;
-  };
-
-  void decode(Batch& batch, std::size_t i) const {
-    const std::int64_t first = batch.first_row + static_cast<std::int64_t>(i) * tile_rows_;
-    batch.states[i] = source_.decode(first, std::min(tile_rows_, source_.rows() - first), batch.tiles[i]);
-    batch.samples[i] = {};
-    if (!batch.states[i].ok() || error_ == nullptr || first / tile_rows_ % kErrorEvery != 0) return;
-    const Result<ErrorSample> sample = compare(original_, batch.tiles[i]);
-    if (sample.ok()) batch.samples[i] = *sample;
+  TileStream(std::span<const StreamedMatrix> matrices, const TileConsumer& consumer)
+      : matrices_(matrices), consumer_(consumer), states_(matrices.size()) {
+    for (std::size_t i = 0; i < matrices.size(); ++i) {
+      const StreamedMatrix& m = matrices[i];
+      const std::int64_t rows = m.source->rows();
+      const std::int64_t wanted = std::max<std::int64_t>(kTileWeights / std::max<std::int64_t>(m.source->cols(), 1), 1);
+      State& state = states_[i];
+      state.tile_rows = m.row_step == 0 ? rows : round_up(wanted, std::lcm(m.row_step, m.source->row_step()));
+      state.tiles = rows == 0 ? 0 : (rows + state.tile_rows - 1) / state.tile_rows;
+      state.tiles_left = state.tiles;
+      state.samples.resize(static_cast<std::size_t>((state.tiles + kErrorEvery - 1) / kErrorEvery));
+    }
   }
 
-  Status consume(const Batch& batch) const {
-    for (std::size_t i = 0; i < batch.count; ++i) {
-      NIBBLE_TRY_STATUS(batch.states[i]);
-      if (error_ != nullptr) error_->add(batch.samples[i]);
-      const QuantizedMatrix& tile = batch.tiles[i];
-      NIBBLE_TRY_STATUS(consume_(tile));
-      source_.release(tile.row_begin, tile.row_count);
-      original_.release(tile.row_begin, tile.row_count);
+  /// What each thread does.
+  void work() {
+    QuantizedMatrix decoded;
+    while (const std::optional<Tile> tile = claim()) {
+      try {
+        finish(*tile, process(*tile, decoded));
+      } catch (...) {
+        abandon(*tile);
+        throw;
+      }
     }
-    return {};
+  }
+
+  Result<std::vector<ErrorSample>> result() const {
+    if (failure_) return failure_->second;
+    std::vector<ErrorSample> errors(matrices_.size());
+    for (std::size_t i = 0; i < matrices_.size(); ++i)
+      for (const ErrorSample& sample : states_[i].samples) errors[i].add(sample);
+    return errors;
   }
 
  private:
-  const MatrixSource& source_;
-  std::int64_t tile_rows_;
-  const MatrixSource& original_;
-  ErrorSample* error_;
-  const std::function<Status(const QuantizedMatrix&)>& consume_;
+  struct State {
+    std::int64_t tile_rows = 0;
+    std::int64_t tiles = 0;
+    std::int64_t tiles_left = 0;       ///< not done
+    std::vector<ErrorSample> samples;  ///< of every kErrorEvery-th tile
+  };
+
+  struct Tile {
+    std::size_t matrix = 0;
+    std::int64_t number = 0;  ///< within its matrix
+    std::int64_t first_row = 0;
+    std::int64_t rows = 0;
+    std::int64_t weights = 0;
+  };
+  using Position = std::pair<std::size_t, std::int64_t>;  ///< matrix and number of a tile
+
+  /// The next tile, once there is room for it; nothing when none is left or one has failed.
+  std::optional<Tile> claim() {
+    std::unique_lock lock(mutex_);
+    while (next_.matrix < matrices_.size() && next_.number == states_[next_.matrix].tiles) next_ = {next_.matrix + 1};
+    if (stopped_ || next_.matrix == matrices_.size()) return std::nullopt;
+    Tile tile = next_;
+    ++next_.number;
+    const StreamedMatrix& m = matrices_[tile.matrix];
+    const State& state = states_[tile.matrix];
+    tile.first_row = tile.number * state.tile_rows;
+    tile.rows = std::min(state.tile_rows, m.source->rows() - tile.first_row);
+    tile.weights = tile.rows * m.source->cols();
+    room_.wait(lock, [&] { return in_flight_ == 0 || in_flight_ + tile.weights <= kMaxWeightsInFlight; });
+    in_flight_ += tile.weights;
+    return tile;
+  }
+
+  Status process(const Tile& tile, QuantizedMatrix& decoded) {
+    const StreamedMatrix& m = matrices_[tile.matrix];
+    NIBBLE_TRY_STATUS(m.source->decode(tile.first_row, tile.rows, decoded));
+    if (m.measure_error && tile.number % kErrorEvery == 0) {
+      NIBBLE_TRY(states_[tile.matrix].samples[static_cast<std::size_t>(tile.number / kErrorEvery)],
+                 compare(*m.original, decoded));
+    }
+    NIBBLE_TRY_STATUS(consumer_.consume(tile.matrix, decoded));
+    m.source->release(tile.first_row, tile.rows);
+    m.original->release(tile.first_row, tile.rows);
+    return {};
+  }
+
+  void finish(const Tile& tile, Status status) {
+    bool matrix_done = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (status.ok()) status = consumer_.advance(tile.weights);
+      if (!status.ok()) note_failure(tile, status.error());
+      matrix_done = --states_[tile.matrix].tiles_left == 0;
+      in_flight_ -= tile.weights;
+    }
+    room_.notify_all();
+    if (!matrix_done) return;
+    // Pages that tiles share, and sources that do not lie in the order of rows.
+    const StreamedMatrix& m = matrices_[tile.matrix];
+    m.source->release(0, m.source->rows());
+    m.original->release(0, m.original->rows());
+  }
+
+  void abandon(const Tile& tile) {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    in_flight_ -= tile.weights;
+    room_.notify_all();
+  }
+
+  /// Tiles before one that failed have all been claimed, so that the first failure does not depend on timing.
+  void note_failure(const Tile& tile, const Error& error) {
+    stopped_ = true;
+    const Position position(tile.matrix, tile.number);
+    if (!failure_ || position < failure_->first)
+      failure_.emplace(position, with_context(error, matrices_[tile.matrix].name));
+  }
+
+  std::span<const StreamedMatrix> matrices_;
+  const TileConsumer& consumer_;
+  std::vector<State> states_;  ///< a tile's sample is its thread's; the rest is under the mutex
+  std::mutex mutex_;
+  std::condition_variable room_;
+  Tile next_;
+  std::int64_t in_flight_ = 0;  ///< weights of claimed tiles
+  bool stopped_ = false;
+  std::optional<std::pair<Position, Error>> failure_;
 };
 
 }  // namespace
 
 double ErrorSample::relative() const { return squared_norm > 0 ? std::sqrt(squared_error / squared_norm) : 0.0; }
 
-Status stream_matrix(const MatrixSource& source, std::int64_t row_step, const MatrixSource& original,
-                     ErrorSample* error, ThreadPool& pool,
-                     const std::function<Status(const QuantizedMatrix&)>& consume) {
-  const std::int64_t rows = source.rows();
-  const std::int64_t step = row_step == 0 ? rows : std::lcm(row_step, source.row_step());
-  const std::int64_t tile_rows =
-      row_step == 0
-          ? rows
-          : round_up(std::max<std::int64_t>(kTileWeights / std::max<std::int64_t>(source.cols(), 1), 1), step);
-  const TileStream stream(source, tile_rows, original, error, consume);
-  const auto in_flight = static_cast<std::size_t>(pool.threads()) * kTilesPerThread;
-  TileStream::Batch next(in_flight);
-  TileStream::Batch done(in_flight);
-  for (std::int64_t begin = 0; begin < rows || done.count > 0;) {
-    next.first_row = begin;
-    const std::int64_t tiles_left = (std::max<std::int64_t>(rows - begin, 0) + tile_rows - 1) / tile_rows;
-    next.count = static_cast<std::size_t>(std::min<std::int64_t>(static_cast<std::int64_t>(in_flight), tiles_left));
-    Status consumed;
-    pool.run(next.count + 1, 1, [&](std::size_t from, std::size_t to, int) {
-      for (std::size_t i = from; i < to; ++i) {
-        if (i == 0) {
-          consumed = stream.consume(done);  // writing goes on while the next tiles are decoded
-        } else {
-          stream.decode(next, i - 1);
-        }
-      }
-    });
-    NIBBLE_TRY_STATUS(consumed);
-    begin += static_cast<std::int64_t>(next.count) * tile_rows;
-    std::swap(next, done);
-    next.count = 0;
-  }
-  return {};
+Result<std::vector<ErrorSample>> stream_matrices(std::span<const StreamedMatrix> matrices, ThreadPool& pool,
+                                                 const TileConsumer& consumer) {
+  TileStream stream(matrices, consumer);
+  pool.run(static_cast<std::size_t>(pool.threads()), 1, [&](std::size_t, std::size_t, int) { stream.work(); });
+  return stream.result();
 }
 
 }  // namespace nibble

@@ -5,36 +5,43 @@
 
 namespace nibble {
 
-Status OutputLedger::write(const MatrixTarget& target, Entry entry,
-                           const std::function<Status(const QuantizedMatrix&)>& write) {
+void OutputLedger::enter(const MatrixTarget& target, Entry entry) {
   const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
-  const std::int64_t step = target.family == nullptr || target.family->encode_row_step == nullptr
-                                ? 1
-                                : target.family->encode_row_step(target.matrix->scheme());
-  ErrorSample error;
-  const bool measure = options_.measure_error && !target.exact;
-  const Status done = stream_matrix(
-      *target.matrix, step, *target.original, measure ? &error : nullptr, pool_,
-      [&](const QuantizedMatrix& tile) -> Status {
-        NIBBLE_TRY_STATUS(write(tile));
-        weights_done_ += static_cast<std::uint64_t>(tile.row_count * tile.cols);
-        if (options_.progress && !options_.progress(options_.what, weights_done_,
-                                                    static_cast<std::uint64_t>(files_.parameters()), "weights"))
-          return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
-        return {};
-      });
-  if (!done.ok()) return with_context(done.error(), info.name);
+  StreamedMatrix streamed;
+  streamed.name = info.name;
+  streamed.source = target.matrix.get();
+  streamed.original = target.original.get();
+  if (target.family != nullptr && target.family->encode_row_step != nullptr)
+    streamed.row_step = target.family->encode_row_step(target.matrix->scheme());
+  streamed.measure_error = options_.measure_error && !target.exact;
+  streamed_.push_back(std::move(streamed));
   TensorReport tensor;
   tensor.name = std::move(entry.name);
   tensor.source_scheme = to_string(target.original->scheme());
   tensor.scheme = std::move(entry.scheme);
   tensor.exact = target.exact;
   tensor.keeps_codes = target.exact || target.keeps_codes;
-  tensor.relative_error = error.relative();
   report_.tensors.push_back(std::move(tensor));
-  total_error_.add(error);
   stored_bits_ += entry.stored_bits;
   weights_ += info.rows * info.cols;
+}
+
+Status OutputLedger::write(const TileWriter& write) {
+  const auto total = static_cast<std::uint64_t>(files_.parameters());
+  std::uint64_t done = 0;
+  TileConsumer consumer;
+  consumer.consume = write;
+  consumer.advance = [&](std::int64_t weights) -> Status {
+    done += static_cast<std::uint64_t>(weights);
+    if (options_.progress && !options_.progress(options_.what, done, total, "weights"))
+      return fail(ErrorCode::kCancelled, "{} was stopped; nothing was written", options_.what);
+    return {};
+  };
+  NIBBLE_TRY(const std::vector<ErrorSample> errors, stream_matrices(streamed_, pool_, consumer));
+  for (std::size_t i = 0; i < errors.size(); ++i) {
+    report_.tensors[i].relative_error = errors[i].relative();
+    total_error_.add(errors[i]);
+  }
   return {};
 }
 

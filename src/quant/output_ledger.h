@@ -1,9 +1,11 @@
-// What a folder and a GGUF file keep account of alike while a model is written: progress, the error and the report of
-// every matrix, and the totals.
+// What a folder and a GGUF file do alike while a model is written: they stream its matrices, tell how far they are, and
+// keep account of the error of every matrix and of the totals.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "quant/matrix_stream.h"
 #include "quant/model_output.h"
@@ -22,10 +24,14 @@ class OutputLedger {
     std::int64_t stored_bits = 0;
   };
 
-  /// Hands the target's matrix to `write` tile by tile, as its family wants them, and enters it in the report. The
-  /// error is measured where the target is not exact and the options ask for it. kCancelled when the progress says
-  /// stop; errors name the matrix.
-  Status write(const MatrixTarget& target, Entry entry, const std::function<Status(const QuantizedMatrix&)>& write);
+  /// Enters a target, which is referred to.
+  void enter(const MatrixTarget& target, Entry entry);
+
+  /// Takes the tiles of entry number `entry`; called by many threads at once and in any order.
+  using TileWriter = std::function<Status(std::size_t entry, const QuantizedMatrix& tile)>;
+  /// Streams all that was entered. The error is measured where a target is not exact and the options ask for it.
+  /// kCancelled when the progress says stop; errors name the matrix.
+  Status write(const TileWriter& write);
 
   /// The report of the whole output; the ledger is empty afterwards.
   ConversionReport close(std::string_view family, std::uint64_t bytes);
@@ -35,9 +41,9 @@ class OutputLedger {
   const OutputOptions& options_;
   ThreadPool& pool_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  ConversionReport report_;
+  std::vector<StreamedMatrix> streamed_;
+  ConversionReport report_;  ///< its tensors are the entries
   ErrorSample total_error_;
-  std::uint64_t weights_done_ = 0;  ///< in tiles written so far
   std::int64_t weights_ = 0;
   std::int64_t stored_bits_ = 0;
 };

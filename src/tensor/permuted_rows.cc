@@ -58,6 +58,7 @@ class PermutedRows final : public MatrixSource {
   }
 
   void release(std::int64_t begin, std::int64_t count) const override {
+    if (count == rows()) return source_->release(0, count);
     for (std::int64_t r = begin; r < begin + count; ++r) source_->release(order_[static_cast<std::size_t>(r)], 1);
   }
 

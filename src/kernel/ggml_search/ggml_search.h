@@ -1,6 +1,6 @@
-// Choosing scales and codes for ggml's blocks: the searches behind k-quants and IQ4, and the importance-weighted ones
-// of the 32-element types. One block per vector lane, so every lane adds in element order and gives the bits of the
-// scalar search on any instruction set.
+// Choosing scales and codes for ggml's blocks: the searches behind k-quants and IQ4, and the 32-element types with and
+// without importance. Searches have one block per vector lane, so every lane adds in element order and gives the bits
+// of the scalar search on any instruction set.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct GgmlSearchInput {
 /// What describes the blocks, numbered as the format's unpacked parts are (format/ggml_blocks_parts.h).
 struct GgmlSearchOutput {
   std::uint8_t* codes = nullptr;         ///< [blocks, values per block]
-  float* scales = nullptr;               ///< [blocks], each an f16 number
+  float* scales = nullptr;               ///< [blocks], each an f16 number where there is a search
   std::uint8_t* scale_codes = nullptr;   ///< [blocks, sub-blocks]; not of 32-element types
   float* offsets = nullptr;              ///< [blocks], added to the product: minus ggml's dmin; types with offsets
   std::uint8_t* offset_codes = nullptr;  ///< [blocks, sub-blocks]
@@ -32,14 +32,16 @@ struct GgmlSearchOutput {
 using GgmlSearch = void (*)(const GgmlSearchInput& in, const GgmlSearchOutput& out) noexcept;
 
 /// Without `refine` the results are ggml's reference quantizers' (gguf.md 4), compiled without contraction: the same
-/// float32 operations in the same order. Scales beyond f16 become its largest number.
+/// float32 operations in the same order. Scales of searches beyond f16 become its largest number; the 32-element types
+/// without importance (and Q8_0) leave scales and offsets as they are before rounding to f16.
 ///
 /// With `refine` (k-quants and IQ4): alternates weighted least squares of the block's scale (and minimum) with steps of
 /// one in the sub-blocks' scale codes, and keeps the result where the weighted squared error is smaller. Weights are
 /// those of ggml's search: importance * sqrt(s + x^2), for Q6_K the importance alone.
 struct GgmlSearchKernel {
   KernelInfo info;
-  GgmlSearch q4_0, q4_1, q5_0, q5_1;  ///< with importance only; format/ has the unweighted quantizers
+  GgmlSearch q4_0, q4_1, q5_0, q5_1;
+  GgmlSearch q8_0;  ///< takes no notice of importance
   GgmlSearch q2_k, q3_k, q4_k, q5_k, q6_k;
   GgmlSearch iq4_nl, iq4_xs;
 };

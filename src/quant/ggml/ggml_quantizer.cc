@@ -1,4 +1,4 @@
-// Rows through ggml's quantizers: the search kernels where a type has one, the format's own encoder otherwise.
+// Rows through ggml's quantizers: the kernels where a type has one, the format's own encoder otherwise.
 #include "quant/ggml/ggml_quantizer.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "format/ggml_blocks.h"
 #include "kernel/ggml_search/ggml_search.h"
 #include "quant/rtn/group_grid.h"
+#include "quant/weights_as_floats.h"
 #include "tensor/ggml_codec.h"
 #include "tensor/ggml_schemes.h"
 
@@ -22,21 +23,20 @@ using kernel::GgmlSearchKernel;
 struct SearchOf {
   int type;
   GgmlSearch GgmlSearchKernel::*search;
-  bool weighted_only;  ///< without importance the format's own encoder is ggml's
 };
 constexpr SearchOf kSearches[] = {
-    {GgmlQ4_0::kId, &GgmlSearchKernel::q4_0, true},     {GgmlQ4_1::kId, &GgmlSearchKernel::q4_1, true},
-    {GgmlQ5_0::kId, &GgmlSearchKernel::q5_0, true},     {GgmlQ5_1::kId, &GgmlSearchKernel::q5_1, true},
-    {GgmlQ2_K::kId, &GgmlSearchKernel::q2_k, false},    {GgmlQ3_K::kId, &GgmlSearchKernel::q3_k, false},
-    {GgmlQ4_K::kId, &GgmlSearchKernel::q4_k, false},    {GgmlQ5_K::kId, &GgmlSearchKernel::q5_k, false},
-    {GgmlQ6_K::kId, &GgmlSearchKernel::q6_k, false},    {GgmlIq4Nl::kId, &GgmlSearchKernel::iq4_nl, false},
-    {GgmlIq4Xs::kId, &GgmlSearchKernel::iq4_xs, false},
+    {GgmlQ4_0::kId, &GgmlSearchKernel::q4_0},    {GgmlQ4_1::kId, &GgmlSearchKernel::q4_1},
+    {GgmlQ5_0::kId, &GgmlSearchKernel::q5_0},    {GgmlQ5_1::kId, &GgmlSearchKernel::q5_1},
+    {GgmlQ8_0::kId, &GgmlSearchKernel::q8_0},    {GgmlQ2_K::kId, &GgmlSearchKernel::q2_k},
+    {GgmlQ3_K::kId, &GgmlSearchKernel::q3_k},    {GgmlQ4_K::kId, &GgmlSearchKernel::q4_k},
+    {GgmlQ5_K::kId, &GgmlSearchKernel::q5_k},    {GgmlQ6_K::kId, &GgmlSearchKernel::q6_k},
+    {GgmlIq4Nl::kId, &GgmlSearchKernel::iq4_nl}, {GgmlIq4Xs::kId, &GgmlSearchKernel::iq4_xs},
 };
 
 /// nullptr where the format's own encoder serves.
-GgmlSearch find_search(int type, bool weighted) {
+GgmlSearch find_search(int type) {
   for (const SearchOf& known : kSearches)
-    if (known.type == type && (weighted || !known.weighted_only)) return kernel::ggml_search_kernel().*known.search;
+    if (known.type == type) return kernel::ggml_search_kernel().*known.search;
   return nullptr;
 }
 
@@ -58,7 +58,7 @@ class GgmlQuantized final : public MatrixSource {
         format_(format),
         scheme_(std::move(scheme)),
         importance_(std::move(importance)),
-        search_(find_search(format.id, importance_ != nullptr)) {}
+        search_(find_search(format.id)) {}
 
   const QuantScheme& scheme() const override { return scheme_; }
   std::int64_t rows() const override { return source_->rows(); }
@@ -71,7 +71,7 @@ class GgmlQuantized final : public MatrixSource {
     thread_local std::vector<float> x;
     NIBBLE_TRY_STATUS(source_->decode(begin, count, stored));
     x.resize(static_cast<std::size_t>(count * cols()));
-    dequantize(stored, x.data());
+    weights_as_floats(stored, x.data());
     std::int64_t replaced = 0;
     for (std::int64_t r = 0; r < count; ++r)
       replaced += make_finite({x.data() + r * cols(), static_cast<std::size_t>(cols())});
@@ -139,7 +139,7 @@ Status check_importance(const std::vector<float>& importance, std::int64_t cols)
 Status check_ggml_quantizer(int type) {
   const GgmlBlockFormat* format = find_ggml_block_format(type);
   if (format == nullptr) return fail(ErrorCode::kUnsupported, "ggml type {} is not a float or block type", type);
-  if (format->pack == nullptr || (format->quantize == nullptr && find_search(type, false) == nullptr))
+  if (format->pack == nullptr || (format->quantize == nullptr && find_search(type) == nullptr))
     return fail(ErrorCode::kUnsupported, "{} can be read but not written", format->name);
   return {};
 }

@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernel/grid_search/grid_search.h"
 #include "tensor/quantized_matrix.h"
 
 namespace nibble {
@@ -159,77 +160,110 @@ GroupGrid GroupQuantizer::choose(std::span<const float> x, const std::function<f
   return grid;
 }
 
-double GroupQuantizer::squared_error(std::span<const float> x, const GroupGrid& grid) const {
-  std::vector<std::uint8_t> codes(x.size());
-  encode(x, grid, codes.data());
+/// The code range that the range rule leaves.
+GroupQuantizer::CodeRange GroupQuantizer::code_range() const {
+  const CodeFormat& code = scheme_.code;
+  const bool restricted = range_.kind == RangeRule::Kind::kAbsmax && scheme_.zero_kind == ZeroKind::kNone &&
+                          code.bits > 1 && !is_ternary(code);
+  return {restricted ? 1.0f : 0.0f, is_ternary(code) ? 2.0f : static_cast<float>((1 << code.bits) - 1)};
+}
+
+float GroupQuantizer::float_of(std::uint8_t code) const {
+  return scheme_.code.float_type == ElementType::kE4m3   ? e4m3_to_f32(code)
+         : scheme_.code.float_type == ElementType::kE5m2 ? e5m2_to_f32(code)
+                                                         : e2m1_to_f32(code);
+}
+
+/// Of float codes; at least `limit` when it is not below.
+double GroupQuantizer::squared_error(std::span<const float> x, float scale, double limit) const {
+  constexpr std::size_t kPiece = 64;
+  std::uint8_t codes[kPiece];
   double error = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    float value = 0;
-    switch (scheme_.code.kind) {
-      case CodeFormat::Kind::kInteger:
-        value = static_cast<float>(static_cast<std::int32_t>(codes[i]) - scheme_.code.bias - grid.zero);
-        break;
-      case CodeFormat::Kind::kTable:
-        value = table_[codes[i]];
-        break;
-      case CodeFormat::Kind::kFloat:
-        value = scheme_.code.float_type == ElementType::kE4m3   ? e4m3_to_f32(codes[i])
-                : scheme_.code.float_type == ElementType::kE5m2 ? e5m2_to_f32(codes[i])
-                                                                : e2m1_to_f32(codes[i]);
-        break;
+  for (std::size_t begin = 0; begin < x.size() && error < limit; begin += kPiece) {
+    const std::span<const float> piece = x.subspan(begin, std::min(kPiece, x.size() - begin));
+    encode(piece, {scale, 0}, codes);
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      const double difference = static_cast<double>(piece[i]) - static_cast<double>(scale * float_of(codes[i]));
+      error += difference * difference;
     }
-    const double difference = static_cast<double>(x[i]) - static_cast<double>(grid.scale * value);
-    error += difference * difference;
   }
   return error;
 }
 
-/// Tries shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point; keeps the least error.
-GroupGrid GroupQuantizer::least_squares(std::span<const float> x,
-                                        const std::function<float(float)>& round_scale) const {
-  constexpr int kSteps = 40;
-  const Extremes e = extremes(x);
-  GroupGrid best{1.0f, 0};
-  best.scale = round_scale(1.0f);
-  double best_error = std::numeric_limits<double>::infinity();
-  const auto consider = [&](const GroupGrid& grid) {
-    if (grid.scale == 0.0f || !std::isfinite(grid.scale)) return;
-    const double error = squared_error(x, grid);
-    if (error < best_error) {
-      best_error = error;
-      best = grid;
-    }
-  };
-  const bool asymmetric = scheme_.zero_kind == ZeroKind::kInteger;
-  const auto top = static_cast<float>((1 << std::min<int>(scheme_.code.bits, 8)) - 1);
-  const float magnitude = std::max(-e.low, e.high);
-  if (magnitude == 0.0f) return best;
-  for (int step = 0; step <= kSteps; ++step) {
-    const float p = 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps));  // 1.05 down to 0.40
-    if (asymmetric) {
-      const float scale = round_scale(p * (e.high - e.low) / top);
-      if (scale == 0.0f) continue;
-      const float real_zero = -p * e.low / scale;
-      for (const float zero : {std::floor(real_zero), std::ceil(real_zero)})
-        consider({scale, static_cast<std::int32_t>(std::clamp(zero, 0.0f, top))});
-    } else {
-      const float limit = scheme_.code.kind == CodeFormat::Kind::kInteger ? (top + 1.0f) / 2.0f : table_limit();
-      consider({round_scale(p * magnitude / limit), 0});
-      if (scheme_.code.kind == CodeFormat::Kind::kInteger) consider({round_scale(-p * magnitude / limit), 0});
+/// Shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point.
+class GroupQuantizer::Trials {
+ public:
+  Trials(const GroupQuantizer& quantizer, const Extremes& e, const std::function<float(float)>& round_scale) {
+    constexpr int kSteps = 40;
+    const QuantScheme& scheme = quantizer.scheme_;
+    const bool integers = scheme.code.kind == CodeFormat::Kind::kInteger;
+    const auto top = static_cast<float>((1 << std::min<int>(scheme.code.bits, 8)) - 1);
+    const float magnitude = std::max(-e.low, e.high);
+    for (int step = 0; step <= kSteps; ++step) {
+      const float p = 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps));  // 1.05 down to 0.40
+      if (scheme.zero_kind == ZeroKind::kInteger) {
+        const float scale = round_scale(p * (e.high - e.low) / top);
+        if (scale == 0.0f) continue;
+        const float real_zero = -p * e.low / scale;
+        for (const float zero : {std::floor(real_zero), std::ceil(real_zero)})
+          add(scale, static_cast<std::int32_t>(std::clamp(zero, 0.0f, top)), scheme.code.bias);
+      } else {
+        const float limit = integers ? (top + 1.0f) / 2.0f : quantizer.table_limit();
+        add(round_scale(p * magnitude / limit), 0, scheme.code.bias);
+        if (integers) add(round_scale(-p * magnitude / limit), 0, scheme.code.bias);
+      }
     }
   }
-  return best;
+
+  int count() const { return count_; }
+  GroupGrid grid(int trial) const { return {scales_[index(trial)], zeros_[index(trial)]}; }
+  kernel::GridTrials view() const { return {scales_.data(), codes_of_zero_.data(), count_}; }
+
+ private:
+  static std::size_t index(int trial) { return static_cast<std::size_t>(trial); }
+  void add(float scale, std::int32_t zero, int bias) {
+    if (scale == 0.0f || !std::isfinite(scale)) return;
+    scales_[index(count_)] = scale;
+    zeros_[index(count_)] = zero;
+    codes_of_zero_[index(count_)] = static_cast<float>(bias + zero);
+    ++count_;
+  }
+
+  std::array<float, 82> scales_{};
+  std::array<std::int32_t, 82> zeros_{};
+  std::array<float, 82> codes_of_zero_{};
+  int count_ = 0;
+};
+
+/// The trial of least error; the first of equals.
+GroupGrid GroupQuantizer::least_squares(std::span<const float> x,
+                                        const std::function<float(float)>& round_scale) const {
+  const Extremes e = extremes(x);
+  const GroupGrid none{round_scale(1.0f), 0};
+  if (std::max(-e.low, e.high) == 0.0f) return none;
+  const Trials trials(*this, e, round_scale);
+  int best = -1;
+  if (scheme_.code.kind == CodeFormat::Kind::kFloat) {
+    double least = std::numeric_limits<double>::infinity();
+    for (int t = 0; t < trials.count(); ++t) {
+      const double error = squared_error(x, trials.grid(t).scale, least);
+      if (error < least) least = error, best = t;
+    }
+  } else {
+    const CodeRange range = code_range();
+    const kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
+                                  static_cast<int>(table_.size())};
+    best =
+        kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
+  }
+  return best < 0 ? none : trials.grid(best);
 }
 
 void GroupQuantizer::encode(std::span<const float> x, const GroupGrid& grid, std::uint8_t* codes) const {
   const CodeFormat& code = scheme_.code;
   switch (code.kind) {
     case CodeFormat::Kind::kInteger: {
-      const float low = range_.kind == RangeRule::Kind::kAbsmax && scheme_.zero_kind == ZeroKind::kNone &&
-                                code.bits > 1 && !is_ternary(code)
-                            ? 1.0f
-                            : 0.0f;
-      const float high = is_ternary(code) ? 2.0f : static_cast<float>((1 << code.bits) - 1);
+      const auto [low, high] = code_range();
       const auto shift = static_cast<float>(code.bias + grid.zero);
       for (std::size_t i = 0; i < x.size(); ++i) {
         float q = x[i] / grid.scale;  // divided: a subnormal scale has no finite inverse

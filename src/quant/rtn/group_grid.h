@@ -35,7 +35,15 @@ class GroupQuantizer {
   float table_limit() const;
   float symmetric_scale(std::span<const float> x) const;
   GroupGrid least_squares(std::span<const float> x, const std::function<float(float)>& round_scale) const;
-  double squared_error(std::span<const float> x, const GroupGrid& grid) const;
+  double squared_error(std::span<const float> x, float scale, double limit) const;
+  float float_of(std::uint8_t code) const;
+
+  struct CodeRange {
+    float low;
+    float high;
+  };
+  CodeRange code_range() const;
+  class Trials;
 
   const QuantScheme& scheme_;
   RangeRule range_;

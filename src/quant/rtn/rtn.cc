@@ -13,6 +13,7 @@
 #include "quant/rtn/codebook.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/stored_scale.h"
+#include "quant/weights_as_floats.h"
 
 namespace nibble {
 namespace {
@@ -197,7 +198,7 @@ std::int64_t make_rows_finite(float* weights, std::int64_t rows, std::int64_t co
 Status decode_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, QuantizedMatrix& scratch,
                      float* out) {
   NIBBLE_TRY_STATUS(source.decode(begin, count, scratch));
-  dequantize(scratch, out);
+  weights_as_floats(scratch, out);
   return {};
 }
 

@@ -1,0 +1,46 @@
+// Which of many grids is nearest to a group of weights: the inner loop of least-squares round-to-nearest.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernel/kernel_info.h"
+
+namespace nibble::kernel {
+
+/// Grids to choose among: value = scale * (code - zero) or scale * table[code].
+struct GridTrials {
+  const float* scales = nullptr;  ///< [count], finite and not 0
+  const float* zeros = nullptr;   ///< [count], whole numbers: the code that stands for 0; of integer codes only
+  int count = 0;
+};
+
+/// The values that codes stand for: integers low .. high, or a table.
+struct GridCodes {
+  float low = 0.0f;  ///< |low|, |high| and |zeros| below 512
+  float high = 0.0f;
+  const float* table = nullptr;  ///< null: integers
+  int entries = 0;
+};
+
+/// The first trial of least error, and that error.
+struct BestGrid {
+  int trial = -1;  ///< -1: no error is below infinity
+  double error = 0.0;
+};
+
+struct GridSearchKernel {
+  KernelInfo info;
+  /// error(trial) = sum over i in order, in double, of (x[i] - scale * value)^2 where x[i] / scale (in float32) takes
+  /// the nearest value: integers round halves to even and are clamped, tables give ties to the lower code. x: [n],
+  /// finite. Equal results on every instruction set. A trial is given up where its partial sum reaches the least error.
+  BestGrid (*search)(const float* x, std::int64_t n, const GridTrials& trials, const GridCodes& codes) noexcept;
+};
+
+/// All kernels in this build, slowest first.
+std::span<const GridSearchKernel* const> grid_search_kernels();
+
+/// The kernel for this machine.
+const GridSearchKernel& grid_search_kernel();
+
+}  // namespace nibble::kernel

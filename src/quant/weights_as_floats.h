@@ -1,0 +1,11 @@
+// Decoded weights as float32, on the machine's vectors where that is worth it.
+#pragma once
+
+#include "tensor/quantized_matrix.h"
+
+namespace nibble {
+
+/// dequantize() by another way: the same values, a NaN being some NaN.
+void weights_as_floats(const QuantizedMatrix& matrix, float* out);
+
+}  // namespace nibble
