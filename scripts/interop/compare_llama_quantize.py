@@ -19,6 +19,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 import gguf
 import numpy as np
@@ -79,13 +80,15 @@ def make_imatrix(path, random):
 
 
 def timed(command):
-    """Processor seconds of a program; its output is shown when it fails."""
+    """Seconds and processor seconds of a program; its output is shown when it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.monotonic()
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    seconds = time.monotonic() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def tensors_of(path):
@@ -126,14 +129,15 @@ def run(args, work, label, source_path, imatrix):
         for with_imatrix in (False, True) if imatrix and recipe not in WITHOUT_IMPORTANCE else (False,):
             flags = ["--imatrix", imatrix] if with_imatrix else []
             ours, theirs = work / "ours.gguf", work / "theirs.gguf"
-            t_theirs = timed([args.llama_quantize, *flags, source_path, theirs, recipe, args.threads])
-            t_ours = timed([args.nibble, "-q", "quantize", source_path, "-o", ours, "--scheme", recipe, "-t", args.threads,
-                            *flags])
+            wall_theirs, cpu_theirs = timed([args.llama_quantize, *flags, source_path, theirs, recipe, args.threads])
+            wall_ours, cpu_ours = timed([args.nibble, "-q", "quantize", source_path, "-o", ours, "--scheme", recipe,
+                                         "-t", args.threads, *flags])
             equal, total, a, b = compare(source, tensors_of(ours), tensors_of(theirs),
                                          importance_of(imatrix) if with_imatrix else {})
             ratio = f"{a / b:.4f}" if b > 0 else "equal"
             print(f"| {label} | {recipe} | {'yes' if with_imatrix else 'no'} | {equal} of {total} | {ratio} "
-                  f"| {t_ours:.2f} | {t_theirs:.2f} | {t_theirs / t_ours:.1f} |", flush=True)
+                  f"| {wall_ours:.2f} | {wall_theirs:.2f} | {wall_theirs / wall_ours:.1f} "
+                  f"| {cpu_ours:.2f} | {cpu_theirs:.2f} | {cpu_theirs / cpu_ours:.1f} |", flush=True)
 
 
 def processor():
@@ -160,8 +164,9 @@ def main():
         work = pathlib.Path(args.work or temporary)
         work.mkdir(exist_ok=True)
         print(f"{processor()}, {os.cpu_count()} processors, {args.threads} threads\n")
-        print("| model | recipe | importance | equal tensors | error, ours / theirs | CPU s, ours | theirs | faster |")
-        print("|---|---|---|---|---|---|---|---|")
+        print("| model | recipe | importance | equal tensors | error, ours / theirs | s, ours | theirs | faster "
+              "| CPU s, ours | theirs | less |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
         random = np.random.default_rng(1)
         make_imatrix(work / "seeded.imatrix", random)
         draws = {"normal": random.standard_normal, "heavy": lambda shape: random.standard_t(3, shape)}

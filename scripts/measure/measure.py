@@ -4,6 +4,7 @@
     scripts/measure/measure.py load MODEL          load time and resident memory of MODEL (a GGUF file or a float folder)
     scripts/measure/measure.py quantize SCRATCH    CPU time and memory of quantizing 1.1 B weights from F16 to int4-g32
     scripts/measure/measure.py memory SCRATCH      memory of quantizing a checkpoint of more than 5 GB
+    scripts/measure/measure.py conversion SCRATCH  exact conversions of 1.1 B weights beside `cp` of the source
     scripts/measure/measure.py speed [SCHEME...]   prompt and decoding speed of the 1.1 B shape beside the machine's own
 
 SCRATCH is a folder with room for the checkpoint and for what becomes of it; in memory (/dev/shm) the disk is not measured
@@ -17,6 +18,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 NIBBLE = os.environ.get("NIBBLE", str(HERE.parent.parent / "build" / "nibble"))
@@ -96,6 +98,51 @@ def measure_quantize(scratch, shape="llama-1.1b", schemes=("int4-g32-sym", "int4
            "3 x largest float32 tensor + 100 MB"), rows)
 
 
+CONVERTED = {  # what is made first: scheme and family
+    "gptq": ("int4-g32-sym", "gptq"),
+    "awq": ("int4-g128-asym", "awq"),
+    "int8": ("int8-g32-sym", "compressed-tensors"),
+    "nf4": ("nf4-g64", "bitsandbytes"),
+}
+CONVERSIONS = [("gptq", "gguf"), ("gptq", "compressed-tensors"), ("gptq", "auto-round"), ("gptq", "awq"), ("awq", "gptq"),
+               ("awq", "compressed-tensors"), ("int8", "gguf"), ("int8", "gptq"), ("nf4", "bitsandbytes"), ("nf4", "nibble")]
+
+
+def copy_seconds(source, target):
+    begin = time.monotonic()
+    subprocess.run(["cp", "-r", "--reflink=never", source, target], check=True)
+    seconds = time.monotonic() - begin
+    shutil.rmtree(target)
+    return seconds
+
+
+def measure_conversion(scratch):
+    folder = pathlib.Path(scratch)
+    for name, (scheme, family) in CONVERTED.items():
+        if not (folder / f"nibble-{name}").exists():
+            run("quantize", checkpoint(scratch, "llama-1.1b"), "-o", folder / f"nibble-{name}", "--scheme", scheme, "--to",
+                family, "--json")
+    rows = []
+    for name, target in CONVERSIONS:
+        source = folder / f"nibble-{name}"
+        out = folder / ("nibble-measured.gguf" if target == "gguf" else "nibble-measured")
+        copies, conversions = [], []
+        for _ in range(5):  # in turn, so that both see the same machine
+            copies.append(copy_seconds(source, folder / "nibble-copy"))
+            begin = time.monotonic()
+            report, usage = run("convert", source, "-o", out, "--to", target, "--json")
+            conversions.append(time.monotonic() - begin)
+            shutil.rmtree(out) if out.is_dir() else out.unlink()
+        if not all(tensor["exact"] for tensor in report["tensors"]):
+            sys.exit(f"{name} to {target} is not exact")
+        size = sum(path.stat().st_size for path in source.iterdir())
+        rows.append((f"{name} {CONVERTED[name][0]} to {target}", f"{size / MB:.0f}", f"{min(copies):.2f}",
+                     f"{min(conversions):.2f}", f"{min(copies) / min(conversions):.2f}",
+                     f"{usage.ru_utime:.2f} + {usage.ru_stime:.2f}", f"{usage.ru_maxrss * 1024 / MB:.0f}"))
+    table(("conversion", "source, MB", "cp, s", "convert, s", "of the copy's speed", "CPU seconds, user + system",
+           "VmHWM, MB"), rows)
+
+
 def measure_speed(schemes):
     rows = []
     for scheme, compute in schemes:
@@ -126,6 +173,8 @@ def main():
         measure_quantize(arguments[0])
     elif what == "memory" and len(arguments) == 1:
         measure_quantize(arguments[0], "llama-2.8b", ("int4-g32-sym", "nf4-g64"))
+    elif what == "conversion" and len(arguments) == 1:
+        measure_conversion(arguments[0])
     elif what == "speed":
         default = [("int4-g32-sym", "int8"), ("int8-channel-sym", "int8"), ("bf16", "int8"), ("f32", "int8"),
                    ("int4-g32-sym", "f32")]

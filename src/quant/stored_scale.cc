@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/half.h"
+
 namespace nibble {
 namespace {
 
@@ -12,7 +14,8 @@ std::size_t element_size(ElementType type) { return static_cast<std::size_t>(ele
 
 float stored_scale(ElementType type, float scale) {
   float stored = type == ElementType::kE8m0 ? std::ldexp(1.0f, static_cast<int>(std::ceil(std::log2(std::fabs(scale)))))
-                                            : round_to_element(type, scale);
+                 : type == ElementType::kF16 ? f16_to_f32(f32_to_f16(scale))  // of every scale that is tried
+                                             : round_to_element(type, scale);
   if (type == ElementType::kE8m0) return std::clamp(stored, 0x1p-127f, 0x1p127f);
   if (std::isinf(stored)) {
     const float largest = type == ElementType::kF16    ? 65504.0f

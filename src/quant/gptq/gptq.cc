@@ -151,7 +151,9 @@ class RowTile {
     std::vector<float> values(static_cast<std::size_t>(to - from));
     for (std::int64_t lane = 0; lane < kL; ++lane) {
       for (std::int64_t p = from; p < to; ++p) values[static_cast<std::size_t>(p - from)] = view_[at(p, lane)];
-      const GroupGrid chosen = quantizer.choose(values, [type](float s) { return stored_scale(type, s); });
+      const GroupGrid chosen = quantizer.choose(values, [type](std::span<float> scales) {
+        for (float& s : scales) s = stored_scale(type, s);
+      });
       grid.scale[lane] = chosen.scale;
       grid.zero[lane] = static_cast<float>(scheme_.code.bias + chosen.zero);
     }

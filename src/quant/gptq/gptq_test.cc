@@ -112,7 +112,9 @@ std::vector<std::uint8_t> plain_gptq(const Layer& layer, const QuantScheme& sche
     for (std::int64_t j = 0; j < n; ++j) {
       if (j % group == 0) {
         const std::vector<float> values(w.begin() + j, w.begin() + std::min(n, j + group));
-        grid = quantizer.choose(values, [](float s) { return stored_scale(ElementType::kF16, s); });
+        grid = quantizer.choose(values, [](std::span<float> scales) {
+          for (float& s : scales) s = stored_scale(ElementType::kF16, s);
+        });
       }
       const auto x = static_cast<float>(w[static_cast<std::size_t>(j)]);
       std::uint8_t code = 0;

@@ -143,9 +143,9 @@ std::int32_t GroupQuantizer::zero_for(std::span<const float> x, float scale) con
   return static_cast<std::int32_t>(std::clamp(std::nearbyint(-e.low / scale), 0.0f, top));
 }
 
-GroupGrid GroupQuantizer::choose(std::span<const float> x, const std::function<float(float)>& round_scale) const {
+GroupGrid GroupQuantizer::choose(std::span<const float> x, const RoundScales& round_scales) const {
   if (range_.kind == RangeRule::Kind::kMse && scheme_.code.table != TableKind::kBinary && !is_ternary(scheme_.code))
-    return least_squares(x, round_scale);
+    return least_squares(x, round_scales);
   GroupGrid grid;
   if (scheme_.zero_kind == ZeroKind::kInteger) {
     const Extremes e =
@@ -155,7 +155,7 @@ GroupGrid GroupQuantizer::choose(std::span<const float> x, const std::function<f
     grid.scale = symmetric_scale(x);
   }
   if (grid.scale == 0.0f) grid.scale = 1.0f;  // an all-zero group: every code stands for 0
-  grid.scale = round_scale(grid.scale);
+  round_scales({&grid.scale, 1});
   grid.zero = zero_for(x, grid.scale);
   return grid;
 }
@@ -193,25 +193,28 @@ double GroupQuantizer::squared_error(std::span<const float> x, float scale, doub
 /// Shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point.
 class GroupQuantizer::Trials {
  public:
-  Trials(const GroupQuantizer& quantizer, const Extremes& e, const std::function<float(float)>& round_scale) {
-    constexpr int kSteps = 40;
+  Trials(const GroupQuantizer& quantizer, const Extremes& e, const RoundScales& round_scales) {
     const QuantScheme& scheme = quantizer.scheme_;
+    const bool asymmetric = scheme.zero_kind == ZeroKind::kInteger;
     const bool integers = scheme.code.kind == CodeFormat::Kind::kInteger;
     const auto top = static_cast<float>((1 << std::min<int>(scheme.code.bits, 8)) - 1);
-    const float magnitude = std::max(-e.low, e.high);
-    for (int step = 0; step <= kSteps; ++step) {
-      const float p = 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps));  // 1.05 down to 0.40
-      if (scheme.zero_kind == ZeroKind::kInteger) {
-        const float scale = round_scale(p * (e.high - e.low) / top);
-        if (scale == 0.0f) continue;
-        const float real_zero = -p * e.low / scale;
-        for (const float zero : {std::floor(real_zero), std::ceil(real_zero)})
-          add(scale, static_cast<std::int32_t>(std::clamp(zero, 0.0f, top)), scheme.code.bias);
-      } else {
-        const float limit = integers ? (top + 1.0f) / 2.0f : quantizer.table_limit();
-        add(round_scale(p * magnitude / limit), 0, scheme.code.bias);
-        if (integers) add(round_scale(-p * magnitude / limit), 0, scheme.code.bias);
-      }
+    const float extent = asymmetric ? e.high - e.low : std::max(-e.low, e.high);
+    const float limit = asymmetric ? top : integers ? (top + 1.0f) / 2.0f : quantizer.table_limit();
+    const bool both_signs = integers && !asymmetric;
+    std::array<float, 2 * kSteps> wanted;
+    std::size_t count = 0;
+    for (int step = 0; step < kSteps; ++step) {
+      wanted[count++] = part(step) * extent / limit;
+      if (both_signs) wanted[count++] = -part(step) * extent / limit;
+    }
+    round_scales({wanted.data(), count});
+    for (std::size_t i = 0; i < count; ++i) {
+      const float scale = wanted[i];
+      if (!asymmetric) add(scale, 0, scheme.code.bias);
+      if (!asymmetric || scale == 0.0f) continue;
+      const float real_zero = -part(static_cast<int>(i)) * e.low / scale;
+      for (const float zero : {std::floor(real_zero), std::ceil(real_zero)})
+        add(scale, static_cast<std::int32_t>(std::clamp(zero, 0.0f, top)), scheme.code.bias);
     }
   }
 
@@ -220,6 +223,9 @@ class GroupQuantizer::Trials {
   kernel::GridTrials view() const { return {scales_.data(), codes_of_zero_.data(), count_}; }
 
  private:
+  static constexpr int kSteps = 41;
+  /// 1.05 down to 0.40 of the range.
+  static float part(int step) { return 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps - 1)); }
   static std::size_t index(int trial) { return static_cast<std::size_t>(trial); }
   void add(float scale, std::int32_t zero, int bias) {
     if (scale == 0.0f || !std::isfinite(scale)) return;
@@ -229,19 +235,19 @@ class GroupQuantizer::Trials {
     ++count_;
   }
 
-  std::array<float, 82> scales_{};
-  std::array<std::int32_t, 82> zeros_{};
-  std::array<float, 82> codes_of_zero_{};
+  std::array<float, 2 * kSteps> scales_;
+  std::array<std::int32_t, 2 * kSteps> zeros_;
+  std::array<float, 2 * kSteps> codes_of_zero_;
   int count_ = 0;
 };
 
 /// The trial of least error; the first of equals.
-GroupGrid GroupQuantizer::least_squares(std::span<const float> x,
-                                        const std::function<float(float)>& round_scale) const {
+GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const RoundScales& round_scales) const {
   const Extremes e = extremes(x);
-  const GroupGrid none{round_scale(1.0f), 0};
+  GroupGrid none{1.0f, 0};
+  round_scales({&none.scale, 1});
   if (std::max(-e.low, e.high) == 0.0f) return none;
-  const Trials trials(*this, e, round_scale);
+  const Trials trials(*this, e, round_scales);
   int best = -1;
   if (scheme_.code.kind == CodeFormat::Kind::kFloat) {
     double least = std::numeric_limits<double>::infinity();

@@ -21,9 +21,10 @@ class GroupQuantizer {
  public:
   GroupQuantizer(const QuantScheme& scheme, const RangeRule& range);
 
-  /// The grid for weights x. `round_scale` is what storing does to a scale; the zero point is chosen for the rounded
+  /// The grid for weights x. `round_scales` does to scales what storing does; the zero point is chosen for the rounded
   /// one.
-  GroupGrid choose(std::span<const float> x, const std::function<float(float)>& round_scale) const;
+  using RoundScales = std::function<void(std::span<float>)>;
+  GroupGrid choose(std::span<const float> x, const RoundScales& round_scales) const;
 
   /// codes[i] = the nearest code of x[i] on the grid, clamped; one byte each. `grid.scale` is the stored scale.
   void encode(std::span<const float> x, const GroupGrid& grid, std::uint8_t* codes) const;
@@ -34,7 +35,7 @@ class GroupQuantizer {
  private:
   float table_limit() const;
   float symmetric_scale(std::span<const float> x) const;
-  GroupGrid least_squares(std::span<const float> x, const std::function<float(float)>& round_scale) const;
+  GroupGrid least_squares(std::span<const float> x, const RoundScales& round_scales) const;
   double squared_error(std::span<const float> x, float scale, double limit) const;
   float float_of(std::uint8_t code) const;
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/half.h"
 #include "base/log.h"
 #include "quant/rtn/codebook.h"
 #include "quant/rtn/group_grid.h"
@@ -72,7 +73,9 @@ void quantize_plain(const float* weights, const QuantScheme& scheme, const Group
                     QuantizedMatrix& out) {
   const GroupView view(out, scheme.scale->grouping);
   const ElementType type = scheme.scale->element;
-  const auto round_scale = [type](float s) { return stored_scale(type, s); };
+  const auto round_scales = [type](std::span<float> scales) {
+    for (float& s : scales) s = stored_scale(type, s);
+  };
   std::vector<float> gathered;
   const bool contiguous = scheme.scale->grouping.kind != Kind::kBlock;
   for (std::int64_t g = 0; g < view.groups(); ++g) {
@@ -88,7 +91,7 @@ void quantize_plain(const float* weights, const QuantScheme& scheme, const Group
       });
       x = gathered;
     }
-    const GroupGrid grid = quantizer.choose(x, round_scale);
+    const GroupGrid grid = quantizer.choose(x, round_scales);
     store_entry(type, grid.scale, out.scale.entries, g);
     if (scheme.zero_kind == ZeroKind::kInteger)
       store_entry(ElementType::kI16, static_cast<float>(grid.zero), out.zero.entries, g);
@@ -109,7 +112,7 @@ void quantize_nested(const float* weights, const QuantScheme& scheme, const Grou
   for (std::int64_t g = 0; g < groups; ++g)
     view.runs(g, [&](std::int64_t offset, std::int64_t length) {
       scales[static_cast<std::size_t>(g)] =
-          quantizer.choose({weights + offset, static_cast<std::size_t>(length)}, [](float s) { return s; }).scale;
+          quantizer.choose({weights + offset, static_cast<std::size_t>(length)}, [](std::span<float>) {}).scale;
     });
   const double sum = std::accumulate(scales.begin(), scales.end(), 0.0);
   out.scale.constant =
