@@ -1,0 +1,155 @@
+// The driver against the engine: what its linears see, and that quantized blocks feed the next ones.
+#include "quant/calibration/block_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <random>
+
+#include "kernel/gram/gram.h"
+#include "model/model_files.h"
+#include "quant/recording_ops.h"
+#include "quant/rtn/rtn.h"
+
+namespace nibble {
+namespace {
+
+const char* const kModels[] = {"llama", "llama-tied", "qwen2", "qwen3", "gemma3", "mistral-window"};
+
+ModelFiles::Ptr open_golden(const std::string& name) {
+  return ModelFiles::open(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/models" / name).value();
+}
+
+CalibrationTokens random_tokens(const ModelFiles& files, std::int64_t windows, std::int64_t window) {
+  std::mt19937 random(5);
+  CalibrationTokens out;
+  out.window = window;
+  for (std::int64_t i = 0; i < windows * window; ++i)
+    out.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(files.config().vocab_size)));
+  return out;
+}
+
+/// The second moments that the engine's linears see, each window by itself.
+std::map<LinearId, InputGram> seen_by_engine(const CpuModel::Ptr& model, const std::shared_ptr<ThreadPool>& pool,
+                                             const CalibrationTokens& tokens) {
+  std::map<LinearId, InputGram> grams;
+  CpuExecutor::Options options;
+  options.compute = kernel::Compute::kF32;
+  options.wrap_ops =
+      recording_ops([&](std::span<const LinearId> linears, std::span<const float> x, std::int64_t width) {
+        for (const LinearId id : linears) {
+          InputGram& gram = grams.try_emplace(id, width).first->second;
+          const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
+          kernel::add_gram(x.data(), rows, width, width, gram.sums.data(), *pool);
+          gram.tokens += rows;
+        }
+      });
+  CpuExecutor executor(model, pool, options);
+  for (std::size_t at = 0; at < tokens.ids.size(); at += static_cast<std::size_t>(tokens.window)) {
+    const auto sequence = executor.new_sequence();
+    const BatchItem item{sequence.get(), std::span(tokens.ids).subspan(at, static_cast<std::size_t>(tokens.window)),
+                         BatchItem::Logits::kNone};
+    EXPECT_TRUE(executor.forward({&item, 1}, [](std::size_t, std::int64_t, std::int64_t, const float*) {}).ok());
+  }
+  return grams;
+}
+
+void expect_near(const InputGram& got, const InputGram& expected, const std::string& what) {
+  ASSERT_EQ(got.cols, expected.cols) << what;
+  EXPECT_EQ(got.tokens, expected.tokens) << what;
+  for (std::int64_t i = 0; i < got.cols; ++i)
+    for (std::int64_t j = i; j < got.cols; ++j) {
+      const auto at = static_cast<std::size_t>(i * got.cols + j);
+      const auto diagonal = [&](std::int64_t d) { return expected.sums[static_cast<std::size_t>(d * got.cols + d)]; };
+      // Sums of the same numbers in other portions.
+      ASSERT_NEAR(got.sums[at], expected.sums[at], 1e-4 * std::sqrt(diagonal(i) * diagonal(j)) + 1e-12)
+          << what << " at " << i << ", " << j;
+    }
+}
+
+TEST(BlockStream, LinearsSeeWhatTheySeeInTheEngine) {
+  for (const char* name : kModels) {
+    SCOPED_TRACE(name);
+    const ModelFiles::Ptr files = open_golden(name);
+    const auto pool = std::make_shared<ThreadPool>(2);
+    const CpuModel::Ptr model = CpuModel::load(files, {}, *pool).value();
+    // More windows than fit into a slice.
+    const CalibrationTokens tokens = random_tokens(*files, 150, 20);
+    const std::map<LinearId, InputGram> expected = seen_by_engine(model, pool, tokens);
+    std::map<LinearId, InputGram> got;
+    const QuantizeLinears as_they_are = [&](std::span<const LinearId> linears,
+                                            const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+      std::vector<MatrixPtr> out;
+      for (const LinearId id : linears) {
+        EXPECT_TRUE(got.emplace(id, gram).second);
+        out.push_back(files->matrix(id).value());
+      }
+      return out;
+    };
+    ASSERT_TRUE(stream_blocks(*files, tokens, as_they_are, nullptr, *pool).ok());
+    std::size_t block_linears = 0;
+    for (std::size_t i = 0; i < files->layout().linears.size(); ++i) {
+      if (files->layout().linears[i].role != LinearInfo::Role::kBlock) continue;
+      ++block_linears;
+      const auto id = static_cast<LinearId>(i);
+      expect_near(got.at(id), expected.at(id), files->layout().linears[i].name);
+    }
+    EXPECT_EQ(got.size(), block_linears);
+  }
+}
+
+/// Each linear's inputs are those that the quantized linears before it give.
+TEST(BlockStream, QuantizedLinearsFeedTheNext) {
+  const ModelFiles::Ptr files = open_golden("llama");
+  const auto pool = std::make_shared<ThreadPool>(2);
+  const QuantScheme scheme = parse_scheme("int4-g16-sym").value();
+  CpuModelOptions options;
+  options.matrix_hook = [&](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+    if (linear.role != LinearInfo::Role::kBlock) return stored;
+    return quantize_rtn(std::move(stored), scheme, {}, *pool);
+  };
+  const CpuModel::Ptr quantized = CpuModel::load(files, options, *pool).value();
+  const CalibrationTokens tokens = random_tokens(*files, 9, 32);
+  const std::map<LinearId, InputGram> expected = seen_by_engine(quantized, pool, tokens);
+  std::map<LinearId, InputGram> got;
+  const QuantizeLinears to_nearest = [&](std::span<const LinearId> linears,
+                                         const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+    std::vector<MatrixPtr> out;
+    for (const LinearId id : linears) {
+      got.emplace(id, gram);
+      out.push_back(quantize_rtn(files->matrix(id).value(), scheme, {}, *pool).value());
+    }
+    return out;
+  };
+  ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, nullptr, *pool).ok());
+  for (const auto& [id, gram] : got) expect_near(gram, expected.at(id), std::to_string(id));
+}
+
+TEST(BlockStream, PassesOnErrorsAndStops) {
+  const ModelFiles::Ptr files = open_golden("llama");
+  ThreadPool pool(1);
+  const CalibrationTokens tokens = random_tokens(*files, 2, 16);
+  int calls = 0;
+  const QuantizeLinears fails = [&](std::span<const LinearId>, const InputGram&) -> Result<std::vector<MatrixPtr>> {
+    if (++calls == 3) return fail(ErrorCode::kUnsupported, "no");
+    return fail(ErrorCode::kCorrupt, "{} is the first", calls);
+  };
+  const Status failed = stream_blocks(*files, tokens, fails, nullptr, pool);
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().message, "1 is the first");
+  EXPECT_EQ(calls, 1) << "nothing is quantized after an error";
+  const QuantizeLinears as_they_are = [&](std::span<const LinearId> linears,
+                                          const InputGram&) -> Result<std::vector<MatrixPtr>> {
+    std::vector<MatrixPtr> out;
+    for (const LinearId id : linears) out.push_back(files->matrix(id).value());
+    return out;
+  };
+  const Progress stop = [](std::string_view, std::uint64_t, std::uint64_t, std::string_view) { return false; };
+  const Status stopped = stream_blocks(*files, tokens, as_they_are, stop, pool);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace nibble

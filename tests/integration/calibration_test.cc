@@ -1,0 +1,150 @@
+// Calibrated quantization through the public interface: families, any number of threads, odd texts.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "io/container_test_support.h"
+#include "nibble/evaluate.h"
+#include "nibble/quantize.h"
+#include "small_models.h"
+
+namespace nibble {
+namespace {
+
+class Calibration : public FolderTest {
+ protected:
+  void SetUp() override {
+    FolderTest::SetUp();
+    write_chat_model(root_ / "m");
+    std::mt19937 random(3);
+    std::string text;
+    for (int i = 0; i < 1500; ++i) text += static_cast<char>(' ' + random() % 90);
+    put("text", text);
+    put("empty", "");
+    put("short", "Hello.");
+    put("one", std::string(2000, 'a'));
+    std::string binary(2000, '\0');
+    for (char& c : binary) c = static_cast<char>(random());
+    put("binary", binary);
+  }
+  std::string at(const std::string& name) const { return (root_ / name).string(); }
+
+  QuantizeOptions gptq(const std::string& text, const std::string& scheme = "int4-g16-sym") const {
+    QuantizeOptions options;
+    options.method = "gptq";
+    options.scheme = scheme;
+    options.to = "nibble";
+    options.calibration.samples = 20;
+    options.calibration.context = 32;
+    if (!text.empty()) options.calibration.texts = {at(text)};
+    options.threads = 1;
+    return options;
+  }
+  Result<ConversionReport> run(const QuantizeOptions& options, const std::string& out) const {
+    return quantize(at("m"), at(out), options);
+  }
+  double divergence(const std::string& model) const {
+    EvaluateOptions options;
+    options.text_file = at("text");
+    options.context = 32;
+    options.model.threads = options.baseline.threads = 1;
+    options.model.arithmetic = options.baseline.arithmetic = Arithmetic::kF32;
+    return evaluate(at(model), at("m"), options).value().comparison->kld_mean;
+  }
+};
+
+TEST_F(Calibration, GptqIsNearerThanRounding) {
+  for (const char* scheme : {"int4-g16-sym", "int3-g16-asym", "int2-g16-sym", "int3-channel-sym"}) {
+    SCOPED_TRACE(scheme);
+    QuantizeOptions options = gptq("text", scheme);
+    const auto report = run(options, "gptq");
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    int calibrated = 0;
+    for (const TensorReport& tensor : report->tensors) {
+      calibrated += tensor.output_error ? 1 : 0;
+      EXPECT_LT(tensor.output_error.value_or(0), 0.5) << tensor.name;
+    }
+    EXPECT_EQ(calibrated, 14) << "two blocks of seven linears";
+    options.method = "rtn";
+    options.range = "mse";
+    ASSERT_TRUE(run(options, "rtn").ok());
+    EXPECT_LT(divergence("gptq"), 0.95 * divergence("rtn"));
+    std::filesystem::remove_all(root_ / "gptq");
+    std::filesystem::remove_all(root_ / "rtn");
+  }
+}
+
+TEST_F(Calibration, FamiliesTakeIt) {
+  const std::pair<const char*, const char*> cases[] = {{"compressed-tensors", "int4-g32-sym"},
+                                                       {"compressed-tensors", "int4-g16-asym"},
+                                                       {"nibble", "int5-g16-asym"},
+                                                       {"nibble", "int8-channel-sym"}};
+  for (const auto& [family, scheme] : cases) {
+    QuantizeOptions options = gptq("text", scheme);
+    options.to = family;
+    const std::string out = "out";
+    const auto report = run(options, out);
+    ASSERT_TRUE(report.ok()) << family << ": " << report.error().message;
+    EXPECT_LT(divergence(out), 0.4) << family << ", " << scheme;
+    std::filesystem::remove_all(root_ / out);
+  }
+}
+
+TEST_F(Calibration, ThreadsChangeNoByte) {
+  std::vector<std::string> made;
+  for (const int threads : {1, 2, 3}) {
+    QuantizeOptions options = gptq("text", "int4-g16-asym");
+    options.threads = threads;
+    const std::string out = "threads" + std::to_string(threads);
+    ASSERT_TRUE(run(options, out).ok());
+    made.push_back(contents(out + "/model.safetensors"));
+  }
+  EXPECT_EQ(made[0], made[1]);
+  EXPECT_EQ(made[0], made[2]);
+}
+
+TEST_F(Calibration, WithoutATextTheModelWritesOne) {
+  QuantizeOptions options = gptq("");
+  options.calibration.samples = 4;
+  ASSERT_TRUE(run(options, "a").ok());
+  ASSERT_TRUE(run(options, "b").ok());
+  EXPECT_EQ(contents("a/model.safetensors"), contents("b/model.safetensors"));
+  options.calibration.seed = 1;
+  ASSERT_TRUE(run(options, "c").ok());
+  EXPECT_NE(contents("a/model.safetensors"), contents("c/model.safetensors"));
+}
+
+TEST_F(Calibration, OddTexts) {
+  for (const char* text : {"one", "binary"}) {
+    const auto report = run(gptq(text), std::string("of_") + text);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_LT(divergence(std::string("of_") + text), 1.0);
+  }
+  for (const char* text : {"empty", "short", "missing"}) {
+    const auto report = run(gptq(text), "none");
+    ASSERT_FALSE(report.ok());
+    EXPECT_NE(report.error().message.find(at(text)), std::string::npos) << report.error().message;
+    EXPECT_FALSE(std::filesystem::exists(root_ / "none"));
+  }
+}
+
+TEST_F(Calibration, RefusesWhatItCannotMake) {
+  for (const char* scheme : {"nf4-g64", "codebook4-row", "int4-tensor", "fp8-e4m3-channel", "int8-block128x128"}) {
+    const auto report = run(gptq("text", scheme), "none");
+    ASSERT_FALSE(report.ok()) << scheme;
+    EXPECT_EQ(report.error().code, ErrorCode::kUnsupported) << report.error().message;
+    EXPECT_NE(report.error().message.find("gptq cannot make"), std::string::npos) << report.error().message;
+  }
+  QuantizeOptions options = gptq("text");
+  options.calibration.samples = 0;
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
+  options = gptq("text");
+  options.calibration.context = 1;
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
+  options = gptq("text");
+  options.method = "magic";
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace nibble
