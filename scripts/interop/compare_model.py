@@ -47,7 +47,7 @@ def greedy_of_transformers(model, ids):
 def perplexity_of_nibble(folder, text, ctx, windows):
     printed = nibble_program.run(nibble_program.PROGRAM, "-q", "eval", folder, "--text", text, "--ctx", ctx, "--chunks",
                                  windows, "--compute", "f32", "--json")
-    return json.loads(printed)["perplexity"]
+    return json.loads(printed)["ppl"]
 
 
 def perplexity_of_transformers(model, tokenizer, text, ctx, windows):
