@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""AWQ: modules packed by AutoAWQ are read by Nibble, and AutoAWQ dequantizes what Nibble writes."""
+"""AWQ: modules packed by AutoAWQ are read by Nibble; AutoAWQ and transformers (with GPTQModel's modules) run what
+either writes."""
 import importlib.metadata
 import json
 import shutil
 
+import awq.modules.linear.gemm
+import forward
 import torch
+import transformers
 from awq.modules.linear.gemm import WQLinear_GEMM
 from awq.utils.packing_utils import dequantize_gemm
 from safetensors.torch import save_file
@@ -15,6 +19,7 @@ from agreement import FROM_NIBBLE, TO_NIBBLE, Report, logits_agree, weights_agre
 from models import linear_names, make_tiny, smollm2, torch_logits
 
 LIBRARY = f"autoawq {importlib.metadata.version('autoawq')}"
+BOTH = f"gptqmodel {importlib.metadata.version('gptqmodel')}, transformers {transformers.__version__}"
 CASES = {"GEMM, group 32": 32, "GEMM, group 64": 64}
 
 
@@ -57,29 +62,67 @@ def write(model, group, folder):
     return weights
 
 
-def read(model, group, folder):
+def modules_of(model, group, folder):
+    """A folder's layers as AutoAWQ's modules."""
     tensors = nibble.tensors_of(folder)
-    return {name + ".weight": dequantized({key: tensors[f"{name}.{key}"] for key in ("qweight", "qzeros", "scales")}, group)
-            for name in linear_names(model.load())}
+    modules = {}
+    for name in linear_names(model.load()):
+        stored = {key: tensors[f"{name}.{key}"] for key in ("qweight", "qzeros", "scales")}
+        rows, cols = stored["scales"].shape[1], stored["qweight"].shape[0]
+        modules[name] = WQLinear_GEMM(4, group, cols, rows, bias=False, dev="cpu")
+        modules[name].load_state_dict(stored)
+    return modules
 
 
-def agree(folder, model, weights):
-    network = model.load(torch.float32)
-    for name, weight in weights.items():
-        network.get_submodule(name.removesuffix(".weight")).weight.data = weight.float()
+def run_by_autoawq(model, modules, ids):
+    """AutoAWQ's own arithmetic without a GPU: its modules dequantize and multiply in float16. Of its ways, the one by
+    Triton is turned off, which is chosen wherever Triton is installed and needs a GPU."""
+    awq.modules.linear.gemm.TRITON_AVAILABLE = False
+    network = model.load(torch.float16)
+    for name, module in modules.items():
+        network.set_submodule(name, module)
+    return torch_logits(network, ids)
+
+
+def agree(folder, model, group):
+    modules = modules_of(model, group, folder)
+    weights = {name + ".weight": dequantized(module.state_dict(), group) for name, module in modules.items()}
+    agreed = weights_agree(nibble.dequantized(folder), weights)
+    theirs = run_by_autoawq(model, modules, model.ids)
+    logits = logits_agree(nibble.logits(folder, model.ids), theirs, float32=False)
+    return agreed, f"{logits} (in float16)"
+
+
+def run_by_transformers(folder, model):
+    """In float32, with weights rounded to float16; an identity matrix through each layer gives them."""
+    network = forward.by_transformers(folder)
+    weights = {}
+    for name in linear_names(model.load()):
+        module = network.get_submodule(name)
+        with torch.no_grad():
+            weights[name + ".weight"] = module(torch.eye(module.in_features)).T.half()
+    agreed = weights_agree(nibble.dequantized(folder), weights)
     logits = logits_agree(nibble.logits(folder, model.ids), torch_logits(network, model.ids), float32=False)
-    return weights_agree(nibble.dequantized(folder), weights), logits
+    return agreed, f"{logits} ({forward.kernels(network, model)})"
 
 
-def library_wrote(model, group):
+def check(report, case, group, model):
     with scratch.folder() as folder:
-        return agree(folder / "out", model, write(model, group, folder / "out"))
+        theirs, ours = folder / "theirs", folder / "ours"
 
+        def library_wrote():
+            write(model, group, theirs)
+            return agree(theirs, model, group)
 
-def nibble_wrote(model, group):
-    with scratch.folder() as folder:
-        nibble.quantize(model.folder, folder / "out", f"int4-g{group}-asym", "awq")
-        return agree(folder / "out", model, read(model, group, folder / "out"))
+        def nibble_wrote():
+            nibble.quantize(model.folder, ours, f"int4-g{group}-asym", "awq")
+            return agree(ours, model, group)
+
+        report.check(case, TO_NIBBLE, model.name, LIBRARY, library_wrote)
+        report.check(case, FROM_NIBBLE, model.name, LIBRARY, nibble_wrote)
+        for direction, written in ((TO_NIBBLE, theirs), (FROM_NIBBLE, ours)):
+            report.check(case + ", loaded by transformers", direction, model.name, BOTH,
+                         lambda: run_by_transformers(written, model))
 
 
 def main():
@@ -89,8 +132,7 @@ def main():
         large = None if report.arguments.no_smollm2 else smollm2()
         for case, group in CASES.items():
             for model in [tiny] + [large] * (large is not None):
-                report.check(case, TO_NIBBLE, model.name, LIBRARY, lambda: library_wrote(model, group))
-                report.check(case, FROM_NIBBLE, model.name, LIBRARY, lambda: nibble_wrote(model, group))
+                check(report, case, group, model)
     report.empty("GEMV and GEMVFast", TO_NIBBLE, LIBRARY, "the library unpacks them on a GPU only; tests/golden/families "
                  "has tensors of both")
     report.finish()

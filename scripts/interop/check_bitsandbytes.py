@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 import nibble_program as nibble
 import scratch
-from agreement import FROM_NIBBLE, TO_NIBBLE, Report, logits_agree, weights_agree
+from agreement import FROM_NIBBLE, TO_NIBBLE, Report, logits_agree, logits_distance, weights_agree
 from models import make_tiny, smollm2, torch_logits
 
 LIBRARY = f"bitsandbytes {bitsandbytes.__version__}, transformers {transformers.__version__}"
@@ -38,48 +38,71 @@ def dequantized(model):
     return weights
 
 
+def quantized_by_library(model, options, folder, dtype):
+    """Quantized while it is loaded in `dtype`, and saved."""
+    config = BitsAndBytesConfig(bnb_4bit_compute_dtype=dtype, **options)
+    network = AutoModelForCausalLM.from_pretrained(model.folder, quantization_config=config, dtype=dtype)
+    network.save_pretrained(folder)
+    return network
+
+
+def quantized_by_nibble(model, options, scheme, folder):
+    """LLM.int8(), whose grid no other family has, goes through Nibble's own family and back."""
+    if scheme is not None:
+        nibble.quantize(model.folder, folder / "out", scheme, "bitsandbytes")
+    else:
+        quantized_by_library(model, options, folder / "theirs", model.dtype)
+        nibble.convert(folder / "theirs", folder / "hub", "nibble")
+        nibble.convert(folder / "hub", folder / "out", "bitsandbytes")
+
+
+def load(folder, dtype):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+
+
+def logits_in_float32(folder, model):
+    """The library's own layers on float32. Two of its defaults on a CPU are turned off: the kernel for CPUs with
+    AVX512-BF16, which rounds to BF16 whatever the input is, and LLM.int8()'s rounding of the inputs to int8, which the
+    library leaves out in training."""
+    network = load(folder, torch.float32)
+    for weight in network.parameters():  # what is not quantized may be loaded as it is stored
+        if weight.is_floating_point() and not isinstance(weight, bitsandbytes.nn.Params4bit):
+            weight.data = weight.data.float()
+    for module in network.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+            module.compute_dtype = torch.float32
+        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
+            module.train()
+    return torch_logits(network, model.ids)
+
+
+def agree(folder, model):
+    weights = weights_agree(nibble.dequantized(folder), dequantized(load(folder, torch.float32)))
+    return weights, logits_agree(nibble.logits(folder, model.ids), logits_in_float32(folder, model))
+
+
 def library_wrote(model, options):
     with scratch.folder() as folder:
-        config = BitsAndBytesConfig(bnb_4bit_compute_dtype=torch.float32, **options)
-        quantized = AutoModelForCausalLM.from_pretrained(model.folder, quantization_config=config, dtype=model.dtype)
-        quantized.save_pretrained(folder / "out")
-        agreed = weights_agree(nibble.dequantized(folder / "out"), dequantized(quantized))
-        loaded = AutoModelForCausalLM.from_pretrained(folder / "out", dtype=torch.float32)
-        return agreed, compare_logits(folder / "out", loaded, model)
+        written = dequantized(quantized_by_library(model, options, folder / "out", torch.float32))
+        weights_agree(nibble.dequantized(folder / "out"), written)
+        return agree(folder / "out", model)
 
 
 def nibble_wrote(model, options, scheme):
-    """Quantized by Nibble; LLM.int8(), whose grid no other family has, goes through Nibble's own family and back."""
     with scratch.folder() as folder:
-        if scheme is not None:
-            nibble.quantize(model.folder, folder / "out", scheme, "bitsandbytes")
-        else:
-            config = BitsAndBytesConfig(**options)
-            quantized = AutoModelForCausalLM.from_pretrained(model.folder, quantization_config=config, dtype=model.dtype)
-            quantized.save_pretrained(folder / "theirs")
-            nibble.convert(folder / "theirs", folder / "hub", "nibble")
-            nibble.convert(folder / "hub", folder / "out", "bitsandbytes")
-        loaded = AutoModelForCausalLM.from_pretrained(folder / "out", dtype=torch.float32)
-        agreed = weights_agree(nibble.dequantized(folder / "out"), dequantized(loaded))
-        return agreed, compare_logits(folder / "out", loaded, model)
+        quantized_by_nibble(model, options, scheme, folder)
+        return agree(folder / "out", model)
 
 
-def compare_logits(folder, loaded, model):
-    """In float32: the 4-bit layers are told not to round to the type that they were quantized from, and their kernels for
-    AVX512-BF16 are left out; LLM.int8(), which quantizes its inputs, is replaced by the weights that it stands for."""
-    values = dequantized(loaded)
-    for name, module in list(loaded.named_modules()):
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False
-            module.compute_dtype = module.weight.quant_state.dtype = torch.float32
-        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
-            plain = torch.nn.Linear(module.in_features, module.out_features, bias=False)
-            plain.weight.data = values[name + ".weight"].float()
-            loaded.set_submodule(name, plain)
-    for weight in loaded.parameters():  # what is not quantized stays BF16 while it is loaded
-        if weight.is_floating_point() and not isinstance(weight, bitsandbytes.nn.Params4bit):
-            weight.data = weight.data.float()
-    return logits_agree(nibble.logits(folder, model.ids), torch_logits(loaded.eval(), model.ids))
+def with_defaults(model, options):
+    """In BF16, with the library's own choice of kernels: how far Nibble is from it, and how far the library from itself."""
+    with scratch.folder() as folder:
+        quantized_by_library(model, options, folder / "out", torch.bfloat16)
+        theirs = torch_logits(load(folder / "out", torch.bfloat16), model.ids)
+        ours = logits_distance(nibble.logits(folder / "out", model.ids), theirs)
+        itself = logits_distance(logits_in_float32(folder / "out", model), theirs)
+        return f"the library in float32 is as far from it: {itself}", ours
 
 
 def main():
@@ -91,6 +114,10 @@ def main():
             for model in [tiny] + [large] * (large is not None and main_type):
                 report.check(case, TO_NIBBLE, model.name, LIBRARY, lambda: library_wrote(model, options))
                 report.check(case, FROM_NIBBLE, model.name, LIBRARY, lambda: nibble_wrote(model, options, scheme))
+        for case, options, _, main_type in CASES if large is not None else []:
+            if main_type:
+                report.check(case + ", in BF16 as transformers loads it", TO_NIBBLE, large.name, LIBRARY,
+                             lambda: with_defaults(large, options), bound=False)
     report.finish()
 
 

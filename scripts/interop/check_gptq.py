@@ -1,23 +1,25 @@
 #!/usr/bin/env python3
-"""GPTQ: modules packed by GPTQModel are read by Nibble, and GPTQModel's modules dequantize what Nibble writes."""
+"""GPTQ: modules packed by GPTQModel are read by Nibble, and GPTQModel's modules dequantize and run what Nibble writes,
+loaded by GPTQModel and by transformers."""
 import json
-import os
 import shutil
 
-os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # compiling each module would take most of the time
+import forward  # first: it says how gptqmodel is imported
 import gptqmodel
 import torch
 from gptqmodel.nn_modules.qlinear.torch import TorchLinear
 from gptqmodel.quantization import FORMAT, METHOD, QuantizeConfig
 from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module, convert_gptq_v2_to_v1_format_module
 from safetensors.torch import save_file
+from transformers import __version__ as transformers_version
 
 import nibble_program as nibble
 import scratch
 from agreement import FROM_NIBBLE, TO_NIBBLE, Report, logits_agree, weights_agree
-from models import linear_names, make_tiny, smollm2, torch_logits
+from models import add_tokenizer, linear_names, make_tiny, smollm2, torch_logits
 
 LIBRARY = f"gptqmodel {gptqmodel.__version__}"
+BOTH = f"{LIBRARY}, transformers {transformers_version}"
 # case: bits, group size, symmetric, act-order, format, the scheme that Nibble quantizes to, also on SmolLM2
 CASES = {
     **{f"{bits} bits, group 32": (bits, 32, True, False, "gptq", f"int{bits}-g32-sym", bits == 4) for bits in (2, 3, 4, 8)},
@@ -30,6 +32,7 @@ CASES = {
     "4 bits, act-order, asymmetric": (4, 32, False, True, "gptq_v2", None, False),
     **{f"{bits} bits, planar (gptq_p)": (bits, 32, False, False, "gptq_p", None, False) for bits in (3, 5, 6, 7)},
 }
+IN_FLOAT16 = ("4 bits, group 32", "4 bits, asymmetric, v2", "4 bits, act-order")
 
 
 def new_module(bits, group, symmetric, act_order, layout, rows, cols):
@@ -123,48 +126,73 @@ def read(model, folder):
     return weights
 
 
-def compare_logits(folder, model, weights):
-    """The library's weights in a float32 network: its modules multiply what they dequantize."""
-    network = model.load(torch.float32)
-    for name, weight in weights.items():
-        network.get_submodule(name.removesuffix(".weight")).weight.data = weight.float()
+def load(folder, settings):
+    """The network, and whether it computes in float32: planar folders are not known to transformers."""
+    _, group, _, _, layout = settings
+    if layout == "gptq_p":
+        return forward.by_gptqmodel(folder), False
+    return (forward.by_transformers_unchosen if group == -1 else forward.by_transformers)(folder), True
+
+
+def compare(folder, model, weights, settings):
+    """The modules round their weights to float16: in float32 they multiply exactly Nibble's where that loses nothing."""
     ours = nibble.dequantized(folder)
-    exact = all(torch.equal(ours[name], weight.float()) for name, weight in weights.items())
-    return logits_agree(nibble.logits(folder, model.ids), torch_logits(network, model.ids), exact)
+    agreed = weights_agree(ours, weights)
+    network, exact = load(folder, settings)
+    exact = exact and all(torch.equal(ours[name], weight.float()) for name, weight in weights.items())
+    logits = logits_agree(nibble.logits(folder, model.ids), torch_logits(network, model.ids), exact)
+    return agreed, f"{logits} ({forward.kernels(network, model)})"
+
+
+def made(model, settings, scheme, folder):
+    """A folder by Nibble: quantized by it, or written again by way of its own family where its rounding makes no such
+    grid."""
+    if scheme is not None:
+        nibble.quantize(model.folder, folder / "out", scheme, "gptq")
+    else:
+        write(model, settings, folder / "theirs")
+        nibble.convert(folder / "theirs", folder / "hub", "nibble")
+        nibble.convert(folder / "hub", folder / "out", "gptq")
 
 
 def library_wrote(model, settings):
     with scratch.folder() as folder:
-        weights = write(model, settings, folder / "out")
-        return weights_agree(nibble.dequantized(folder / "out"), weights), compare_logits(folder / "out", model, weights)
+        return compare(folder / "out", model, write(model, settings, folder / "out"), settings)
 
 
 def nibble_wrote(model, settings, scheme):
     with scratch.folder() as folder:
-        if scheme is not None:
-            nibble.quantize(model.folder, folder / "out", scheme, "gptq")
-        else:
-            write(model, settings, folder / "theirs")
-            nibble.convert(folder / "theirs", folder / "hub", "nibble")
-            nibble.convert(folder / "hub", folder / "out", "gptq")
-        weights = read(model, folder / "out")
-        return weights_agree(nibble.dequantized(folder / "out"), weights), compare_logits(folder / "out", model, weights)
+        made(model, settings, scheme, folder)
+        return compare(folder / "out", model, read(model, folder / "out"), settings)
+
+
+def run_in_float16(model, settings, scheme):
+    """GPTQModel with the kernel that it chooses itself, on what Nibble wrote."""
+    with scratch.folder() as folder:
+        made(model, settings, scheme, folder)
+        network = forward.by_gptqmodel(folder / "out")
+        logits = logits_agree(nibble.logits(folder / "out", model.ids), torch_logits(network, model.ids), float32=False)
+        return "as above", f"{logits} ({forward.kernels(network, model)})"
 
 
 def main():
     report = Report("GPTQ", __doc__)
     with scratch.folder() as folder:
         tiny = make_tiny(folder / "tiny")
+        add_tokenizer(folder / "tiny")
         large = None if report.arguments.no_smollm2 else smollm2()
         for case, (*settings, scheme, main_type) in CASES.items():
             for model in [tiny] + [large] * (large is not None and main_type):
-                report.check(case, TO_NIBBLE, model.name, LIBRARY, lambda: library_wrote(model, settings))
-                if settings[4] == "gptq_p":
+                planar = settings[4] == "gptq_p"
+                library = LIBRARY if planar else BOTH
+                report.check(case, TO_NIBBLE, model.name, library, lambda: library_wrote(model, settings))
+                if planar:
                     report.empty(case, FROM_NIBBLE, LIBRARY, "Nibble reads the planar layout and does not write it")
                 else:
-                    report.check(case, FROM_NIBBLE, model.name, LIBRARY, lambda: nibble_wrote(model, settings, scheme))
-    report.empty("loaded through transformers", FROM_NIBBLE, LIBRARY, "transformers needs optimum for it, which was not "
-                 "installed; it builds the same modules")
+                    report.check(case, FROM_NIBBLE, model.name, library, lambda: nibble_wrote(model, settings, scheme))
+                if case in IN_FLOAT16:
+                    report.check(case + ", computed in float16", FROM_NIBBLE, model.name, LIBRARY,
+                                 lambda: run_in_float16(model, settings, scheme))
     report.finish()
 
 
