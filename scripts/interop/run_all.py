@@ -34,15 +34,13 @@ reads, and what Nibble writes, they read.
 
 What the logits do not show, measured beside this table:
 
-- The weights are the library's own reading of the file; the logits of GPTQ, AWQ and compressed-tensors with quantized
-  activations are those of a float network with these weights, not of the library's quantized kernels.
-- bitsandbytes: the table has the run in float32. As transformers loads SmolLM2 (embedding and head in BF16), NF4 misses the
-  bound: top-1 94.6 to 97.7 %, KL 1.3e-3 to 1.6e-3 on a prompt of English, 93.0 to 95.3 % on random tokens. LLM.int8()'s own
-  int8 forward misses it too (top-1 92.2 %, KL 2.2e-2); the table has its dequantized weights.
+- GPTQ and AWQ: the logits are those of the libraries' own modules on a CPU (named in the row). compressed-tensors: those of a
+  float network with the weights that the library decompresses.
+- bitsandbytes: the bound holds for the library's own layers in float32. The rows "in BF16" say how far Nibble's float32 is from
+  what transformers runs by default, and how far the library in float32 is from it.
 - The tiny model has wide margins between its likeliest tokens, so its top-1 is easy.
-- The rows were gathered family by family, in two environments (gptqmodel, autoawq and auto-round apart), not by one run of
-  `run_all.py`; `setup_venv.sh` has not been tried on a fresh machine. The reasons of the empty cells of FP8 per tensor, AWQ GEMV
-  and GGUF k-quants are from the libraries' sources, not from a run. One row that agrees (MXFP6) is a refusal by name.
+- The reasons of the empty cells of FP8 per tensor, AWQ GEMV and GGUF k-quants are from the libraries' sources, not from a run.
+  One row that agrees (MXFP6) is a refusal by name.
 """
 
 
