@@ -53,11 +53,12 @@ def rows_of(name, folder, arguments):
 
 def page(rows):
     lines = [HEAD, f"Python {platform.python_version()}. {sum(row['ok'] is True for row in rows)} agree, "
-             f"{sum(row['ok'] is False for row in rows)} do not, {sum(row['ok'] is None for row in rows)} empty."]
+             f"{sum(row['ok'] is False for row in rows)} do not, {sum(row['ok'] is None for row in rows)} empty, "
+             f"{sum(row['ok'] == 'measured' for row in rows)} measured without a bound."]
     for family in dict.fromkeys(row["family"] for row in rows):
         lines += ["", f"## {family}", "", "| case | direction | model | library | weights | logits |", "| --- " * 6 + "|"]
         for row in (row for row in rows if row["family"] == family):
-            state = {True: "", False: "**disagrees**: ", None: "*empty*: "}[row["ok"]]
+            state = {True: "", False: "**disagrees**: ", None: "*empty*: ", "measured": "*measured*: "}[row["ok"]]
             cells = [row["case"], row["direction"].replace("->", "to"), row["model"], row["library"], state + row["weights"],
                      row["logits"] or ""]
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
