@@ -117,7 +117,8 @@ def main():
         for name in ENCODED:
             report.check(name, TO_NIBBLE, tiny.name, LIBRARY, lambda: library_wrote(tiny, name))
     report.empty("k-quants and IQ types", TO_NIBBLE, LIBRARY,
-                 "the package decodes but does not encode them; tests/golden/ggml holds ggml's own blocks and values")
+                 "the package decodes them and does not implement their quantize(); tests/golden/ggml holds ggml's own blocks "
+                 "and values")
     report.finish()
 
 

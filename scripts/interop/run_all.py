@@ -39,8 +39,8 @@ What the logits do not show, measured beside this table:
 - bitsandbytes: the bound holds for the library's own layers in float32. The rows "in BF16" say how far Nibble's float32 is from
   what transformers runs by default, and how far the library in float32 is from it.
 - The tiny model has wide margins between its likeliest tokens, so its top-1 is easy.
-- The reasons of the empty cells of FP8 per tensor, AWQ GEMV and GGUF k-quants are from the libraries' sources, not from a run.
-  One row that agrees (MXFP6) is a refusal by name.
+- compressed-tensors with quantized activations has no logits: the library rounds the inputs too, Nibble's float32 does not.
+- One row that agrees (MXFP6) is a refusal by name.
 """
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment that the scripts of this folder run in:  scripts/interop/setup_venv.sh FOLDER
-# Some 5 GB of packages are downloaded. Neither the build nor the tests nor CI need it.
+# It takes 6 GB, most of it GPU libraries without which torch does not load. Neither the build nor the tests nor CI need it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -eq 1 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
