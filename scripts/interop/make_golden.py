@@ -110,7 +110,7 @@ def main():
     for name in sys.argv[1:] or CASES:
         library, write = CASES[name]
         with scratch.folder() as folder:
-            model = make_tiny(folder / "tiny")
+            model = make_tiny(folder / "tiny", hidden=128)
             weights = write(model, folder)
             out = OUT / name
             out.mkdir(parents=True, exist_ok=True)

@@ -27,13 +27,13 @@ class Model:
         return AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype or self.dtype).eval()
 
 
-def make_tiny(folder, dtype=torch.float32):
-    """Llama with two blocks, hidden size 256, feed-forward 512; weights large enough that every one matters. The head
+def make_tiny(folder, dtype=torch.float32, hidden=256):
+    """Llama with two blocks, the feed-forward twice as wide; weights large enough that every one matters. The head
     leans towards the successor of the last token: no likeliest token is a matter of rounding."""
     torch.manual_seed(SEED)
-    config = LlamaConfig(vocab_size=512, hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=8,
-                         num_key_value_heads=4, max_position_embeddings=512, tie_word_embeddings=False, bos_token_id=1,
-                         eos_token_id=2, pad_token_id=0)
+    config = LlamaConfig(vocab_size=512, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=2,
+                         num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=512,
+                         tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=0)
     model = AutoModelForCausalLM.from_config(config).float()
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -58,6 +58,13 @@ std::vector<std::string> cases() {
   return {names.begin(), names.end()};
 }
 
+TEST(InteropGoldens, AreOfEveryFamilyThatALibraryWrites) {
+  std::set<std::string> families;
+  for (const std::string& name : cases()) families.emplace(Checkpoint::open(kFolder / name).value()->family_name());
+  EXPECT_EQ(families,
+            (std::set<std::string>{"auto-round", "awq", "bitsandbytes", "compressed-tensors", "fp8", "gptq"}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Libraries, InteropGolden, testing::ValuesIn(cases()), [](const auto& test) {
   std::string name = test.param;
   std::replace(name.begin(), name.end(), '-', '_');
