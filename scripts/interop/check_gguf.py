@@ -21,6 +21,8 @@ BOTH = f"{LIBRARY}, transformers {transformers.__version__}"
 FLOATS = ("f32", "f16", "bf16")
 # The package encodes these; the others it only decodes. Nibble's rounding makes no offsets.
 OFFSETS = ("q4_1", "q5_1")
+UNKNOWN = {"q1_0": "the package answers \"Dequantization for Q1_0 is not yet implemented\"",
+           "q2_0": "the package has no type 42"}
 ENCODED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 
 
@@ -112,6 +114,9 @@ def main():
         add_tokenizer(folder / "tiny")
         large = None if report.arguments.no_smollm2 else smollm2()
         for name in writable_types():
+            if name in UNKNOWN:
+                report.empty(name, FROM_NIBBLE, LIBRARY, UNKNOWN[name])
+                continue
             for model in [tiny] + [large] * (large is not None and name in ("f32", "q4_0", "q8_0")):
                 report.check(name, FROM_NIBBLE, model.name, BOTH, lambda: nibble_wrote(model, name))
         for name in ENCODED:
