@@ -3,32 +3,9 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "quant/weights_as_floats.h"
 
 namespace nibble {
-namespace {
-
-Result<std::vector<float>> dequantized(const MatrixSource& matrix, ThreadPool& pool) {
-  const std::int64_t rows = matrix.rows();
-  const std::int64_t cols = matrix.cols();
-  const std::int64_t step = matrix.row_step();
-  std::vector<float> out(static_cast<std::size_t>(rows * cols));
-  const auto steps = static_cast<std::size_t>((rows + step - 1) / step);
-  std::vector<Status> failures(steps);
-  pool.run(steps, 8, [&](std::size_t begin, std::size_t end, int) {
-    QuantizedMatrix part;
-    for (std::size_t s = begin; s < end; ++s) {
-      const std::int64_t first = static_cast<std::int64_t>(s) * step;
-      const std::int64_t count = std::min(step, rows - first);
-      failures[s] = matrix.decode(first, count, part);
-      if (failures[s].ok()) dequantize(part, out.data() + first * cols);
-    }
-  });
-  for (const Status& failure : failures) NIBBLE_TRY_STATUS(failure);
-  matrix.release(0, rows);
-  return out;
-}
-
-}  // namespace
 
 Result<std::map<LinearId, GptqLinear>> gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
                                                      const QuantScheme& scheme, const GptqSettings& settings,
@@ -44,7 +21,8 @@ Result<std::map<LinearId, GptqLinear>> gptq_matrices(const ModelWeights& weights
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
       const auto begin = std::chrono::steady_clock::now();
       NIBBLE_TRY(const MatrixPtr original, weights.matrix(id));
-      NIBBLE_TRY(std::vector<float> values, dequantized(*original, pool));
+      NIBBLE_TRY(std::vector<float> values, weights_as_floats(*original, pool));
+      original->release(0, info.rows);
       GptqReport report;
       GptqLinear linear;
       linear.matrix = make_source(quantize_gptq(values, info.rows, h, scheme, settings.options, pool, report));

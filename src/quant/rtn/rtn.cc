@@ -311,21 +311,7 @@ Result<MatrixPtr> quantize_rtn(MatrixPtr source, const QuantScheme& scheme, cons
   if (rtn_row_step(scheme) > 0) return MatrixPtr(std::make_shared<RtnSource>(std::move(source), scheme, options));
   const std::int64_t rows = source->rows();
   const std::int64_t cols = source->cols();
-  std::vector<float> weights(static_cast<std::size_t>(rows * cols));
-  const std::int64_t step = source->row_step();
-  const auto steps = static_cast<std::size_t>((rows + step - 1) / step);
-  std::atomic<bool> failed{false};
-  Status status;
-  pool.run(steps, 1, [&](std::size_t begin, std::size_t end, int) {
-    QuantizedMatrix scratch;
-    for (std::size_t s = begin; s < end && !failed; ++s) {
-      const std::int64_t first = static_cast<std::int64_t>(s) * step;
-      const Status decoded =
-          decode_floats(*source, first, std::min(step, rows - first), scratch, weights.data() + first * cols);
-      if (!decoded.ok() && !failed.exchange(true)) status = decoded;
-    }
-  });
-  if (failed) return status.error();
+  NIBBLE_TRY(std::vector<float> weights, weights_as_floats(*source, pool));
   QuantizedMatrix out;
   const RtnReport report = quantize_rtn_rows(weights.data(), rows, cols, 0, rows, scheme, options, out);
   if (report.non_finite > 0)
