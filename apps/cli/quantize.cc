@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "commands.h"
 #include "json_output.h"
@@ -24,6 +25,8 @@ struct Flags {
   double damping = 0.01;
   std::uint64_t max_memory = 0;
   bool resume = false;
+  std::string report;
+  std::string report_text;
   bool quantize_head = false;
   bool lossy = false;
   bool json = false;
@@ -32,11 +35,44 @@ struct Flags {
   std::uint64_t shard_bytes = 0;
 };
 
+/// The report's table: the parts of a model by kind, then the whole beside its original.
+void show_held_out(const ConversionReport& r) {
+  struct Kind {
+    int count = 0;
+    double error = 0;
+    double rtn_error = 0;
+    double bits = 0;
+    double seconds = 0;
+  };
+  std::map<std::string, Kind> kinds;
+  for (const TensorReport& t : r.tensors) {
+    if (!t.output_error) continue;
+    Kind& kind = kinds[t.name.substr(t.name.rfind('.') + 1)];
+    ++kind.count;
+    kind.error += *t.output_error;
+    kind.rtn_error += t.rtn_output_error.value_or(0);
+    kind.bits += t.bits_per_weight;
+    kind.seconds += t.seconds;
+  }
+  fmt::print("\n  {:<12} {:>8} {:>6} {:>22} {:>14} {:>9}\n", "matrices", "count", "bits", "error if to nearest",
+             "error", "seconds");
+  for (const auto& [name, k] : kinds)
+    fmt::print("  {:<12} {:>8} {:>6.3f} {:>22.5f} {:>14.5f} {:>9.1f}\n", name, k.count, k.bits / k.count,
+               k.rtn_error / k.count, k.error / k.count, k.seconds);
+  const Evaluation& e = *r.held_out;
+  const Evaluation::Comparison& c = *e.comparison;
+  fmt::print("\n  on {} tokens of {}:\n", e.tokens, r.held_out_text);
+  fmt::print(
+      "  perplexity {:.4f} +- {:.4f} (original {:.4f}), KL divergence {:.5f} +- {:.5f}, same top token {:.2f} %\n",
+      e.perplexity, e.perplexity_stderr, c.baseline_perplexity, c.kld_mean, c.kld_mean_stderr, 100 * c.top1_agreement);
+  for (const std::string& file : r.files) fmt::print("  {}\n", file);
+}
+
 int show(const Result<ConversionReport>& result, const Flags& flags) {
   end_progress();
   if (!result.ok()) return report_error(result.error());
   if (flags.json) {
-    print_json(to_json(*result));
+    fmt::print("{}\n", to_json(*result));
     return kExitDone;
   }
   const ConversionReport& r = *result;
@@ -64,6 +100,7 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
   if (exact < r.tensors.size())
     fmt::print(", relative error of the rest {:.5f} (largest {:.5f})", r.relative_error, largest);
   fmt::print(", {:.1f} s\n", r.seconds);
+  if (r.held_out && r.held_out->comparison) show_held_out(r);
   return kExitDone;
 }
 
@@ -109,11 +146,23 @@ void add_quantize(CLI::App& app, Action& action) {
                    "gptq: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
       ->transform(CLI::AsSizeValue(true));
   command->add_flag("--resume", flags->resume, "gptq: go on from what an interrupted run with the same flags finished");
+  command
+      ->add_option(
+          "--report", flags->report,
+          "gptq: off, quick (8 windows of 512 tokens, the default) or full (64): the output beside the original, "
+          "and OUT.report.json and .html")
+      ->check(CLI::IsMember({"off", "quick", "full"}));
+  command->add_option("--report-text", flags->report_text,
+                      "text that the report measures on (default: what calibration left of its texts)");
   command->callback([flags, &action] {
     action = [flags] {
       QuantizeOptions options;
       options.max_memory = flags->max_memory;
       options.resume = flags->resume;
+      options.report_text = flags->report_text;
+      if (flags->report == "off") options.report = ReportLevel::kOff;
+      if (flags->report == "quick") options.report = ReportLevel::kQuick;
+      if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
       options.method = flags->method;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nibble/evaluate.h"
 #include "nibble/progress.h"
 #include "nibble/result.h"
 
@@ -17,6 +18,13 @@ struct CalibrationOptions {
   std::int64_t samples = 128;      ///< windows, spread evenly over the texts
   std::int64_t context = 0;        ///< tokens of a window; 0: 1024, or what the model was made for
   std::uint64_t seed = 0;          ///< of what the model writes
+};
+
+/// What is measured of a quantized model besides the errors of its matrices, on text that was not calibrated on.
+enum class ReportLevel {
+  kOff,
+  kQuick,  ///< 8 windows of 512 tokens
+  kFull,   ///< 64 windows
 };
 
 struct QuantizeOptions {
@@ -34,6 +42,9 @@ struct QuantizeOptions {
   /// Calibrated methods: goes on from what an interrupted run with the same options has finished; afresh where there is
   /// none; done at once where the output is whole.
   bool resume = false;
+  std::optional<ReportLevel> report;  ///< not given: quick for calibrated methods, else off
+  std::string report_text;  ///< text that the report measures on; empty: the end of the calibration texts, or what the
+                            ///< model writes
   int threads = 0;
   std::uint64_t shard_bytes = 0;  ///< 0: the container's default
   Progress progress;
@@ -52,6 +63,7 @@ struct TensorReport {
   std::string name;
   std::string source_scheme;
   std::string scheme;
+  double bits_per_weight = 0;
   double relative_error = 0;  ///< |w - q| / |w| in the Frobenius norm against the source's values; 0: exact
   bool exact = false;
   bool keeps_codes = false;  ///< the source's codes, at most scales and offsets rounded
@@ -69,7 +81,13 @@ struct ConversionReport {
   double relative_error = 0;   ///< over all matrices
   std::vector<TensorReport> tensors;
   double seconds = 0;
+  std::string held_out_text;           ///< what the model was measured on beside its original
+  std::optional<Evaluation> held_out;  ///< in float32 arithmetic
+  std::vector<std::string> files;      ///< OUT.report.json and OUT.report.html, where they were written
 };
+
+/// The report as JSON.
+std::string to_json(const ConversionReport& report);
 
 /// Quantizes the linears of `model` (and, when asked, embedding and head) into `out`. The output appears whole or not
 /// at all.

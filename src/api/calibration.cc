@@ -7,6 +7,23 @@
 #include "nibble/evaluate.h"
 
 namespace nibble {
+namespace {
+
+/// What is taken of each calibration text, as many windows of each as of the others where they are long enough.
+Result<std::vector<std::vector<std::int32_t>>> windows_by_text(const Tokenizer& tokenizer,
+                                                               const CalibrationOptions& options, std::int64_t window) {
+  std::vector<std::vector<std::int32_t>> out(options.texts.size());
+  const auto texts = static_cast<std::int64_t>(options.texts.size());
+  std::int64_t left = options.samples;
+  for (std::int64_t i = 0; i < texts && left > 0; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    NIBBLE_TRY(out[at], windows_of_text(tokenizer, options.texts[at], window, (left + texts - i - 1) / (texts - i)));
+    left -= static_cast<std::int64_t>(out[at].size()) / window;
+  }
+  return out;
+}
+
+}  // namespace
 
 Result<std::int64_t> calibration_window(const ModelFiles& files, const CalibrationOptions& options) {
   const std::int64_t window =
@@ -30,16 +47,32 @@ Result<CalibrationTokens> calibration_tokens(const std::string& path, const Mode
     return out;
   }
   NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(files));
+  NIBBLE_TRY(const std::vector<std::vector<std::int32_t>> texts, windows_by_text(*tokenizer, options, out.window));
+  for (const std::vector<std::int32_t>& ids : texts) out.ids.insert(out.ids.end(), ids.begin(), ids.end());
+  const std::int64_t found = static_cast<std::int64_t>(out.ids.size()) / out.window;
+  if (found < options.samples) log_info("the calibration texts hold {} of {} windows", found, options.samples);
+  return out;
+}
+
+Result<CalibrationTokens> held_out_tokens(const ModelFiles& files, const CalibrationOptions& options,
+                                          std::int64_t windows, std::int64_t context) {
+  NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(files));
+  NIBBLE_TRY(const std::int64_t calibrated, calibration_window(files, options));
+  NIBBLE_TRY(const std::vector<std::vector<std::int32_t>> used, windows_by_text(*tokenizer, options, calibrated));
+  CalibrationTokens out;
+  out.window = context;
   const auto texts = static_cast<std::int64_t>(options.texts.size());
-  std::int64_t left = options.samples;
+  std::int64_t left = windows;
   for (std::int64_t i = 0; i < texts && left > 0; ++i) {
-    const std::int64_t share = (left + texts - i - 1) / (texts - i);
-    NIBBLE_TRY(const std::vector<std::int32_t> ids,
-               windows_of_text(*tokenizer, options.texts[static_cast<std::size_t>(i)], out.window, share));
-    out.ids.insert(out.ids.end(), ids.begin(), ids.end());
-    left -= static_cast<std::int64_t>(ids.size()) / out.window;
+    const auto at = static_cast<std::size_t>(i);
+    const std::int64_t skip =
+        static_cast<std::int64_t>(used[at].size()) / calibrated * text_tokens_of_window(*tokenizer, calibrated);
+    const Result<std::vector<std::int32_t>> ids =
+        windows_of_text(*tokenizer, options.texts[at], context, (left + texts - i - 1) / (texts - i), skip);
+    if (!ids.ok()) continue;  // all of it was calibrated on
+    out.ids.insert(out.ids.end(), ids->begin(), ids->end());
+    left -= static_cast<std::int64_t>(ids->size()) / context;
   }
-  if (left > 0) log_info("the calibration texts hold {} of {} windows", options.samples - left, options.samples);
   return out;
 }
 

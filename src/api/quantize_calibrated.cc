@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/calibration.h"
+#include "api/report.h"
 #include "base/log.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
@@ -150,6 +151,9 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   journal->remove();
   add_errors(what.files.layout(), finished, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const Status reported = add_report({what.path, what.files, what.out, what.options, store},
+                                     what.options.report.value_or(ReportLevel::kQuick), report, pool);
+  if (!reported.ok()) log_warning("{} is whole, but there is no report: {}", what.out, reported.error().message);
   return report;
 }
 

@@ -43,7 +43,9 @@ class Resume : public FolderTest {
                                   "--ctx",
                                   "32",
                                   "-t",
-                                  "2"};
+                                  "2",
+                                  "--report",
+                                  "off"};
     if (resume) list.emplace_back("--resume");
     return list;
   }
