@@ -1,0 +1,195 @@
+#include "quant/auto_round/auto_round.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "quant/auto_round/rounded_matrix.h"
+#include "train/train_ops.h"
+
+namespace nibble {
+namespace {
+
+class Tuner {
+ public:
+  Tuner(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme, const AutoRoundOptions& options,
+        ThreadPool& pool)
+      : task_(task),
+        weights_(weights),
+        options_(options),
+        pool_(pool),
+        batch_{0, task.window, {}, {}},
+        ops_(weights, batch_, gradients_of(task.linears), pool),
+        random_(options.seed),
+        order_(static_cast<std::size_t>(task.windows)) {
+    std::iota(order_.begin(), order_.end(), 0);
+    for (const LinearId id : task.linears) {
+      DenseMatrix& matrix = weights.matrix(id);
+      rounded_.try_emplace(id, std::move(matrix.values), matrix.rows, matrix.cols, scheme);
+      matrix.values.assign(static_cast<std::size_t>(matrix.rows * matrix.cols), 0.0f);
+    }
+  }
+
+  Result<TunedBlock> run() {
+    set_values();
+    NIBBLE_TRY(out_.loss_before, judge());
+    keep_as_best(0, out_.loss_before);
+    const float rate = options_.rate > 0 ? options_.rate : 1.0f / static_cast<float>(std::max(options_.iterations, 1));
+    const float reach_rate = !options_.tune_ranges ? 0.0f : options_.reach_rate > 0 ? options_.reach_rate : rate;
+    for (int i = 0; i < options_.iterations; ++i) {
+      const float left = 1.0f - static_cast<float>(i) / static_cast<float>(options_.iterations);
+      NIBBLE_TRY_STATUS(iterate(rate * left, reach_rate * left));
+      const int done = i + 1;
+      if (done % options_.judge_every == 0 || done == options_.iterations) {
+        NIBBLE_TRY(const double loss, judge());
+        if (loss < out_.loss_after) keep_as_best(done, loss);
+      }
+      if (task_.progress && !task_.progress(done)) return fail(ErrorCode::kCancelled, "tuning was stopped");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  static GradientRequest gradients_of(const std::vector<LinearId>& linears) {
+    GradientRequest request;
+    request.matrices.insert(linears.begin(), linears.end());
+    return request;
+  }
+
+  void set_values() {
+    for (const auto& [id, rounded] : rounded_) rounded.values(weights_.matrix(id).values.data(), pool_);
+  }
+
+  void keep_as_best(int iteration, double loss) {
+    out_.best_iteration = iteration;
+    out_.loss_after = loss;
+    for (const auto& [id, rounded] : rounded_) out_.matrices[id] = rounded.quantized(pool_);
+  }
+
+  /// Reads these windows and runs the block on them: y and the targets.
+  Result<Value> forward(std::span<const std::int64_t> windows) {
+    batch_.windows = static_cast<std::int64_t>(windows.size());
+    const std::int64_t size = task_.window * task_.width;
+    x_.resize(windows.size() * static_cast<std::size_t>(size));
+    targets_.resize(x_.size());
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      NIBBLE_TRY_STATUS(task_.inputs(windows[i], x_.data() + static_cast<std::int64_t>(i) * size));
+      NIBBLE_TRY_STATUS(task_.targets(windows[i], targets_.data() + static_cast<std::int64_t>(i) * size));
+    }
+    return task_.run(ops_, ops_.given(x_, task_.width));
+  }
+
+  std::int64_t skipped() const { return options_.skip_first_token && task_.window > 1 ? 1 : 0; }
+  bool counts(std::int64_t token) const { return token % task_.window >= skipped(); }
+
+  /// Every token's sum of squared differences, added up in their order.
+  double squared_error(std::span<const float> y) {
+    const std::int64_t tokens = static_cast<std::int64_t>(y.size()) / task_.width;
+    token_errors_.assign(static_cast<std::size_t>(tokens), 0.0);
+    pool_.run(token_errors_.size(), 64, [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t t = begin; t < end; ++t) {
+        if (!counts(static_cast<std::int64_t>(t))) continue;
+        const std::size_t first = t * static_cast<std::size_t>(task_.width);
+        for (std::size_t i = first; i < first + static_cast<std::size_t>(task_.width); ++i) {
+          const double difference = static_cast<double>(y[i]) - static_cast<double>(targets_[i]);
+          token_errors_[t] += difference * difference;
+        }
+      }
+    });
+    return std::accumulate(token_errors_.begin(), token_errors_.end(), 0.0);
+  }
+
+  Result<double> judge() {
+    const std::int64_t count = std::min(options_.judge_windows, task_.windows);
+    std::vector<std::int64_t> windows;
+    double sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      windows.push_back(i * task_.windows / count);
+      if (static_cast<std::int64_t>(windows.size()) < options_.batch && i + 1 < count) continue;
+      NIBBLE_TRY(const Value y, forward(windows));
+      sum += squared_error(TrainOps::numbers(y));
+      ops_.forget();
+      windows.clear();
+    }
+    return sum / static_cast<double>(count * (task_.window - skipped()) * task_.width);
+  }
+
+  /// Windows without repetition.
+  std::span<const std::int64_t> draw_batch() {
+    const auto count = static_cast<std::size_t>(std::min(options_.batch, task_.windows));
+    for (std::size_t i = 0; i < count; ++i) std::swap(order_[i], order_[i + random_() % (order_.size() - i)]);
+    return std::span(order_).first(count);
+  }
+
+  Status iterate(float rate, float reach_rate) {
+    NIBBLE_TRY(const Value y, forward(draw_batch()));
+    // Of half the sum of squares: only signs are used.
+    const std::span<const float> numbers = TrainOps::numbers(y);
+    d_y_.resize(numbers.size());
+    pool_.run(numbers.size() / static_cast<std::size_t>(task_.width), 64, [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t t = begin; t < end; ++t) {
+        const std::size_t first = t * static_cast<std::size_t>(task_.width);
+        const bool counted = counts(static_cast<std::int64_t>(t));
+        for (std::size_t i = first; i < first + static_cast<std::size_t>(task_.width); ++i)
+          d_y_[i] = counted ? numbers[i] - targets_[i] : 0.0f;
+      }
+    });
+    ops_.backward(y, d_y_);
+    for (auto& [id, rounded] : rounded_) {
+      rounded.step(ops_.matrix_gradient(id).data(), rate, reach_rate, pool_);
+      rounded.values(weights_.matrix(id).values.data(), pool_);
+    }
+    return {};
+  }
+
+  const BlockTask& task_;
+  TrainWeights& weights_;
+  const AutoRoundOptions& options_;
+  ThreadPool& pool_;
+  TrainBatch batch_;
+  TrainOps ops_;
+  std::mt19937_64 random_;
+  std::vector<std::int64_t> order_;
+  std::map<LinearId, RoundedMatrix> rounded_;
+  std::vector<float> x_;
+  std::vector<float> targets_;
+  std::vector<float> d_y_;
+  std::vector<double> token_errors_;
+  TunedBlock out_;
+};
+
+}  // namespace
+
+Status check_auto_round_scheme(const QuantScheme& scheme) {
+  NIBBLE_TRY_STATUS(scheme.validate());
+  const auto refuse = [&](std::string_view why) {
+    return fail(ErrorCode::kUnsupported,
+                "autoround cannot make {}: {}; use integers in groups of columns such as int4-g32-sym or "
+                "int3-channel-asym",
+                to_string(scheme), why);
+  };
+  const CodeFormat& code = scheme.code;
+  if (code.kind != CodeFormat::Kind::kInteger || code.bits < 2) return refuse("it needs integer codes");
+  if (!scheme.scale || scheme.scale->nested || scheme.scale->divides || scheme.offset || scheme.post_scale != 1.0f ||
+      scheme.zero_kind == ZeroKind::kReal)
+    return refuse("it needs one plain scale and at most an integer zero point");
+  if (scheme.zero_kind == ZeroKind::kNone && code.bias != 1 << (code.bits - 1))
+    return refuse("its codes are not centred on 0");
+  const Grouping::Kind kind = scheme.scale->grouping.kind;
+  if (kind != Grouping::Kind::kRow && kind != Grouping::Kind::kColumns)
+    return refuse("its scales are not per row or group of columns");
+  if (scheme.zero_kind == ZeroKind::kInteger && scheme.zero.grouping != scheme.scale->grouping)
+    return refuse("scales and zero points have different groups");
+  return {};
+}
+
+Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme,
+                              const AutoRoundOptions& options, ThreadPool& pool) {
+  NIBBLE_CHECK(task.windows > 0 && task.window > 0 && options.batch > 0 && options.judge_windows > 0 &&
+               options.judge_every > 0 && options.iterations >= 0);
+  return Tuner(task, weights, scheme, options, pool).run();
+}
+
+}  // namespace nibble
