@@ -51,7 +51,9 @@ Json to_json(const ConversionReport& r) {
                        {"exact", t.exact},
                        {"keeps_codes", t.keeps_codes},
                        {"relative_error", t.relative_error},
-                       {"output_error", t.output_error ? Json(*t.output_error) : Json()}});
+                       {"output_error", t.output_error ? Json(*t.output_error) : Json()},
+                       {"rtn_output_error", t.rtn_output_error ? Json(*t.rtn_output_error) : Json()},
+                       {"seconds", t.seconds}});
   return {{"family", r.family},
           {"bytes", r.bytes},
           {"bits_per_weight", r.bits_per_weight},

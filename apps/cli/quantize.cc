@@ -22,6 +22,8 @@ struct Flags {
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
+  std::uint64_t max_memory = 0;
+  bool resume = false;
   bool quantize_head = false;
   bool lossy = false;
   bool json = false;
@@ -38,6 +40,10 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
     return kExitDone;
   }
   const ConversionReport& r = *result;
+  if (r.was_whole) {
+    fmt::print("{}: whole already, nothing to resume\n", flags.out);
+    return kExitDone;
+  }
   if (flags.tensors)
     for (const TensorReport& t : r.tensors)
       fmt::print("  {:<48} {} -> {}  {}\n", t.name, t.source_scheme, t.scheme,
@@ -98,9 +104,16 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
+  command
+      ->add_option("--max-memory", flags->max_memory,
+                   "gptq: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
+      ->transform(CLI::AsSizeValue(true));
+  command->add_flag("--resume", flags->resume, "gptq: go on from what an interrupted run with the same flags finished");
   command->callback([flags, &action] {
     action = [flags] {
       QuantizeOptions options;
+      options.max_memory = flags->max_memory;
+      options.resume = flags->resume;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
       options.method = flags->method;

@@ -28,6 +28,12 @@ struct QuantizeOptions {
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
   bool quantize_head = false;  ///< embedding and output head too; llama.cpp's names decide by themselves
   std::string imatrix;         ///< importance matrix of llama.cpp (GGUF or .dat), for llama.cpp's names; empty: none
+  /// Calibrated methods: bytes that the process may hold, mapped pages of the model included; what activations need
+  /// beyond that waits in a file beside the output. 0: no bound.
+  std::uint64_t max_memory = 0;
+  /// Calibrated methods: goes on from what an interrupted run with the same options has finished; afresh where there is
+  /// none; done at once where the output is whole.
+  bool resume = false;
   int threads = 0;
   std::uint64_t shard_bytes = 0;  ///< 0: the container's default
   Progress progress;
@@ -51,9 +57,12 @@ struct TensorReport {
   bool keeps_codes = false;  ///< the source's codes, at most scales and offsets rounded
   /// Calibrated methods: |x (w - q)^T|^2 / |x w^T|^2 over the calibration tokens' inputs x.
   std::optional<double> output_error;
+  std::optional<double> rtn_output_error;  ///< the same, had the weights been rounded to nearest
+  double seconds = 0;                      ///< calibrated methods: spent on this matrix alone
 };
 
 struct ConversionReport {
+  bool was_whole = false;  ///< resume: there was nothing to do, and nothing else of the report is known
   std::string family;
   std::uint64_t bytes = 0;     ///< of the output's tensor files
   double bits_per_weight = 0;  ///< all matrices

@@ -8,14 +8,19 @@
 
 namespace nibble {
 
+Result<std::int64_t> calibration_window(const ModelFiles& files, const CalibrationOptions& options) {
+  const std::int64_t window =
+      options.context > 0 ? options.context : std::min<std::int64_t>(1024, files.config().max_position_embeddings);
+  NIBBLE_TRY_STATUS(check_window(window, files));
+  if (options.samples < 1)
+    return fail(ErrorCode::kInvalidArgument, "--samples {}: calibration needs at least one window", options.samples);
+  return window;
+}
+
 Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,
                                              const CalibrationOptions& options, int threads, const Progress& progress) {
   CalibrationTokens out;
-  out.window =
-      options.context > 0 ? options.context : std::min<std::int64_t>(1024, files.config().max_position_embeddings);
-  NIBBLE_TRY_STATUS(check_window(out.window, files));
-  if (options.samples < 1)
-    return fail(ErrorCode::kInvalidArgument, "--samples {}: calibration needs at least one window", options.samples);
+  NIBBLE_TRY(out.window, calibration_window(files, options));
   if (options.texts.empty()) {
     log_info("no --calibration text: calibrating on {} windows that the model writes itself", options.samples);
     LoadOptions load;

@@ -9,6 +9,9 @@
 
 namespace nibble {
 
+/// Tokens of a calibration window, where the options suit the model.
+Result<std::int64_t> calibration_window(const ModelFiles& files, const CalibrationOptions& options);
+
 /// Windows of the calibration texts, as many of each as of the others where they are long enough; without a text, of
 /// what the model itself writes (and a note that says so).
 Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,

@@ -4,11 +4,10 @@
 #include <filesystem>
 
 #include "api/boundary.h"
-#include "api/calibration.h"
 #include "api/model_path.h"
+#include "api/quantize_calibrated.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
-#include "quant/gptq/gptq_matrices.h"
 
 namespace nibble {
 namespace {
@@ -19,13 +18,6 @@ Status refuse_same_path(const std::string& model, const std::string& out) {
     return fail(ErrorCode::kInvalidArgument,
                 "{}: the output would replace the model it is made from; choose another -o", out);
   return {};
-}
-
-Result<ConversionReport> write_model(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
-                                     const std::string& out, const OutputFormat& format, const OutputOptions& options,
-                                     ThreadPool& pool) {
-  return format.gguf ? write_gguf(files, targets, out, options, pool)
-                     : write_folder(files, targets, out, options, pool);
 }
 
 /// What llama-quantize writes about the importance matrix.
@@ -60,37 +52,14 @@ Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::
   return write_model(files, targets, out, format, output, pool);
 }
 
-/// GPTQ of the block linears; embedding and head, when asked, to nearest.
-Result<ConversionReport> quantize_by_gptq(const std::string& path, const ModelFiles& files, const std::string& out,
-                                          const QuantizeOptions& options, const QuantScheme& scheme,
-                                          const OutputFormat& format, const OutputOptions& output, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_gptq_scheme(scheme));
-  NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
-  NIBBLE_TRY(const CalibrationTokens tokens,
-             calibration_tokens(path, files, options.calibration, options.threads, options.progress));
-  GptqSettings settings;
-  settings.damping = options.damping;
-  NIBBLE_TRY(const auto linears, gptq_matrices(files, tokens, scheme, settings, options.progress, pool));
-  const MatrixMethod method = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
-    if (const auto found = linears.find(id); found != linears.end()) return found->second.matrix;
-    return quantize_rtn(std::move(original), scheme, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool);
-  };
-  NIBBLE_TRY(const std::vector<MatrixTarget> targets,
-             method_targets(files, scheme, method, options.quantize_head, format));
-  NIBBLE_TRY(ConversionReport report, write_model(files, targets, out, format, output, pool));
-  for (const auto& [id, linear] : linears)
-    for (TensorReport& tensor : report.tensors)
-      if (tensor.name == files.layout().linears[static_cast<std::size_t>(id)].name) tensor.output_error = linear.error;
-  return report;
-}
-
 }  // namespace
 
 Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   return at_boundary([&]() -> Result<ConversionReport> {
-    const bool gptq = options.method == "gptq";
-    if (options.method != "rtn" && !gptq)
-      return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown method; known: rtn, gptq", options.method);
+    const CalibratedMethod* calibrated = nullptr;
+    if (options.method != "rtn") {
+      NIBBLE_TRY(calibrated, find_calibrated_method(options.method));
+    }
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
     const bool by_recipe = gguf && names_gguf_recipe(options.scheme);
     if (!options.imatrix.empty() && !by_recipe)
@@ -105,10 +74,9 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe && gptq)
-      return fail(ErrorCode::kUnsupported,
-                  "gptq makes integer schemes such as int4-g32-sym (q4_0 in a GGUF file), not {}; use --method rtn",
-                  options.scheme);
+    if (by_recipe && calibrated != nullptr)
+      return fail(ErrorCode::kUnsupported, "{} does not make llama.cpp's mixtures such as {}; use --method rtn",
+                  options.method, options.scheme);
     if (by_recipe) {
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
@@ -116,7 +84,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
-    if (gptq) return quantize_by_gptq(path, *files, out, options, scheme, format, output, pool);
+    if (calibrated != nullptr)
+      return quantize_calibrated(*calibrated, {path, *files, out, options, scheme, format, output}, pool);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
     return write_model(*files, targets, out, format, output, pool);

@@ -141,6 +141,14 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
   return fail(ErrorCode::kInvalidArgument, "no family was named; use --to with one of: {}", family_names());
 }
 
+Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format) {
+  const Result<FoundTarget> found = find_target(matrix, *format.family);
+  if (found.ok() && found->exact) return found->matrix;
+  return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,
+              format.family->name, to_string(matrix->scheme()),
+              found.ok() ? "its scales would have to be rounded" : found.error().message);
+}
+
 Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool) {
@@ -177,12 +185,8 @@ Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const 
       continue;
     }
     NIBBLE_TRY(MatrixPtr matrix, method(id, original));
-    const Result<FoundTarget> found = find_target(matrix, *format.family);
-    if (!found.ok() || !found->exact)
-      return fail(ErrorCode::kUnsupported, "{}: {} cannot hold {}: {}; use --to nibble or another scheme", info.name,
-                  format.family->name, to_string(scheme),
-                  found.ok() ? "its scales would have to be rounded" : found.error().message);
-    targets.push_back({id, std::move(original), found->matrix, format.family, false});
+    NIBBLE_TRY(MatrixPtr stored, stored_exactly(matrix, info, format));
+    targets.push_back({id, std::move(original), std::move(stored), format.family, false});
   }
   return targets;
 }
@@ -209,6 +213,13 @@ Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, co
   }
   if (format.family != nullptr) NIBBLE_TRY_STATUS(settle_schemes(files, *format.family, targets));
   return targets;
+}
+
+Result<ConversionReport> write_model(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                     const std::filesystem::path& out, const OutputFormat& format,
+                                     const OutputOptions& options, ThreadPool& pool) {
+  return format.gguf ? write_gguf(files, targets, out, options, pool)
+                     : write_folder(files, targets, out, options, pool);
 }
 
 }  // namespace nibble

@@ -25,6 +25,9 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
 /// Gives a linear's matrix in the scheme asked for.
 using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr original)>;
 
+/// The matrix as the format's family stores it, every value kept; else an error that says why and names the linear.
+Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format);
+
 /// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `scheme`; the others
 /// as they are.
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
@@ -40,5 +43,10 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
 /// that says how.
 Result<std::vector<MatrixTarget>> conversion_targets(const ModelFiles& files, const OutputFormat& format, bool lossy,
                                                      ThreadPool& pool);
+
+/// Writes what was chosen, as a GGUF file or a folder.
+Result<ConversionReport> write_model(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                     const std::filesystem::path& out, const OutputFormat& format,
+                                     const OutputOptions& options, ThreadPool& pool);
 
 }  // namespace nibble

@@ -19,8 +19,10 @@ class KvBlockPool {
   KvBlockPool(const ModelConfig& config, kernel::KvType type, std::size_t max_blocks = 0);
 
   const kernel::KvBlockLayout& layout() const { return layout_; }
-  /// Bytes from a block's start to a layer's part.
-  std::size_t layer_offset(int layer) const { return static_cast<std::size_t>(layer) * layout_.block_bytes(); }
+  /// Bytes from a block's start to a layer's part. A pool made for fewer layers than the model has serves them in turn.
+  std::size_t layer_offset(int layer) const {
+    return static_cast<std::size_t>(layer) * layout_.block_bytes() % block_bytes_;
+  }
   std::size_t block_bytes() const { return block_bytes_; }
   std::size_t blocks_in_use() const { return in_use_; }
 

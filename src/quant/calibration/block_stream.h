@@ -1,15 +1,18 @@
 // The calibration driver: tokens go through a model block by block, and every linear is quantized on the inputs that it
-// will see in the quantized model (algorithms.md 1.2). Memory holds one block and the activations between two.
+// will see in the quantized model (algorithms.md 1.2). Memory holds one block, and what activations its store
+// keeps there.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "model/model_weights.h"
 #include "nibble/progress.h"
+#include "quant/calibration/block_runner.h"
 #include "quant/gptq/second_order.h"
 
 namespace nibble {
@@ -18,14 +21,18 @@ namespace nibble {
 using QuantizeLinears =
     std::function<Result<std::vector<MatrixPtr>>(std::span<const LinearId> linears, const InputGram& gram)>;
 
-struct CalibrationTokens {
-  std::vector<std::int32_t> ids;  ///< windows back to back
-  std::int64_t window = 0;
+/// Gives what the linears are multiplied by, where that is known already: their statistics are not needed then.
+using KnownLinears = std::function<std::optional<std::vector<MatrixPtr>>(std::span<const LinearId> linears)>;
+
+struct StreamOptions {
+  KnownLinears known;              ///< empty: nothing is
+  ActivationStore::Options store;  ///< of activations
+  Progress progress;
 };
 
 /// Runs the tokens through embedding and blocks, in float32. A model whose weights turn activations into NaN goes on:
 /// statistics say what they hold.
 Status stream_blocks(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantizeLinears& quantize,
-                     const Progress& progress, ThreadPool& pool);
+                     const StreamOptions& options, ThreadPool& pool);
 
 }  // namespace nibble

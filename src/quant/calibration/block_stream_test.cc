@@ -87,7 +87,7 @@ TEST(BlockStream, LinearsSeeWhatTheySeeInTheEngine) {
       }
       return out;
     };
-    ASSERT_TRUE(stream_blocks(*files, tokens, as_they_are, nullptr, *pool).ok());
+    ASSERT_TRUE(stream_blocks(*files, tokens, as_they_are, {}, *pool).ok());
     std::size_t block_linears = 0;
     for (std::size_t i = 0; i < files->layout().linears.size(); ++i) {
       if (files->layout().linears[i].role != LinearInfo::Role::kBlock) continue;
@@ -122,7 +122,7 @@ TEST(BlockStream, QuantizedLinearsFeedTheNext) {
     }
     return out;
   };
-  ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, nullptr, *pool).ok());
+  ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, {}, *pool).ok());
   for (const auto& [id, gram] : got) expect_near(gram, expected.at(id), std::to_string(id));
 }
 
@@ -135,7 +135,7 @@ TEST(BlockStream, PassesOnErrorsAndStops) {
     if (++calls == 3) return fail(ErrorCode::kUnsupported, "no");
     return fail(ErrorCode::kCorrupt, "{} is the first", calls);
   };
-  const Status failed = stream_blocks(*files, tokens, fails, nullptr, pool);
+  const Status failed = stream_blocks(*files, tokens, fails, {}, pool);
   ASSERT_FALSE(failed.ok());
   EXPECT_EQ(failed.error().message, "1 is the first");
   EXPECT_EQ(calls, 1) << "nothing is quantized after an error";
@@ -145,7 +145,8 @@ TEST(BlockStream, PassesOnErrorsAndStops) {
     for (const LinearId id : linears) out.push_back(files->matrix(id).value());
     return out;
   };
-  const Progress stop = [](std::string_view, std::uint64_t, std::uint64_t, std::string_view) { return false; };
+  StreamOptions stop;
+  stop.progress = [](std::string_view, std::uint64_t, std::uint64_t, std::string_view) { return false; };
   const Status stopped = stream_blocks(*files, tokens, as_they_are, stop, pool);
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);

@@ -9,17 +9,18 @@ namespace nibble {
 /// How a value's slices come about, and those that are there.
 class StagedOps::Staged final : public OpsValue, public std::enable_shared_from_this<Staged> {
  public:
-  std::function<Value()> compute;        ///< gives the current slice; empty once all slices are kept
-  std::vector<std::vector<float>> kept;  ///< per slice; empty where it was not kept
-  std::size_t kept_count = 0;
+  explicit Staged(StoredActivations slices) : kept(std::move(slices)) {}
+
+  std::function<Value()> compute;  ///< gives the current slice; empty once all slices are kept
+  StoredActivations kept;
   bool keep_when_computed = false;  ///< more than one stage will need it
+  bool recompute = false;           ///< cheaper to compute again, from what is kept, than to keep
   Value current;                    ///< the current slice, while it lasts
 
-  bool complete() const { return compute == nullptr; }
-  void keep(std::size_t slice, std::span<const float> numbers) {
-    if (!kept[slice].empty()) return;
-    kept[slice].assign(numbers.begin(), numbers.end());
-    if (++kept_count == kept.size()) compute = nullptr;
+  Status keep(std::size_t slice, std::span<const float> numbers) {
+    NIBBLE_TRY_STATUS(kept.put(slice, numbers));
+    if (kept.complete()) compute = nullptr;
+    return {};
   }
 };
 
@@ -31,27 +32,29 @@ struct StagedOps::Products {
   std::vector<Value> values;  ///< of `slice`; an entry is given away once
 };
 
-StagedOps::StagedOps(CpuOps& inner, const ModelLayout& layout, std::size_t slices, SliceSetter set_slice,
+StagedOps::StagedOps(BlockRunner& runner, const ModelLayout& layout, std::shared_ptr<ActivationStore> store,
                      LinearStage stage)
-    : inner_(inner), layout_(layout), slices_(slices), set_slice_(std::move(set_slice)), stage_(std::move(stage)) {}
+    : runner_(runner), inner_(runner.ops()), layout_(layout), store_(std::move(store)), stage_(std::move(stage)) {}
 
 StagedOps::~StagedOps() = default;
 
 StagedOps::Staged& StagedOps::staged(const Value& value) { return static_cast<Staged&>(*value); }
 
+void StagedOps::note(Status status) {
+  if (!status.ok() && status_.ok()) status_ = std::move(status);
+}
+
 Value StagedOps::make(std::int64_t width, std::function<Value()> compute) {
-  auto out = std::make_shared<Staged>();
+  auto out = std::make_shared<Staged>(StoredActivations(store_, runner_.slices()));
   out->width = width;
   out->compute = std::move(compute);
-  out->kept.resize(slices_);
   return out;
 }
 
-Value StagedOps::given(std::vector<std::vector<float>> slices, std::int64_t width) {
-  NIBBLE_CHECK(slices.size() == slices_);
+Value StagedOps::given(StoredActivations slices, std::int64_t width) {
+  NIBBLE_CHECK(slices.complete());
   Value out = make(width, nullptr);
   staged(out).kept = std::move(slices);
-  staged(out).kept_count = slices_;
   return out;
 }
 
@@ -59,46 +62,45 @@ void StagedOps::begin_slice(std::size_t slice) {
   for (const std::shared_ptr<OpsValue>& value : computed_) static_cast<Staged&>(*value).current = nullptr;
   computed_.clear();
   slice_ = slice;
-  set_slice_(slice);
+  runner_.set_slice(slice);
 }
 
 Value StagedOps::now(const Value& value) {
   Staged& v = staged(value);
   if (v.current != nullptr) return v.current;
-  if (const std::vector<float>& kept = v.kept[slice_]; !kept.empty()) {
-    v.current = inner_.value_of(kept.data(), static_cast<std::int64_t>(kept.size()) / v.width, v.width);
+  if (v.kept.has(slice_)) {
+    note(v.kept.read(slice_, read_));
+    v.current = inner_.value_of(read_.data(), static_cast<std::int64_t>(read_.size()) / v.width, v.width);
   } else {
     v.current = v.compute();
-    if (v.keep_when_computed) v.keep(slice_, cpu_values(v.current));
+    if (v.keep_when_computed) note(v.keep(slice_, cpu_values(v.current)));
   }
   computed_.push_back(v.shared_from_this());
   return v.current;
 }
 
 Status StagedOps::keep_all(Staged& value, const std::function<void(std::span<const float>, std::int64_t)>& see) {
-  for (std::size_t slice = 0; slice < slices_ && status_.ok(); ++slice) {
+  for (std::size_t slice = 0; slice < runner_.slices() && status_.ok(); ++slice) {
     begin_slice(slice);
     const Value numbers = now(value.shared_from_this());
     if (see) see(cpu_values(numbers), value.width);
-    value.keep(slice, cpu_values(numbers));
-    if (const Status done = inner_.take_status(); !done.ok()) status_ = done;
+    if (!value.recompute) note(value.keep(slice, cpu_values(numbers)));
+    note(inner_.take_status());
   }
   begin_slice(0);
   return status_;
 }
 
-Result<std::vector<std::vector<float>>> StagedOps::take(const Value& value) {
+Result<StoredActivations> StagedOps::take(const Value& value) {
   Staged& v = staged(value);
-  if (!v.complete()) (void)keep_all(v, nullptr);
+  if (!v.kept.complete()) (void)keep_all(v, nullptr);
   NIBBLE_TRY_STATUS(status_);
   return std::move(v.kept);
 }
 
 std::vector<Value> StagedOps::linear_group(const Value& x, std::span<const LinearId> linears) {
   const EachSlice each_slice = [this, &x](const auto& see) { return keep_all(staged(x), see); };
-  if (status_.ok()) {
-    if (const Status done = stage_(linears, each_slice); !done.ok()) status_ = done;
-  }
+  if (status_.ok()) note(stage_(linears, each_slice));
   const auto products = std::make_shared<Products>();
   products->linears.assign(linears.begin(), linears.end());
   products->input = x;
@@ -122,7 +124,9 @@ Value StagedOps::embed(LinearId table, float scale) {
 }
 
 Value StagedOps::rms_norm(const Value& x, VectorId weight, float eps, bool plus_one) {
-  return make(x->width, [=, this] { return inner_.rms_norm(now(x), weight, eps, plus_one); });
+  Value out = make(x->width, [=, this] { return inner_.rms_norm(now(x), weight, eps, plus_one); });
+  staged(out).recompute = staged(x).keep_when_computed || staged(x).kept.complete();
+  return out;
 }
 
 Value StagedOps::rope(const Value& x, std::int64_t head_dim, int rope) {
@@ -130,9 +134,7 @@ Value StagedOps::rope(const Value& x, std::int64_t head_dim, int rope) {
 }
 
 Value StagedOps::attention(const Value& q, const Value& k, const Value& v, const AttentionSpec& spec) {
-  AttentionSpec first_layer = spec;
-  first_layer.layer = 0;  // blocks are computed one at a time: the cache has one layer
-  return make(q->width, [=, this] { return inner_.attention(now(q), now(k), now(v), first_layer); });
+  return make(q->width, [=, this] { return inner_.attention(now(q), now(k), now(v), spec); });
 }
 
 Value StagedOps::gated_activation(Activation activation, const Value& gate, const Value& up) {

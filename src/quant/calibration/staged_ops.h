@@ -1,6 +1,7 @@
 // Ops over all calibration tokens at once: a value is computed slice by slice, when it is needed, and only what a later
-// stage needs again is kept. A linear is a stage: its input's statistics are complete, and the linear is quantized,
-// before anything is multiplied by it. So a block needs one pass over each of its linears (true sequential GPTQ).
+// stage needs again is kept, in an ActivationStore. A linear is a stage: its input's statistics are complete, and the
+// linear is quantized, before anything is multiplied by it. So a block needs one pass over each of its linears (true
+// sequential GPTQ).
 #pragma once
 
 #include <functional>
@@ -10,28 +11,26 @@
 
 #include "model/model_layout.h"
 #include "model/ops.h"
-#include "run/cpu_ops.h"
+#include "quant/calibration/block_runner.h"
 
 namespace nibble {
 
-/// Makes slice number `slice` the batch of the operations below.
-using SliceSetter = std::function<void(std::size_t slice)>;
-
 /// Called at every group of linears that share an input, before they are multiplied. Reads the input by calling
-/// `each_slice(f)`: f gets [tokens, width] row-major, slice after slice. It is read at most once.
+/// `each_slice(f)`: f gets [tokens, width] row-major, slice after slice. It is read at most once; not at all where what
+/// the linears become is known.
 using EachSlice = std::function<Status(const std::function<void(std::span<const float> x, std::int64_t width)>&)>;
 using LinearStage = std::function<Status(std::span<const LinearId> linears, const EachSlice& each_slice)>;
 
 class StagedOps final : public Ops {
  public:
-  /// `inner` computes a slice. All must outlive it.
-  StagedOps(CpuOps& inner, const ModelLayout& layout, std::size_t slices, SliceSetter set_slice, LinearStage stage);
+  /// `runner` computes a slice. All must outlive it.
+  StagedOps(BlockRunner& runner, const ModelLayout& layout, std::shared_ptr<ActivationStore> store, LinearStage stage);
   ~StagedOps() override;
 
   /// A value whose slices are given, [tokens of the slice, width] each.
-  Value given(std::vector<std::vector<float>> slices, std::int64_t width);
+  Value given(StoredActivations slices, std::int64_t width);
   /// All slices of a value, computed. The value is of no use afterwards.
-  Result<std::vector<std::vector<float>>> take(const Value& value);
+  Result<StoredActivations> take(const Value& value);
   /// The first error of a stage or of an operation.
   const Status& status() const { return status_; }
 
@@ -55,14 +54,16 @@ class StagedOps final : public Ops {
   /// Computes every slice of a value, shows it to `see`, and keeps it.
   Status keep_all(Staged& value, const std::function<void(std::span<const float>, std::int64_t)>& see);
   void begin_slice(std::size_t slice);
+  void note(Status status);
 
+  BlockRunner& runner_;
   CpuOps& inner_;
   const ModelLayout& layout_;
-  std::size_t slices_;
-  SliceSetter set_slice_;
+  std::shared_ptr<ActivationStore> store_;
   LinearStage stage_;
   std::size_t slice_ = 0;
   std::vector<std::shared_ptr<OpsValue>> computed_;  ///< values that hold their current slice
+  std::vector<float> read_;
   Status status_;
 };
 

@@ -1,0 +1,156 @@
+#include "api/quantize_calibrated.h"
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <set>
+
+#include "api/calibration.h"
+#include "base/log.h"
+#include "quant/calibration/memory_plan.h"
+#include "quant/gptq/gptq_matrices.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  GptqSettings settings;
+  settings.damping = run.options.damping;
+  return gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool);
+}
+
+constexpr std::array kMethods = {CalibratedMethod{"gptq", check_gptq_scheme, run_gptq}};
+
+/// Name, size and time of every file of a model: another one under the same name is another model.
+Json identity(const fs::path& path) {
+  Json files = Json::array();
+  const auto add = [&](const fs::path& file) {
+    std::error_code error;
+    const auto time = fs::last_write_time(file, error).time_since_epoch().count();
+    files.push_back({file.filename().string(), fs::file_size(file, error), time});
+  };
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    add(path);
+    return files;
+  }
+  std::vector<fs::path> found;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
+    if (it->is_regular_file(error)) found.push_back(it->path());
+  std::sort(found.begin(), found.end());
+  for (const fs::path& file : found) add(file);
+  return files;
+}
+
+/// All that decides the bytes of the output.
+Json run_description(const CalibratedOutput& what) {
+  const QuantizeOptions& o = what.options;
+  const CalibrationOptions& c = o.calibration;
+  std::error_code error;
+  Json texts = Json::array();
+  for (const std::string& text : c.texts) texts.push_back(fs::absolute(text, error).string());
+  return {{"nibble", NIBBLE_VERSION},
+          {"model", fs::absolute(what.path, error).string()},
+          {"model_files", identity(what.path)},
+          {"method", o.method},
+          {"scheme", to_string(what.scheme)},
+          {"to", o.to},
+          {"quantize_head", o.quantize_head},
+          {"shard_bytes", o.shard_bytes},
+          {"damping", o.damping},
+          {"calibration", texts},
+          {"samples", c.samples},
+          {"context", c.context},
+          {"seed", c.seed}};
+}
+
+/// Before hours of work: can the output hold what they make? Of every shape one matrix is tried, rounded to nearest.
+Status check_output(const CalibratedOutput& what, ThreadPool& pool) {
+  if (what.format.family == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "--to {} holds no quantized matrices; name another family",
+                what.options.to);
+  std::set<std::pair<std::int64_t, std::int64_t>> tried;
+  for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
+    const LinearInfo& info = what.files.layout().linears[i];
+    if (info.role != LinearInfo::Role::kBlock || !tried.emplace(info.rows, info.cols).second) continue;
+    NIBBLE_TRY(MatrixPtr original, what.files.matrix(static_cast<LinearId>(i)));
+    NIBBLE_TRY(const MatrixPtr rounded, quantize_rtn(original, what.scheme, {}, pool));
+    NIBBLE_TRY_STATUS(stored_exactly(rounded, info, what.format));
+    original->release(0, info.rows);
+  }
+  return {};
+}
+
+constexpr const char* kTokens = "tokens.json";
+
+/// The tokens that the run began with.
+Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, Journal& journal) {
+  if (const std::optional<std::string> text = journal.find_text(kTokens)) {
+    NIBBLE_TRY(const Json json, parse_untrusted(*text, kTokens));
+    CalibrationTokens tokens;
+    tokens.window = json.at("window").get<std::int64_t>();
+    tokens.ids = json.at("ids").get<std::vector<std::int32_t>>();
+    return tokens;
+  }
+  NIBBLE_TRY(CalibrationTokens tokens, calibration_tokens(what.path, what.files, what.options.calibration,
+                                                          what.options.threads, what.options.progress));
+  NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json{{"window", tokens.window}, {"ids", tokens.ids}}.dump()));
+  return tokens;
+}
+
+void add_errors(const ModelLayout& layout, const FinishedLinears& finished, ConversionReport& report) {
+  for (const auto& [id, linear] : finished.all())
+    for (TensorReport& tensor : report.tensors) {
+      if (tensor.name != layout.linears[static_cast<std::size_t>(id)].name) continue;
+      tensor.output_error = linear.error;
+      tensor.rtn_output_error = linear.rtn_error;
+      tensor.seconds = linear.seconds;
+    }
+}
+
+}  // namespace
+
+Result<const CalibratedMethod*> find_calibrated_method(const std::string& name) {
+  std::string known = "rtn";
+  for (const CalibratedMethod& method : kMethods) {
+    if (method.name == name) return &method;
+    known += ", " + std::string(method.name);
+  }
+  return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown method; known: {}", name, known);
+}
+
+Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, const CalibratedOutput& what,
+                                             ThreadPool& pool) {
+  const auto begin = std::chrono::steady_clock::now();
+  NIBBLE_TRY_STATUS(method.check_scheme(what.scheme));
+  NIBBLE_TRY_STATUS(check_rtn_scheme(what.scheme));
+  NIBBLE_TRY_STATUS(check_output(what, pool));
+  std::error_code error;
+  if (what.options.resume && fs::exists(what.out, error) && !fs::exists(Journal::folder_of(what.out), error)) {
+    ConversionReport report;
+    report.was_whole = true;
+    return report;
+  }
+  NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
+  NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, window, what.options.max_memory, what.out));
+  NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
+  NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, *journal));
+  FinishedLinears finished(what.files.layout(), journal);
+  NIBBLE_TRY_STATUS(
+      method.run({what.files, tokens, what.scheme, what.options, {{}, store, what.options.progress}}, finished, pool));
+  const MatrixMethod as_finished = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
+    if (const auto found = finished.all().find(id); found != finished.all().end()) return found->second.matrix;
+    return quantize_rtn(std::move(original), what.scheme, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool);
+  };
+  NIBBLE_TRY(const std::vector<MatrixTarget> targets,
+             method_targets(what.files, what.scheme, as_finished, what.options.quantize_head, what.format));
+  NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, what.output, pool));
+  journal->remove();
+  add_errors(what.files.layout(), finished, report);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return report;
+}
+
+}  // namespace nibble

@@ -1,0 +1,49 @@
+#include "quant/calibration/finished_linears.h"
+
+#include <utility>
+
+namespace nibble {
+namespace {
+
+Json to_json(const FinishedLinear& linear) {
+  return {{"error", linear.error}, {"rtn_error", linear.rtn_error}, {"seconds", linear.seconds}};
+}
+
+FinishedLinear from_entry(Journal::Entry entry) {
+  const auto number = [&](const char* key) {
+    const auto found = entry.notes.find(key);
+    return found != entry.notes.end() && found->is_number() ? found->get<double>() : 0.0;
+  };
+  return {std::move(entry.matrix), number("error"), number("rtn_error"), number("seconds")};
+}
+
+}  // namespace
+
+std::optional<std::vector<MatrixPtr>> FinishedLinears::recorded(std::span<const LinearId> linears) {
+  if (journal_ == nullptr) return std::nullopt;
+  std::map<LinearId, FinishedLinear> found;
+  std::vector<MatrixPtr> matrices;
+  for (const LinearId id : linears) {
+    std::optional<Journal::Entry> entry = journal_->find(layout_.linears[static_cast<std::size_t>(id)].name);
+    if (!entry) return std::nullopt;
+    matrices.push_back(entry->matrix);
+    found.emplace(id, from_entry(*std::move(entry)));
+  }
+  all_.merge(found);
+  return matrices;
+}
+
+Result<MatrixPtr> FinishedLinears::finish(LinearId id, QuantizedMatrix matrix, FinishedLinear linear) {
+  if (journal_ == nullptr) {
+    linear.matrix = make_source(std::move(matrix));
+  } else {
+    NIBBLE_TRY(Journal::Entry entry,
+               journal_->put(layout_.linears[static_cast<std::size_t>(id)].name, std::move(matrix), to_json(linear)));
+    linear.matrix = std::move(entry.matrix);
+  }
+  const MatrixPtr result = linear.matrix;
+  all_.emplace(id, std::move(linear));
+  return result;
+}
+
+}  // namespace nibble

@@ -1,0 +1,40 @@
+// What has become of a model's linears, recorded in the run's journal as soon as it is known.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "model/model_layout.h"
+#include "quant/calibration/block_stream.h"
+#include "quant/journal.h"
+
+namespace nibble {
+
+struct FinishedLinear {
+  MatrixPtr matrix;
+  double error = 0;      ///< |X (W - Q)^T|^2 / |X W^T|^2 on the calibration tokens
+  double rtn_error = 0;  ///< the same when W is rounded to the nearest codes of the same scheme
+  double seconds = 0;
+};
+
+class FinishedLinears {
+ public:
+  /// `journal` may be null: then everything stays in memory, and ends with the process.
+  FinishedLinears(const ModelLayout& layout, Journal::Ptr journal) : layout_(layout), journal_(std::move(journal)) {}
+
+  /// What the journal knows of `linears`: all of them, or nothing.
+  std::optional<std::vector<MatrixPtr>> recorded(std::span<const LinearId> linears);
+  /// Records what a linear has become. `linear.matrix` is set here.
+  Result<MatrixPtr> finish(LinearId id, QuantizedMatrix matrix, FinishedLinear linear);
+
+  const std::map<LinearId, FinishedLinear>& all() const { return all_; }
+
+ private:
+  const ModelLayout& layout_;
+  Journal::Ptr journal_;
+  std::map<LinearId, FinishedLinear> all_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,80 @@
+#include "quant/calibration/memory_plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+
+namespace nibble {
+namespace {
+
+constexpr std::uint64_t kMegabyte = 1000 * 1000;
+/// Code, stacks, tables and what the allocator keeps.
+constexpr std::uint64_t kSlack = 24 * kMegabyte;
+
+/// Bytes of this process that are in memory now; 0 where the system does not say.
+std::uint64_t resident_now() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t pages_in_all = 0;
+  std::uint64_t resident = 0;
+  statm >> pages_in_all >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t product(std::int64_t a, std::int64_t b) {
+  return static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b);
+}
+
+/// The packed matrices of the largest block, four bytes per weight at most.
+std::uint64_t block_bytes(const ModelLayout& layout) {
+  std::map<int, std::uint64_t> blocks;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) blocks[info.layer] += 4 * product(info.rows, info.cols);
+  std::uint64_t largest = 0;
+  for (const auto& [layer, bytes] : blocks) largest = std::max(largest, bytes);
+  return largest;
+}
+
+/// A linear being quantized: its second moments (float64), their factor (float64), three float32 matrices made of them,
+/// and its weights in several forms. Embedding rows are looked up at another time.
+std::uint64_t stage_bytes(const ModelLayout& layout) {
+  std::uint64_t largest = 0;
+  for (const LinearInfo& info : layout.linears) {
+    const std::uint64_t bytes = info.role == LinearInfo::Role::kBlock
+                                    ? 28 * product(info.cols, info.cols) + 14 * product(info.rows, info.cols)
+                                    : 2 * product(info.rows, info.cols);
+    largest = std::max(largest, bytes);
+  }
+  return largest;
+}
+
+/// What a slice's operations hold at once: values of the residual stream, of q, k and v, and of the feed-forward layer.
+std::uint64_t slice_bytes(const ModelConfig& config, const ModelLayout& layout, std::int64_t tokens) {
+  std::int64_t ffn = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) ffn = std::max(ffn, info.rows);
+  const std::int64_t attention = (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
+  return 4 * product(tokens, 6 * config.hidden_size + 3 * attention + 4 * ffn);
+}
+
+}  // namespace
+
+Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, std::int64_t window, std::uint64_t max_memory,
+                                             const std::filesystem::path& output) {
+  ActivationStore::Options store;
+  std::error_code error;
+  store.folder = std::filesystem::absolute(output, error).parent_path();
+  if (!output.has_filename()) store.folder = store.folder.parent_path();
+  if (max_memory == 0) return store;
+  const std::uint64_t needed = resident_now() + kSlack + block_bytes(weights.layout()) + stage_bytes(weights.layout()) +
+                               slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(window));
+  if (needed > max_memory)
+    return fail(ErrorCode::kInvalidArgument,
+                "--max-memory {} MB: calibrating {} needs at least {} MB whatever waits on disk",
+                max_memory / kMegabyte, weights.path(), needed / kMegabyte + 1);
+  store.memory = max_memory - needed;
+  return store;
+}
+
+}  // namespace nibble
