@@ -116,10 +116,11 @@ class Tuner {
     return sum / static_cast<double>(count * (task_.window - skipped()) * task_.width);
   }
 
-  /// Windows without repetition.
+  /// Windows without repetition, in ascending order: neighbours are read together.
   std::span<const std::int64_t> draw_batch() {
     const auto count = static_cast<std::size_t>(std::min(options_.batch, task_.windows));
     for (std::size_t i = 0; i < count; ++i) std::swap(order_[i], order_[i + random_() % (order_.size() - i)]);
+    std::sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count));
     return std::span(order_).first(count);
   }
 

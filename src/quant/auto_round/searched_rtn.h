@@ -6,7 +6,8 @@
 #include <span>
 
 #include "base/thread_pool.h"
-#include "tensor/quantized_matrix.h"
+#include "model/model_weights.h"
+#include "quant/calibration/finished_linears.h"
 
 namespace nibble {
 
@@ -19,5 +20,10 @@ namespace nibble {
 /// A scheme that check_auto_round_scheme() accepts. The same bits for any number of threads.
 QuantizedMatrix quantize_searched_rtn(std::span<float> weights, std::int64_t rows, std::int64_t cols,
                                       std::span<const float> importance, const QuantScheme& scheme, ThreadPool& pool);
+
+/// The same for linears that share an input with these second moments, as stream_blocks() asks for them.
+Result<std::vector<MatrixPtr>> search_linears(const ModelWeights& weights, std::span<const LinearId> linears,
+                                              const InputGram& gram, const QuantScheme& scheme,
+                                              FinishedLinears& finished, ThreadPool& pool);
 
 }  // namespace nibble
