@@ -23,7 +23,8 @@ class Tuner {
         batch_{0, task.window, {}, {}},
         ops_(weights, batch_, gradients_of(task.linears), pool),
         random_(options.seed),
-        order_(static_cast<std::size_t>(task.windows)) {
+        order_(static_cast<std::size_t>(task.windows)),
+        next_(order_.size()) {
     std::iota(order_.begin(), order_.end(), 0);
     for (const LinearId id : task.linears) {
       DenseMatrix& matrix = weights.matrix(id);
@@ -69,7 +70,7 @@ class Tuner {
   }
 
   /// Reads these windows and runs the block on them: y and the targets.
-  Result<Value> forward(std::span<const std::int64_t> windows) {
+  Result<Value> forward(const std::vector<std::int64_t>& windows) {
     batch_.windows = static_cast<std::int64_t>(windows.size());
     const std::int64_t size = task_.window * task_.width;
     x_.resize(windows.size() * static_cast<std::size_t>(size));
@@ -116,12 +117,18 @@ class Tuner {
     return sum / static_cast<double>(count * (task_.window - skipped()) * task_.width);
   }
 
-  /// Windows without repetition, in ascending order: neighbours are read together.
-  std::span<const std::int64_t> draw_batch() {
+  /// The next windows of a random order, which begins anew when it ends; ascending: neighbours are read together.
+  std::vector<std::int64_t> draw_batch() {
     const auto count = static_cast<std::size_t>(std::min(options_.batch, task_.windows));
-    for (std::size_t i = 0; i < count; ++i) std::swap(order_[i], order_[i + random_() % (order_.size() - i)]);
-    std::sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count));
-    return std::span(order_).first(count);
+    if (next_ + count > order_.size()) {
+      for (std::size_t i = 0; i < order_.size(); ++i) std::swap(order_[i], order_[i + random_() % (order_.size() - i)]);
+      next_ = 0;
+    }
+    std::vector<std::int64_t> batch(order_.begin() + static_cast<std::ptrdiff_t>(next_),
+                                    order_.begin() + static_cast<std::ptrdiff_t>(next_ + count));
+    next_ += count;
+    std::sort(batch.begin(), batch.end());
+    return batch;
   }
 
   Status iterate(float rate, float reach_rate) {
@@ -153,6 +160,7 @@ class Tuner {
   TrainOps ops_;
   std::mt19937_64 random_;
   std::vector<std::int64_t> order_;
+  std::size_t next_;
   std::map<LinearId, RoundedMatrix> rounded_;
   std::vector<float> x_;
   std::vector<float> targets_;
