@@ -83,7 +83,8 @@ void block_forward_and_backward(benchmark::State& state) {
 BENCHMARK(block_forward_and_backward)
     ->Args({8, 512, 1})
     ->Args({8, 512, 2})
-    ->Args({4, 1024, 2})
+    ->Args({4, 512, 1})
+    ->Args({2, 1024, 2})
     ->UseManualTime()
     ->Iterations(8)
     ->Unit(benchmark::kMillisecond);

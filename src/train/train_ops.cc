@@ -110,12 +110,15 @@ float* TrainOps::parameter(Gradients& gradients, int id, std::int64_t size) cons
 
 void TrainOps::forget() { steps_.clear(); }
 
-void TrainOps::backward(const Value& y, std::span<const float> gradient) {
-  const Handle handle = recorded(y);
-  NIBBLE_CHECK(static_cast<std::int64_t>(gradient.size()) == handle->size());
+void TrainOps::clear_gradients() {
   matrix_gradients_.clear();
   bias_gradients_.clear();
   vector_gradients_.clear();
+}
+
+void TrainOps::backward(const Value& y, std::span<const float> gradient) {
+  const Handle handle = recorded(y);
+  NIBBLE_CHECK(static_cast<std::int64_t>(gradient.size()) == handle->size());
   const Floats copy = memory_->take(handle->size());
   std::copy(gradient.begin(), gradient.end(), copy->data);
   handle->gradient = copy;

@@ -44,10 +44,13 @@ class TrainOps final : public Ops {
   /// The numbers behind a value, as long as it lives.
   static std::span<const float> numbers(const Value& value);
 
-  /// From the gradient of a loss by `y`, shaped as y, everything requested that y depends on; earlier results and all
-  /// that was remembered are forgotten. Sums run in one order: the same bits for any number of threads.
+  /// From the gradient of a loss by `y`, shaped as y, everything requested that y depends on. Gradients of parameters
+  /// are added to those of earlier calls; what was remembered is forgotten. Sums run in one order: the same bits for
+  /// any number of threads, and for a matrix whether tokens come at once or in parts of a multiple of kernel::kGemmRun.
   void backward(const Value& y, std::span<const float> gradient);
-  /// Results of the last backward(), empty where it did not come. Shapes: of the value, [rows, cols], [rows], [size].
+  /// Makes the gradients of all parameters 0.
+  void clear_gradients();
+  /// Empty where no gradient came. Shapes: of the value, [rows, cols], [rows], [size].
   static std::span<const float> input_gradient(const Value& given);
   std::span<const float> matrix_gradient(LinearId id) const { return found(matrix_gradients_, id); }
   std::span<const float> bias_gradient(LinearId id) const { return found(bias_gradients_, id); }

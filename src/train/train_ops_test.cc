@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <random>
 
+#include "kernel/gemm/gemm.h"
 #include "train/testing/finite_differences.h"
 
 namespace nibble {
@@ -223,6 +224,32 @@ TEST_F(OpsGradient, OutputRows) {
 
 TEST_F(OpsGradient, Softcap) {
   check({kHidden}, [](TrainOps& ops, const std::vector<Value>& x) { return ops.softcap(x[0], 1.25f); });
+}
+
+/// Two halves of the windows one after the other: the same sum, and to the bit where a half is whole runs of products.
+TEST_F(OpsGradient, CallsAddUp) {
+  request_ = {};
+  request_.matrices = {kFirst};
+  batch_.windows = 2;
+  batch_.window = kernel::kGemmRun;
+  const std::vector<float> x = normal_numbers(batch_.windows * batch_.window * kHidden, 1);
+  const std::vector<float> d = normal_numbers(batch_.windows * batch_.window * kWide, 2);
+  TrainOps whole(weights_, batch_, request_, pool_);
+  whole.backward(whole.linear(whole.given(x, kHidden), kFirst), d);
+  const TrainBatch half{1, kernel::kGemmRun, {}, {}};
+  TrainOps parts(weights_, half, request_, pool_);
+  const auto add = [&](std::size_t part) {
+    const auto portion = [part](const std::vector<float>& all) {
+      return std::span(all).subspan(part * all.size() / 2, all.size() / 2);
+    };
+    parts.backward(parts.linear(parts.given(portion(x), kHidden), kFirst), portion(d));
+  };
+  add(1);
+  parts.clear_gradients();
+  EXPECT_TRUE(parts.matrix_gradient(kFirst).empty());
+  add(0);
+  add(1);
+  EXPECT_TRUE(std::ranges::equal(parts.matrix_gradient(kFirst), whole.matrix_gradient(kFirst)));
 }
 
 TEST_F(OpsGradient, NothingIsFoundThatWasNotRequested) {

@@ -69,17 +69,23 @@ class Tuner {
     for (const auto& [id, rounded] : rounded_) out_.matrices[id] = rounded.quantized(pool_);
   }
 
-  /// Reads these windows and runs the block on them: y and the targets.
-  Result<Value> forward(const std::vector<std::int64_t>& windows) {
-    batch_.windows = static_cast<std::int64_t>(windows.size());
+  /// Reads these windows, runs the block on them and calls use(y); parts of them after one another.
+  template <typename Use>
+  Status forward(std::span<const std::int64_t> windows, Use&& use) {
+    const auto at_once = static_cast<std::size_t>(windows_at_once(options_, task_.window));
     const std::int64_t size = task_.window * task_.width;
-    x_.resize(windows.size() * static_cast<std::size_t>(size));
-    targets_.resize(x_.size());
-    for (std::size_t i = 0; i < windows.size(); ++i) {
-      NIBBLE_TRY_STATUS(task_.inputs(windows[i], x_.data() + static_cast<std::int64_t>(i) * size));
-      NIBBLE_TRY_STATUS(task_.targets(windows[i], targets_.data() + static_cast<std::int64_t>(i) * size));
+    for (std::size_t first = 0; first < windows.size(); first += at_once) {
+      const std::span<const std::int64_t> part = windows.subspan(first, std::min(at_once, windows.size() - first));
+      batch_.windows = static_cast<std::int64_t>(part.size());
+      x_.resize(part.size() * static_cast<std::size_t>(size));
+      targets_.resize(x_.size());
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        NIBBLE_TRY_STATUS(task_.inputs(part[i], x_.data() + static_cast<std::int64_t>(i) * size));
+        NIBBLE_TRY_STATUS(task_.targets(part[i], targets_.data() + static_cast<std::int64_t>(i) * size));
+      }
+      use(task_.run(ops_, ops_.given(x_, task_.width)));
     }
-    return task_.run(ops_, ops_.given(x_, task_.width));
+    return {};
   }
 
   std::int64_t skipped() const { return options_.skip_first_token && task_.window > 1 ? 1 : 0; }
@@ -105,15 +111,12 @@ class Tuner {
   Result<double> judge() {
     const std::int64_t count = std::min(options_.judge_windows, task_.windows);
     std::vector<std::int64_t> windows;
+    for (std::int64_t i = 0; i < count; ++i) windows.push_back(i * task_.windows / count);
     double sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      windows.push_back(i * task_.windows / count);
-      if (static_cast<std::int64_t>(windows.size()) < options_.batch && i + 1 < count) continue;
-      NIBBLE_TRY(const Value y, forward(windows));
+    NIBBLE_TRY_STATUS(forward(windows, [&](const Value& y) {
       sum += squared_error(TrainOps::numbers(y));
       ops_.forget();
-      windows.clear();
-    }
+    }));
     return sum / static_cast<double>(count * (task_.window - skipped()) * task_.width);
   }
 
@@ -131,20 +134,25 @@ class Tuner {
     return batch;
   }
 
-  Status iterate(float rate, float reach_rate) {
-    NIBBLE_TRY(const Value y, forward(draw_batch()));
-    // Of half the sum of squares: only signs are used.
-    const std::span<const float> numbers = TrainOps::numbers(y);
-    d_y_.resize(numbers.size());
-    pool_.run(numbers.size() / static_cast<std::size_t>(task_.width), 64, [&](std::size_t begin, std::size_t end, int) {
+  /// The gradient of half the sum of squares, as only signs are used.
+  void set_output_gradient(std::span<const float> y) {
+    d_y_.resize(y.size());
+    pool_.run(y.size() / static_cast<std::size_t>(task_.width), 64, [&](std::size_t begin, std::size_t end, int) {
       for (std::size_t t = begin; t < end; ++t) {
         const std::size_t first = t * static_cast<std::size_t>(task_.width);
         const bool counted = counts(static_cast<std::int64_t>(t));
         for (std::size_t i = first; i < first + static_cast<std::size_t>(task_.width); ++i)
-          d_y_[i] = counted ? numbers[i] - targets_[i] : 0.0f;
+          d_y_[i] = counted ? y[i] - targets_[i] : 0.0f;
       }
     });
-    ops_.backward(y, d_y_);
+  }
+
+  Status iterate(float rate, float reach_rate) {
+    ops_.clear_gradients();
+    NIBBLE_TRY_STATUS(forward(draw_batch(), [&](const Value& y) {
+      set_output_gradient(TrainOps::numbers(y));
+      ops_.backward(y, d_y_);
+    }));
     for (auto& [id, rounded] : rounded_) {
       rounded.step(ops_.matrix_gradient(id).data(), rate, reach_rate, pool_);
       rounded.values(weights_.matrix(id).values.data(), pool_);
@@ -192,6 +200,12 @@ Status check_auto_round_scheme(const QuantScheme& scheme) {
   if (scheme.zero_kind == ZeroKind::kInteger && scheme.zero.grouping != scheme.scale->grouping)
     return refuse("scales and zero points have different groups");
   return {};
+}
+
+std::int64_t windows_at_once(const AutoRoundOptions& options, std::int64_t window) {
+  constexpr std::int64_t kTokens = 2048;  // more is no faster, and takes memory
+  const std::int64_t windows = options.windows_at_once > 0 ? options.windows_at_once : kTokens / window;
+  return std::clamp<std::int64_t>(windows, 1, options.batch);
 }
 
 Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme,

@@ -20,14 +20,18 @@ struct AutoRoundOptions {
   float rate = 0;        ///< of the rounding offsets at first, then falling linearly to 0; 0: 1 / iterations
   float reach_rate = 0;  ///< of the ranges; 0: as rate
   bool tune_ranges = true;
-  std::int64_t batch = 8;           ///< windows of an iteration
-  std::int64_t judge_windows = 16;  ///< the fixed windows that iterates are judged by, spread evenly over all
-  int judge_every = 10;             ///< iterations
+  std::int64_t batch = 8;            ///< windows of an iteration
+  std::int64_t windows_at_once = 0;  ///< that go through the block together; 0: those of about 2048 tokens
+  std::int64_t judge_windows = 16;   ///< the fixed windows that iterates are judged by, spread evenly over all
+  int judge_every = 10;              ///< iterations
   /// The first token of a window draws everybody's attention and has outputs hundreds of times as large as the others';
   /// it would be most of the loss.
   bool skip_first_token = true;
   std::uint64_t seed = 0;
 };
+
+/// The windows of `window` tokens that go through a block together.
+std::int64_t windows_at_once(const AutoRoundOptions& options, std::int64_t window);
 
 /// Success when AutoRound can produce `scheme`: integers of 2 to 8 bits, a scale per row or group of columns.
 Status check_auto_round_scheme(const QuantScheme& scheme);
