@@ -23,6 +23,7 @@ struct Flags {
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
+  int iterations = 200;
   std::uint64_t max_memory = 0;
   bool resume = false;
   std::string report;
@@ -127,30 +128,35 @@ void add_quantize(CLI::App& app, Action& action) {
       "iq4_nl, iq4_xs, tq2_0 ...");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
-  command->add_option("--method", flags->method, "quantization method: rtn, gptq")->capture_default_str();
+  command->add_option("--method", flags->method, "quantization method: rtn, gptq, autoround")->capture_default_str();
   command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
   command->add_option("--imatrix", flags->imatrix, "importance matrix (nibble imatrix, llama-imatrix)");
-  command->add_option("--calibration", flags->calibration.texts,
-                      "text that gptq looks at; repeat for several (default: what the model itself writes)");
+  command->add_option(
+      "--calibration", flags->calibration.texts,
+      "text that calibrated methods look at; repeat for several (default: what the model itself writes)");
   command->add_option("--samples", flags->calibration.samples, "windows of calibration text")->capture_default_str();
   command->add_option("--ctx", flags->calibration.context, "tokens of a window (default: 1024)");
   command->add_option("--seed", flags->calibration.seed, "seed of what the model writes")->capture_default_str();
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
+  command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100000));
   command
       ->add_option("--max-memory", flags->max_memory,
-                   "gptq: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
+                   "calibrated methods: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
       ->transform(CLI::AsSizeValue(true));
-  command->add_flag("--resume", flags->resume, "gptq: go on from what an interrupted run with the same flags finished");
+  command->add_flag("--resume", flags->resume,
+                    "calibrated methods: go on from what an interrupted run with the same flags finished");
   command
-      ->add_option(
-          "--report", flags->report,
-          "gptq: off, quick (8 windows of 512 tokens, the default) or full (64): the output beside the original, "
-          "and OUT.report.json and .html")
+      ->add_option("--report", flags->report,
+                   "calibrated methods: off, quick (8 windows of 512 tokens, the default) or full (64): the output "
+                   "beside the original, "
+                   "and OUT.report.json and .html")
       ->check(CLI::IsMember({"off", "quick", "full"}));
   command->add_option("--report-text", flags->report_text,
                       "text that the report measures on (default: what calibration left of its texts)");
@@ -165,6 +171,7 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
+      options.iterations = flags->iterations;
       options.method = flags->method;
       options.scheme = flags->scheme;
       options.to = flags->to;

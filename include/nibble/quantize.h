@@ -28,9 +28,10 @@ enum class ReportLevel {
 };
 
 struct QuantizeOptions {
-  std::string method = "rtn";  ///< rtn | gptq
+  std::string method = "rtn";  ///< rtn | gptq | autoround
   CalibrationOptions calibration;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
+  int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
   std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
