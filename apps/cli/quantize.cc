@@ -137,6 +137,10 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option(
       "--calibration", flags->calibration.texts,
       "text that calibrated methods look at; repeat for several (default: what the model itself writes)");
+  command->add_flag("--chat-template", flags->calibration.chat_template,
+                    "calibration texts become a user's messages in the model's chat template");
+  command->add_flag("--per-document", flags->calibration.per_document,
+                    "a window is the beginning of a document (a line of a .jsonl file, a paragraph of a text)");
   command->add_option("--samples", flags->calibration.samples, "windows of calibration text")->capture_default_str();
   command->add_option("--ctx", flags->calibration.context, "tokens of a window (default: 1024)");
   command->add_option("--seed", flags->calibration.seed, "seed of what the model writes")->capture_default_str();

@@ -14,10 +14,14 @@ namespace nibble {
 
 /// The text that a calibrated method looks at.
 struct CalibrationOptions {
-  std::vector<std::string> texts;  ///< UTF-8 files; none: the model itself writes
-  std::int64_t samples = 128;      ///< windows, spread evenly over the texts
-  std::int64_t context = 0;        ///< tokens of a window; 0: 1024, or what the model was made for
-  std::uint64_t seed = 0;          ///< of what the model writes
+  /// UTF-8 files; none: the model itself writes. Lines of a .jsonl file are objects with "text", "messages",
+  /// "conversations", or "prompt" and "completion" or "response".
+  std::vector<std::string> texts;
+  std::int64_t samples = 128;  ///< windows, spread evenly over the texts
+  std::int64_t context = 0;    ///< tokens of a window; 0: 1024, or what the model was made for
+  std::uint64_t seed = 0;      ///< of what the model writes
+  bool chat_template = false;  ///< texts become messages of a user; conversations always go through the template
+  bool per_document = false;   ///< a window is the beginning of a document; shorter ones are left out
 };
 
 /// What is measured of a quantized model besides the errors of its matrices, on text that was not calibrated on.

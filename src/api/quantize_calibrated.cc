@@ -92,6 +92,8 @@ Json run_description(const CalibratedOutput& what) {
           {"calibration", texts},
           {"samples", c.samples},
           {"context", c.context},
+          {"chat_template", c.chat_template},
+          {"per_document", c.per_document},
           {"seed", c.seed}};
 }
 

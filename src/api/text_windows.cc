@@ -13,23 +13,22 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files) {
 }
 
 Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
-                                                  std::int64_t context, std::int64_t chunks, std::int64_t skip) {
+                                                  std::int64_t context, std::int64_t chunks) {
   NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
   NIBBLE_TRY(const std::vector<std::int32_t> ids,
              tokenizer.encode(text, {.add_special = false, .parse_special = false}));
   const std::int64_t per_window = text_tokens_of_window(tokenizer, context);
-  const std::int64_t begin = std::min(skip, static_cast<std::int64_t>(ids.size()));
-  std::int64_t windows = (static_cast<std::int64_t>(ids.size()) - begin) / per_window;
+  std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
   if (windows == 0)
     return fail(ErrorCode::kInvalidArgument,
-                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file,
-                static_cast<std::int64_t>(ids.size()) - begin, context);
+                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(),
+                context);
   if (chunks > 0) windows = std::min(windows, chunks);
   std::vector<std::int32_t> out;
   out.reserve(static_cast<std::size_t>(windows * context));
   for (std::int64_t w = 0; w < windows; ++w) {
     if (per_window < context) out.push_back(*tokenizer.bos());
-    const auto first = ids.begin() + begin + w * per_window;
+    const auto first = ids.begin() + w * per_window;
     out.insert(out.end(), first, first + per_window);
   }
   return out;

@@ -13,9 +13,9 @@ namespace nibble {
 Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files);
 
 /// Windows of `context` ids back to back: of the text, with BOS in front of each where the tokenizer adds one. At most
-/// `chunks` of them (0: all); less than one is an error. The text begins after its first `skip` tokens.
+/// `chunks` of them (0: all); less than one is an error.
 Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
-                                                  std::int64_t context, std::int64_t chunks, std::int64_t skip = 0);
+                                                  std::int64_t context, std::int64_t chunks);
 
 /// Tokens of the text that a window of `context` ids holds: one less where BOS stands in front.
 std::int64_t text_tokens_of_window(const Tokenizer& tokenizer, std::int64_t context);

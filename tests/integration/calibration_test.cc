@@ -129,6 +129,59 @@ TEST_F(Calibration, OddTexts) {
   }
 }
 
+/// Every form of a line, documents by themselves, texts through the chat template.
+TEST_F(Calibration, DocumentsAndConversations) {
+  const std::string words = contents("text").substr(0, 100);
+  const auto quoted = [](const std::string& text) { return Json(text).dump(); };
+  const std::string turn = R"({"role": "user", "content": )" + quoted(words) + "}";
+  put("all.jsonl", R"({"text": )" + quoted(words) + "}\n\n" + R"({"messages": [)" + turn + "]}\n" +
+                       R"({"conversations": [{"from": "human", "value": )" + quoted(words) +
+                       R"(}, {"from": "gpt", "value": "Yes."}]})" + "\n" + R"({"prompt": )" + quoted(words) +
+                       R"(, "response": "No."})" + "\n");
+  QuantizeOptions options = gptq("all.jsonl");
+  ASSERT_TRUE(run(options, "back_to_back").ok());
+  options.calibration.per_document = true;
+  ASSERT_TRUE(run(options, "documents").ok());
+  EXPECT_NE(contents("back_to_back/model.safetensors"), contents("documents/model.safetensors"));
+
+  put("same.txt", words + "\n\n\n" + words + "\n\nshort");
+  put("same.jsonl",
+      std::string(2, ' ') + R"({"text": )" + quoted(words) + "}\n" + R"({"text": )" + quoted(words) + "}");
+  for (const bool chat : {false, true}) {
+    std::vector<std::string> made;
+    for (const char* text : {"same.txt", "same.jsonl"}) {
+      options = gptq(text);
+      options.calibration.per_document = true;
+      options.calibration.chat_template = chat;
+      const auto report = run(options, "out");
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      made.push_back(contents("out/model.safetensors"));
+    }
+    EXPECT_EQ(made[0], made[1]) << "paragraphs are documents";
+  }
+}
+
+TEST_F(Calibration, LinesThatAreNoDocuments) {
+  const std::pair<const char*, const char*> cases[] = {{"[1]", ":2: a line of calibration"},
+                                                       {"{\"text\": 3}", ":2: a line of calibration"},
+                                                       {"{\"conversations\": [1]}", ":2: a line of calibration"},
+                                                       {"{\"text\": ", ":2: not valid JSON"},
+                                                       {"{\"messages\": [7]}", ":2: "}};
+  for (const auto& [line, message] : cases) {
+    put("bad.jsonl", std::string("{\"text\": \"Hello\"}\n") + line);
+    const auto report = run(gptq("bad.jsonl"), "none");
+    ASSERT_FALSE(report.ok()) << line;
+    EXPECT_NE(report.error().message.find(message), std::string::npos) << report.error().message;
+  }
+  QuantizeOptions options = gptq("short");
+  options.calibration.per_document = true;
+  EXPECT_NE(run(options, "none").error().message.find("no document is longer"), std::string::npos);
+  std::filesystem::remove(root_ / "m/chat_template.jinja");
+  options = gptq("text");
+  options.calibration.chat_template = true;
+  EXPECT_NE(run(options, "none").error().message.find("no chat template"), std::string::npos);
+}
+
 TEST_F(Calibration, ReportsBesideTheOutput) {
   for (const auto& [out, scheme] : {std::pair("a", "int4-g16-sym"), std::pair("b", "int3-g16-asym")}) {
     QuantizeOptions options = gptq("text", scheme);
