@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "kernel/gram/gram.h"
 #include "model/decoder.h"
 #include "quant/calibration/staged_ops.h"
 #include "run/embedding_rows.h"
@@ -130,11 +129,7 @@ class BlockStream {
 
   Status stage(std::span<const LinearId> linears, const EachSlice& each_slice) {
     InputGram gram(source_.layout().linears[static_cast<std::size_t>(linears.front())].cols);
-    NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t width) {
-      const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
-      kernel::add_gram(x.data(), rows, width, width, gram.sums.data(), pool_);
-      gram.tokens += rows;
-    }));
+    NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t) { gram.add(x, pool_); }));
     NIBBLE_TRY(const std::vector<MatrixPtr> matrices, quantize_(linears, gram));
     NIBBLE_CHECK(matrices.size() == linears.size());
     for (std::size_t i = 0; i < linears.size(); ++i)
