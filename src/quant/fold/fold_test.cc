@@ -61,6 +61,38 @@ TEST_P(Fold, SettlesWhereNothingIsRounded) {
   EXPECT_EQ(folded.changes().biases.size(), files->config().attention_bias ? 1u : 0u);
 }
 
+/// A model all of whose block linears have a bias.
+class Biased final : public ModelWeights {
+ public:
+  explicit Biased(ModelWeights::Ptr weights) : weights_(std::move(weights)) {}
+  const ModelConfig& config() const override { return weights_->config(); }
+  const ModelLayout& layout() const override { return weights_->layout(); }
+  std::string path() const override { return weights_->path(); }
+  Result<MatrixPtr> matrix(LinearId id) const override { return weights_->matrix(id); }
+  Result<std::vector<float>> vector(VectorId id) const override { return weights_->vector(id); }
+  Result<std::vector<float>> bias(LinearId id) const override {
+    const LinearInfo& info = layout().linears[static_cast<std::size_t>(id)];
+    if (info.role != LinearInfo::Role::kBlock) return std::vector<float>{};
+    std::vector<float> out(static_cast<std::size_t>(info.rows));
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = i % 7 == 0 ? 0.0f : std::sin(static_cast<float>(i + 3)) / 3;
+    return out;
+  }
+
+ private:
+  ModelWeights::Ptr weights_;
+};
+
+TEST(FoldedBiases, FollowTheirRows) {
+  const auto biased = std::make_shared<Biased>(open_golden("llama"));
+  const auto folded = std::make_shared<FoldedWeights>(*biased);
+  std::mt19937 random(14);
+  for (const BlockLayout& block : biased->layout().blocks)
+    for (const FoldPoint& point : fold_points(biased->config(), block))
+      ASSERT_TRUE(folded->fold(point, random_scales(point.channels, random)).ok());
+  EXPECT_EQ(folded->changes().biases.size(), 2 * biased->layout().blocks.size()) << "of v and of up";
+  EXPECT_LT(relative_difference(logits_of(folded), logits_of(biased)), 1e-4f);
+}
+
 INSTANTIATE_TEST_SUITE_P(Golden, Fold, testing::ValuesIn(kGoldenModels), golden_test_name);
 
 }  // namespace
