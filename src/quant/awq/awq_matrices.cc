@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "quant/awq/clipping.h"
-#include "quant/awq/layer_error.h"
 #include "quant/awq/scale_search.h"
 #include "quant/integer_groups.h"
-#include "quant/rtn/group_grid.h"
-#include "quant/weights_as_floats.h"
+#include "quant/output_error.h"
 
 namespace nibble {
 namespace {
@@ -57,34 +54,16 @@ class AwqRun {
  private:
   const std::string& name(LinearId id) const { return weights_.layout().linears[static_cast<std::size_t>(id)].name; }
 
-  Result<FloatMatrix> floats(const ModelWeights& weights, LinearId id) {
-    NIBBLE_TRY(const MatrixPtr matrix, weights.matrix(id));
-    FloatMatrix out{matrix->rows(), matrix->cols(), {}};
-    NIBBLE_TRY(out.values, weights_as_floats(*matrix, pool_));
-    std::int64_t replaced = 0;
-    for (std::int64_t r = 0; r < out.rows; ++r)
-      replaced += make_finite(
-          std::span(out.values).subspan(static_cast<std::size_t>(r * out.cols), static_cast<std::size_t>(out.cols)));
-    if (replaced > 0 && &weights == &weights_)
-      log_warning("{}: {} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
-                  name(id), replaced);
-    return out;
-  }
-
   /// At the linears of a point: scales, then whatever has both its columns' and its rows' scales.
   Status visit(std::span<const LinearId> linears, const InputGram& gram) {
     const auto point = std::find_if(points_.begin(), points_.end(), [&](const FoldPoint& p) {
       return std::equal(p.linears.begin(), p.linears.end(), linears.begin(), linears.end());
     });
     NIBBLE_CHECK(point != points_.end());
-    double trace = 0;
-    bool finite = true;
-    for (const double sum : gram.sums) finite = finite && std::isfinite(sum);
-    for (std::int64_t c = 0; c < gram.cols; ++c) trace += gram.sums[static_cast<std::size_t>(c * gram.cols + c)];
-    const double unit = finite && trace > 0 ? static_cast<double>(gram.cols) / trace : 0;
+    const double unit = gram_unit(gram);
     if (unit == 0)
-      log_warning("{}: its inputs are {}, so it is rounded to nearest without scales", name(linears.front()),
-                  finite ? "all 0" : "NaN or infinite");
+      log_warning("{}: its inputs are all 0, NaN or infinite, so it is rounded to nearest without scales",
+                  name(linears.front()));
     auto known = std::make_shared<InputKnowledge>();
     if (unit > 0) {
       known->whole = QuadraticForm(gram, 0, gram.cols, unit);
@@ -111,7 +90,7 @@ class AwqRun {
   Status search(const FoldPoint& point, const InputGram& gram, const QuadraticForm& h) {
     std::vector<FloatMatrix> matrices;
     for (const LinearId id : point.linears) {
-      NIBBLE_TRY(FloatMatrix matrix, floats(weights_, id));
+      NIBBLE_TRY(FloatMatrix matrix, finite_weights(weights_, id, pool_));
       matrices.push_back(std::move(matrix));
     }
     const ChannelSizes sizes = channel_sizes(point, gram, matrices, group_columns(scheme_, gram.cols), pool_);
@@ -134,14 +113,19 @@ class AwqRun {
 
   Status quantize(LinearId id, const InputKnowledge& known) {
     const auto begin = std::chrono::steady_clock::now();
-    NIBBLE_TRY(const FloatMatrix scaled, floats(*folded_, id));
+    NIBBLE_TRY(const FloatMatrix scaled, finite_weights(*folded_, id, pool_));
+    warn_of_non_finite(scaled, name(id));
     const bool clips = std::find(not_clipped_.begin(), not_clipped_.end(), id) == not_clipped_.end();
     QuantizedMatrix matrix =
         quantize_clipped(scaled, scheme_, clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
     AwqLinear linear;
-    if (known.whole.cols() > 0)
-      linear.error = relative_layer_error(scaled, matrix, known.whole, folded_->column_factors(id),
-                                          folded_->row_divisors(id), pool_);
+    if (known.whole.cols() > 0) {
+      linear.error = relative_output_error(scaled, matrix, known.whole, folded_->column_factors(id),
+                                           folded_->row_divisors(id), pool_);
+      NIBBLE_TRY(const FloatMatrix original, finite_weights(weights_, id, pool_));
+      linear.rtn_error =
+          relative_output_error(original, quantize_clipped(original, scheme_, {}, pool_), known.whole, {}, {}, pool_);
+    }
     linear.matrix = make_source(std::move(matrix));
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     out_.linears[id] = std::move(linear);

@@ -17,8 +17,9 @@ struct AwqSettings {
 
 /// What became of one linear.
 struct AwqLinear {
-  MatrixPtr matrix;  ///< quantized; its columns and rows are scaled as `folded` says
-  double error = 0;  ///< |X (W - Q)^T|^2 / |X W^T|^2 on the calibration tokens, scales taken out again
+  MatrixPtr matrix;      ///< quantized; its columns and rows are scaled as `folded` says
+  double error = 0;      ///< |X (W - Q)^T|^2 / |X W^T|^2 on the calibration tokens, scales taken out again
+  double rtn_error = 0;  ///< the same of W rounded to nearest as it is
   double seconds = 0;
 };
 

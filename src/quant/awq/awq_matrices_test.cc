@@ -103,6 +103,7 @@ TEST_P(AwqModels, IsBetterThanRounding) {
     for (const auto& [id, linear] : awq->linears) {
       sum_awq += linear.error;
       sum_rtn += rtn.at(id);
+      EXPECT_NEAR(linear.rtn_error, rtn.at(id), 1e-3 * rtn.at(id));
       EXPECT_EQ(linear.matrix->scheme(), scheme);
     }
     EXPECT_LT(sum_awq, 0.95 * sum_rtn);

@@ -6,8 +6,8 @@
 #include <random>
 
 #include "quant/awq/clipping.h"
-#include "quant/awq/layer_error.h"
 #include "quant/awq/scale_search.h"
+#include "quant/output_error.h"
 #include "quant/rtn/rtn.h"
 
 namespace nibble {
@@ -15,7 +15,7 @@ namespace {
 
 /// Weights, and inputs of which a few channels are much larger than the others.
 struct Layer {
-  Layer(std::int64_t rows, std::int64_t cols, unsigned seed) : gram(cols), weights{rows, cols, {}}, pool(2) {
+  Layer(std::int64_t rows, std::int64_t cols, unsigned seed) : gram(cols), weights{rows, cols, {}, 0}, pool(2) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     for (std::int64_t i = 0; i < rows * cols; ++i) weights.values.push_back(normal(random));
@@ -212,7 +212,7 @@ TEST(Awq, LayerErrorTakesFactorsOut) {
   for (std::size_t i = 0; i < e.size(); ++i) e[i] = layer.weights.values[i] - e[i] / columns[i % 32] * rows[i / 32];
   const double expected = layer.loss(e) / layer.loss(layer.weights.values);
   const QuadraticForm h(layer.gram, 0, 32, 1.0);
-  EXPECT_NEAR(relative_layer_error(scaled, quantized, h, columns, rows, layer.pool), expected, 1e-4 * expected);
+  EXPECT_NEAR(relative_output_error(scaled, quantized, h, columns, rows, layer.pool), expected, 1e-4 * expected);
 }
 
 TEST(Awq, ZeroWeightsStayZero) {

@@ -6,16 +6,10 @@
 #include <vector>
 
 #include "quant/calibration/input_gram.h"
+#include "quant/float_matrix.h"
 #include "quant/fold/fold_points.h"
 
 namespace nibble {
-
-/// A linear's weights, finite, float32 row-major.
-struct FloatMatrix {
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-  std::vector<float> values;
-};
 
 /// How large a channel is, 0 where nothing is known of it.
 struct ChannelSizes {

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "quant/awq/channel_scales.h"
-#include "quant/awq/quadratic_form.h"
+#include "quant/float_matrix.h"
+#include "quant/quadratic_form.h"
 #include "tensor/quantized_matrix.h"
 
 namespace nibble {

@@ -12,16 +12,6 @@ constexpr std::int64_t kL = kernel::kFeedbackLanes;
 
 }  // namespace
 
-void LaneTile::gather(std::span<const float> matrix, std::int64_t rows, std::int64_t cols, std::int64_t tile) {
-  first_row = tile * kL;
-  lanes = std::min(kL, rows - first_row);
-  values.assign(static_cast<std::size_t>(cols * kL), 0.0f);
-  for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    const float* row = matrix.data() + (first_row + lane) * cols;
-    for (std::int64_t c = 0; c < cols; ++c) values[static_cast<std::size_t>(c * kL + lane)] = row[c];
-  }
-}
-
 LaneRange lane_range(const float* w, std::int64_t from, std::int64_t to) {
   LaneRange range;
   for (std::int64_t j = from; j < to; ++j)

@@ -3,24 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "kernel/error_feedback/error_feedback.h"
+#include "quant/lane_tile.h"
 #include "tensor/quantized_matrix.h"
 
 namespace nibble {
-
-/// Rows [first_row, first_row + kFeedbackLanes) of a matrix, or the fewer that are left: the other lanes hold zeros.
-struct LaneTile {
-  std::int64_t first_row = 0;
-  std::int64_t lanes = 0;
-  std::vector<float> values;
-
-  static std::int64_t count(std::int64_t rows) { return (rows + kernel::kFeedbackLanes - 1) / kernel::kFeedbackLanes; }
-  /// Tile number `tile` of a matrix [rows, cols].
-  void gather(std::span<const float> matrix, std::int64_t rows, std::int64_t cols, std::int64_t tile);
-};
 
 /// The weights of a group, 0 included.
 struct LaneRange {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "quant/awq/channel_scales.h"
-#include "quant/awq/quadratic_form.h"
+#include "quant/quadratic_form.h"
 #include "tensor/quant_scheme.h"
 
 namespace nibble {

@@ -16,7 +16,7 @@ struct WnamSettings {
 /// What became of one linear.
 struct WnamLinear {
   MatrixPtr matrix;
-  double error = 0;  ///< sum of h (w - q)^2 / sum of h w^2, h being the mean square of the input column
+  double error = 0;  ///< |X (W - Q)^T|^2 / |X W^T|^2 on the calibration tokens
   double seconds = 0;
 };
 

@@ -1,8 +1,8 @@
-#include "quant/awq/layer_error.h"
+#include "quant/output_error.h"
 
 #include <vector>
 
-#include "quant/awq/lane_rounding.h"
+#include "quant/lane_tile.h"
 #include "quant/weights_as_floats.h"
 
 namespace nibble {
@@ -25,8 +25,8 @@ double squared_outputs(const QuadraticForm& h, const LaneTile& tile, std::span<c
 
 }  // namespace
 
-double relative_layer_error(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
-                            std::span<const float> columns, std::span<const float> rows, ThreadPool& pool) {
+double relative_output_error(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
+                             std::span<const float> columns, std::span<const float> rows, ThreadPool& pool) {
   std::vector<float> values(weights.values.size());
   weights_as_floats(quantized, values.data());
   const auto tiles = static_cast<std::size_t>(LaneTile::count(weights.rows));

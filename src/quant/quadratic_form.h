@@ -11,11 +11,14 @@
 
 namespace nibble {
 
+/// What makes the mean diagonal of a gram 1; 0 where its sums are of no use (NaN, infinite, or all inputs 0).
+double gram_unit(const InputGram& gram);
+
 class QuadraticForm {
  public:
   QuadraticForm() = default;
-  /// Columns [from, to) of the gram, times `unit`; what stands at column j is multiplied by factors[j] when e is
-  /// (factors empty: 1).
+  /// Columns [from, to) of the gram, times `unit` (0: H is 0 whatever the sums are); what stands at column j is
+  /// multiplied by factors[j] when e is (factors empty: 1).
   QuadraticForm(const InputGram& gram, std::int64_t from, std::int64_t to, double unit,
                 std::span<const float> factors = {});
 

@@ -1,6 +1,7 @@
-#include "quant/awq/quadratic_form.h"
+#include "quant/quadratic_form.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace nibble {
 namespace {
@@ -16,11 +17,20 @@ std::size_t panel_position(std::int64_t column) {
 
 }  // namespace
 
+double gram_unit(const InputGram& gram) {
+  double trace = 0;
+  bool finite = true;
+  for (const double sum : gram.sums) finite = finite && std::isfinite(sum);
+  for (std::int64_t c = 0; c < gram.cols; ++c) trace += gram.sums[static_cast<std::size_t>(c * gram.cols + c)];
+  return finite && trace > 0 ? static_cast<double>(gram.cols) / trace : 0.0;
+}
+
 QuadraticForm::QuadraticForm(const InputGram& gram, std::int64_t from, std::int64_t to, double unit,
                              std::span<const float> factors)
     : cols_(to - from) {
   const std::int64_t padded = (cols_ + kPanel - 1) / kPanel * kPanel;
   panels_.assign(panel_position(padded), 0.0f);
+  if (unit == 0) return;
   const auto factor = [&](std::int64_t j) {
     return factors.empty() ? 1.0 : static_cast<double>(factors[static_cast<std::size_t>(j)]);
   };
