@@ -6,8 +6,10 @@
 #include "api/boundary.h"
 #include "api/model_path.h"
 #include "api/quantize_calibrated.h"
+#include "api/report.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
+#include "quant/hqq/hqq.h"
 
 namespace nibble {
 namespace {
@@ -52,12 +54,29 @@ Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::
   return write_model(files, targets, out, format, output, pool);
 }
 
+/// With real zero points, which hqq is made for, where the output can hold them.
+QuantScheme hqq_scheme(const QuantScheme& scheme, const std::string& to, const std::string& out) {
+  QuantScheme real = with_real_zeros(scheme);
+  const Result<OutputFormat> format = choose_output_format(to, out, &real);
+  const bool holds = format.ok() && format->family != nullptr && format->family->can_express(real, 4096, 4096).ok();
+  return holds ? real : scheme;
+}
+
+Result<std::vector<MatrixTarget>> hqq_targets(const ModelFiles& files, const QuantScheme& scheme, bool quantize_head,
+                                              const OutputFormat& format) {
+  const MatrixMethod method = [&](LinearId, MatrixPtr original) {
+    return quantize_hqq(std::move(original), scheme, HqqOptions{});
+  };
+  return method_targets(files, scheme, method, quantize_head, format);
+}
+
 }  // namespace
 
 Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   return at_boundary([&]() -> Result<ConversionReport> {
+    const bool hqq = options.method == "hqq";
     const CalibratedMethod* calibrated = nullptr;
-    if (options.method != "rtn") {
+    if (options.method != "rtn" && !hqq) {
       NIBBLE_TRY(calibrated, find_calibrated_method(options.method));
     }
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
@@ -74,21 +93,29 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe && calibrated != nullptr)
+    if (by_recipe && options.method != "rtn")
       return fail(ErrorCode::kUnsupported, "{} does not make llama.cpp's mixtures such as {}; use --method rtn",
                   options.method, options.scheme);
     if (by_recipe) {
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
     }
-    NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
+    NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
+    if (hqq) {
+      NIBBLE_TRY_STATUS(check_hqq_scheme(scheme));
+      scheme = hqq_scheme(scheme, options.to, out);
+    }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
     if (calibrated != nullptr)
       return quantize_calibrated(*calibrated, {path, *files, out, options, scheme, format, output}, pool);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
-               rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
-    return write_model(*files, targets, out, format, output, pool);
+               hqq ? hqq_targets(*files, scheme, options.quantize_head, format)
+                   : rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
+    NIBBLE_TRY(ConversionReport report, write_model(*files, targets, out, format, output, pool));
+    NIBBLE_TRY_STATUS(
+        add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), report, pool));
+    return report;
   });
 }
 

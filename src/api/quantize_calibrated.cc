@@ -9,22 +9,48 @@
 #include "api/report.h"
 #include "base/log.h"
 #include "quant/auto_round/auto_round_matrices.h"
+#include "quant/awq/awq_matrices.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
+#include "quant/wnam/wnam_matrices.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
 
-Status run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  GptqSettings settings;
-  settings.damping = run.options.damping;
-  return gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool);
+GptqSettings gptq_settings(const QuantizeOptions& options) {
+  GptqSettings out;
+  out.damping = options.damping;
+  return out;
 }
 
 std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
   return second_order_bytes(files.layout());
+}
+
+Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY_STATUS(
+      gptq_matrices(run.files, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
+  return CalibratedModel{};
+}
+
+Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
+  return CalibratedModel{std::move(model.folded)};
+}
+
+/// AWQ's scales, then GPTQ on the scaled model.
+Result<CalibratedModel> run_awq_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY(AwqModel model, awq_scaled_model(run.files, run.tokens, run.scheme, run.stream, finished.journal(), pool));
+  NIBBLE_TRY_STATUS(
+      gptq_matrices(*model.folded, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
+  return CalibratedModel{std::move(model.folded)};
+}
+
+Status check_awq_gptq_scheme(const QuantScheme& scheme) {
+  NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
+  return check_gptq_scheme(scheme);
 }
 
 AutoRoundOptions auto_round_options(const QuantizeOptions& options) {
@@ -34,11 +60,11 @@ AutoRoundOptions auto_round_options(const QuantizeOptions& options) {
   return out;
 }
 
-Status run_auto_round(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+Result<CalibratedModel> run_auto_round(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY([[maybe_unused]] const std::vector<AutoRoundBlock> blocks,
              auto_round_matrices(run.files, run.tokens, run.scheme, auto_round_options(run.options), run.stream,
                                  finished, pool));
-  return {};
+  return CalibratedModel{};
 }
 
 std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
@@ -46,9 +72,17 @@ std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, 
                                  : auto_round_bytes(files, window, auto_round_options(options));
 }
 
+Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
+  return CalibratedModel{};
+}
+
 constexpr std::array kMethods = {
     CalibratedMethod{"gptq", check_gptq_scheme, gptq_bytes, run_gptq},
+    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
+    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
+    CalibratedMethod{"wnam", check_codebook_scheme, gptq_bytes, run_wnam},
 };
 
 /// Name, size and time of every file of a model: another one under the same name is another model.
@@ -144,7 +178,7 @@ void add_errors(const ModelLayout& layout, const FinishedLinears& finished, Conv
 }  // namespace
 
 Result<const CalibratedMethod*> find_calibrated_method(const std::string& name) {
-  std::string known = "rtn";
+  std::string known = "rtn, hqq";
   for (const CalibratedMethod& method : kMethods) {
     if (method.name == name) return &method;
     known += ", " + std::string(method.name);
@@ -170,15 +204,23 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
   NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, *journal));
   FinishedLinears finished(what.files.layout(), journal);
-  NIBBLE_TRY_STATUS(
+  NIBBLE_TRY(
+      const CalibratedModel model,
       method.run({what.files, tokens, what.scheme, what.options, {{}, store, what.options.progress}}, finished, pool));
   const MatrixMethod as_finished = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
     if (const auto found = finished.all().find(id); found != finished.all().end()) return found->second.matrix;
     return quantize_rtn(std::move(original), what.scheme, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool);
   };
-  NIBBLE_TRY(const std::vector<MatrixTarget> targets,
+  NIBBLE_TRY(std::vector<MatrixTarget> targets,
              method_targets(what.files, what.scheme, as_finished, what.options.quantize_head, what.format));
-  NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, what.output, pool));
+  OutputOptions output = what.output;
+  if (model.folded != nullptr) {
+    output.changes = model.folded->changes();
+    for (MatrixTarget& target : targets) {
+      NIBBLE_TRY(target.reference, model.folded->matrix(target.id));
+    }
+  }
+  NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
   journal->remove();
   add_errors(what.files.layout(), finished, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -6,6 +6,7 @@
 #include "nibble/quantize.h"
 #include "quant/calibration/finished_linears.h"
 #include "quant/choose_targets.h"
+#include "quant/fold/folded_weights.h"
 
 namespace nibble {
 
@@ -18,6 +19,11 @@ struct CalibratedRun {
   StreamOptions stream;
 };
 
+/// What a method makes besides the matrices.
+struct CalibratedModel {
+  std::shared_ptr<const FoldedWeights> folded;  ///< what the matrices are quantized from; null: the model itself
+};
+
 struct CalibratedMethod {
   std::string_view name;
   /// Why it cannot make a scheme, with the way out.
@@ -25,7 +31,7 @@ struct CalibratedMethod {
   /// Bytes that it holds at most beside a block and a slice of activations.
   std::uint64_t (*bytes)(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options);
   /// Finishes every block linear.
-  Status (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
+  Result<CalibratedModel> (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
 };
 
 /// By name; the error lists those that are known.

@@ -161,12 +161,13 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
 
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
                                                  const MatrixMethod& method, bool quantize_head,
-                                                 const OutputFormat& format) {
+                                                 const OutputFormat& format, const ModelWeights* transformed) {
+  const ModelWeights& weights = transformed != nullptr ? *transformed : files;
   std::vector<MatrixTarget> targets;
   for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
     const LinearInfo& info = files.layout().linears[i];
     const auto id = static_cast<LinearId>(i);
-    NIBBLE_TRY(MatrixPtr original, files.matrix(id));
+    NIBBLE_TRY(MatrixPtr original, weights.matrix(id));
     const bool wanted = info.role == LinearInfo::Role::kBlock || quantize_head;
     if (!wanted || scheme.is_float()) {
       if (!original->scheme().is_float() &&

@@ -29,10 +29,11 @@ using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr orig
 Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format);
 
 /// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `scheme`; the others
-/// as they are.
+/// as they are. `transformed`: where the originals come from when it is not the files (a model whose channels were
+/// scaled).
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
                                                  const MatrixMethod& method, bool quantize_head,
-                                                 const OutputFormat& format);
+                                                 const OutputFormat& format, const ModelWeights* transformed = nullptr);
 
 /// method_targets of round-to-nearest.
 Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,

@@ -1,5 +1,6 @@
 // Writing a Hugging Face folder.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/log.h"
@@ -78,11 +79,11 @@ class FolderWriter {
     for (std::size_t i = 0; i < files_.layout().linears.size(); ++i) {
       const LinearInfo& info = files_.layout().linears[i];
       if (!info.bias) continue;
-      NIBBLE_TRY(std::vector<float> values, files_.bias(static_cast<LinearId>(i)));
+      NIBBLE_TRY(std::vector<float> values, options_.changes.bias(files_, static_cast<LinearId>(i)));
       add_vector(info.name + ".bias", std::move(values));
     }
     for (std::size_t i = 0; i < files_.layout().vectors.size(); ++i) {
-      NIBBLE_TRY(std::vector<float> values, files_.vector(static_cast<VectorId>(i)));
+      NIBBLE_TRY(std::vector<float> values, options_.changes.vector(files_, static_cast<VectorId>(i)));
       add_vector(files_.layout().vectors[i].name, std::move(values));
     }
     return {};
@@ -93,20 +94,35 @@ class FolderWriter {
     plain_.push_back({nullptr, std::move(values)});
   }
 
+  /// The changes under the names of the tensors that they replace.
+  std::map<std::string, std::vector<float>> changes_by_name() const {
+    std::map<std::string, std::vector<float>> out;
+    for (const auto& [id, values] : options_.changes.vectors)
+      out[files_.layout().vectors[static_cast<std::size_t>(id)].name] = values;
+    for (const auto& [id, values] : options_.changes.biases)
+      out[files_.layout().linears[static_cast<std::size_t>(id)].name + ".bias"] = values;
+    return out;
+  }
+
   /// A folder: every tensor that is not part of a matrix of the model, whatever it is.
   Status plan_stored() {
+    const std::map<std::string, std::vector<float>> changes = changes_by_name();
     std::set<std::string> planned;
     for (const SafetensorsPlan& tensor : plan_) planned.insert(tensor.name);
     const auto carry = [&](const StoredTensor& tensor) -> Status {
       if (!planned.insert(tensor.name).second) return {};
       ElementType type = tensor.element;
       PlainTensor plain{&tensor, {}};
-      if (options_.convert_plain && element_info(type).is_float && type != options_.float_type &&
-          element_info(type).bits >= 16) {
-        NIBBLE_TRY(plain.values, read_floats(tensor));
+      const auto change = changes.find(tensor.name);
+      const bool converts = options_.convert_plain && element_info(type).is_float && type != options_.float_type &&
+                            element_info(type).bits >= 16;
+      if (change != changes.end()) {
+        plain = {nullptr, change->second};
+      } else if (converts) {
         plain.stored = nullptr;
-        type = options_.float_type;
+        NIBBLE_TRY(plain.values, read_floats(tensor));
       }
+      if (converts) type = options_.float_type;
       plan_.push_back({tensor.name, tensor.shape, type});
       plain_.push_back(std::move(plain));
       return {};

@@ -74,11 +74,11 @@ class GgufOutput {
     for (std::size_t i = 0; i < files_.layout().linears.size(); ++i) {
       const LinearInfo& info = files_.layout().linears[i];
       if (!info.bias) continue;
-      NIBBLE_TRY(std::vector<float> values, files_.bias(static_cast<LinearId>(i)));
+      NIBBLE_TRY(std::vector<float> values, options_.changes.bias(files_, static_cast<LinearId>(i)));
       NIBBLE_TRY_STATUS(plan_vector(info.name + ".bias", std::move(values)));
     }
     for (std::size_t i = 0; i < files_.layout().vectors.size(); ++i) {
-      NIBBLE_TRY(std::vector<float> values, files_.vector(static_cast<VectorId>(i)));
+      NIBBLE_TRY(std::vector<float> values, options_.changes.vector(files_, static_cast<VectorId>(i)));
       NIBBLE_TRY_STATUS(plan_vector(files_.layout().vectors[i].name, std::move(values)));
     }
     for (const StoredTensor* tensor : files_.checkpoint().plain_tensors()) {
@@ -123,6 +123,9 @@ class GgufOutput {
       const std::int64_t head_dim = files_.config().head_dim;
       const std::vector<std::int64_t> order = split_half_row_order(info.rows / head_dim, head_dim);
       NIBBLE_TRY(ordered.original, permute_rows(target.original, order));
+      if (target.reference != nullptr) {
+        NIBBLE_TRY(ordered.reference, permute_rows(target.reference, order));
+      }
       NIBBLE_TRY(ordered.matrix,
                  target.quantize ? target.quantize(ordered.original) : permute_rows(target.matrix, order));
     }

@@ -13,6 +13,7 @@
 #include "model/model_files.h"
 #include "nibble/progress.h"
 #include "nibble/quantize.h"
+#include "quant/fold/model_changes.h"
 
 namespace nibble {
 
@@ -27,6 +28,7 @@ struct MatrixTarget {
   /// Gives `matrix` from `original` with its rows in another order, where each row is quantized by itself; absent where
   /// `matrix` must be reordered instead.
   std::function<Result<MatrixPtr>(MatrixPtr)> quantize{};
+  MatrixPtr reference{};  ///< what the error is measured against; null: `original`
 };
 
 struct OutputOptions {
@@ -37,6 +39,7 @@ struct OutputOptions {
   std::uint64_t shard_bytes = 0;               ///< 0: the container's default
   int gguf_file_type = -1;                     ///< general.file_type; -1: by the most common type
   std::vector<std::pair<std::string, GgufValue>> gguf_metadata;  ///< further keys: quantize.imatrix.*
+  ModelChanges changes;  ///< vectors and biases to write in place of the source's, in the source's type
   Progress progress;
 };
 

@@ -11,7 +11,7 @@ void OutputLedger::enter(const MatrixTarget& target, Entry entry) {
   StreamedMatrix streamed;
   streamed.name = info.name;
   streamed.source = target.matrix.get();
-  streamed.original = target.original.get();
+  streamed.original = target.reference != nullptr ? target.reference.get() : target.original.get();
   if (target.family != nullptr && target.family->encode_row_step != nullptr)
     streamed.row_step = target.family->encode_row_step(target.matrix->scheme());
   streamed.measure_error = options_.measure_error && !target.exact;

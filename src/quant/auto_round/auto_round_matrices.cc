@@ -8,9 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "kernel/gram/gram.h"
 #include "model/decoder.h"
-#include "quant/auto_round/original_linear.h"
 #include "quant/auto_round/searched_rtn.h"
 #include "quant/auto_round/window_reader.h"
 #include "quant/recording_ops.h"
@@ -97,8 +95,9 @@ class AutoRoundRun {
     NIBBLE_TRY(const Grams grams, input_grams(layer, inputs));
     for (auto& [id, matrix] : tuned.matrices) {
       FinishedLinear linear;
-      NIBBLE_TRY(const MatrixPtr original, source_.matrix(id));
-      NIBBLE_TRY_STATUS(measure_errors(*original, matrix, LayerError(*grams.at(id)), linear, pool_));
+      NIBBLE_TRY(const FloatMatrix original, finite_weights(source_, id, pool_));
+      const InputGram& gram = *grams.at(id);
+      measure_errors(original, matrix, QuadraticForm(gram, 0, gram.cols, gram_unit(gram)), linear, pool_);
       linear.seconds =
           block.seconds * static_cast<double>(matrix.rows * matrix.cols) / static_cast<double>(all_weights);
       NIBBLE_TRY_STATUS(finished_.finish(id, std::move(matrix), std::move(linear)));
@@ -116,9 +115,9 @@ class AutoRoundRun {
   Result<TunedBlock> tune(int layer, const std::vector<LinearId>& linears, TrainWeights& weights,
                           const StoredActivations& inputs, const StoredActivations& targets) {
     for (const LinearId id : linears) {
-      NIBBLE_TRY(const MatrixPtr original, source_.matrix(id));
-      NIBBLE_TRY(std::vector<float> values, finite_weights(*original, info(id).name, pool_));
-      weights.matrix(id) = {info(id).rows, info(id).cols, std::move(values)};
+      NIBBLE_TRY(FloatMatrix original, finite_weights(source_, id, pool_));
+      warn_of_non_finite(original, info(id).name);
+      weights.matrix(id) = {original.rows, original.cols, std::move(original.values)};
     }
     BlockTask task;
     task.run = [&](Ops& ops, const Value& x) {
@@ -157,9 +156,7 @@ class AutoRoundRun {
       std::shared_ptr<InputGram>& gram = grams[linears.front()];
       if (gram == nullptr) gram = std::make_shared<InputGram>(width);
       for (const LinearId id : linears) grams[id] = gram;
-      const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
-      kernel::add_gram(x.data(), rows, width, width, gram->sums.data(), pool_);
-      gram->tokens += rows;
+      gram->add(x, pool_);
     };
     const std::unique_ptr<Ops> recording = recording_ops(observe)(runner_->ops());
     const std::size_t count = std::min(kMeasuredSlices, runner_->slices());

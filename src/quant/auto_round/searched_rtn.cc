@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "quant/auto_round/original_linear.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/stored_scale.h"
 
@@ -118,16 +117,16 @@ Result<std::vector<MatrixPtr>> search_linears(const ModelWeights& weights, std::
   for (std::int64_t j = 0; j < gram.cols; ++j)
     importance.push_back(static_cast<float>(gram.sums[static_cast<std::size_t>(j * gram.cols + j)] /
                                             static_cast<double>(std::max<std::int64_t>(gram.tokens, 1))));
-  const LayerError layer_error(gram);
+  const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
   std::vector<MatrixPtr> out;
   for (const LinearId id : linears) {
     const auto begin = std::chrono::steady_clock::now();
     const LinearInfo& info = weights.layout().linears[static_cast<std::size_t>(id)];
-    NIBBLE_TRY(const MatrixPtr original, weights.matrix(id));
-    NIBBLE_TRY(std::vector<float> values, finite_weights(*original, info.name, pool));
-    QuantizedMatrix matrix = quantize_searched_rtn(values, info.rows, info.cols, importance, scheme, pool);
+    NIBBLE_TRY(FloatMatrix w, finite_weights(weights, id, pool));
+    warn_of_non_finite(w, info.name);
+    QuantizedMatrix matrix = quantize_searched_rtn(w.values, w.rows, w.cols, importance, scheme, pool);
     FinishedLinear linear;
-    NIBBLE_TRY_STATUS(measure_errors(*original, matrix, layer_error, linear, pool));
+    measure_errors(w, matrix, h, linear, pool);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     NIBBLE_TRY(const MatrixPtr finished_matrix, finished.finish(id, std::move(matrix), std::move(linear)));
     out.push_back(finished_matrix);

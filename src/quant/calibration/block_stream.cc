@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "kernel/gram/gram.h"
 #include "model/decoder.h"
 #include "quant/calibration/staged_ops.h"
 
@@ -35,11 +34,7 @@ class Stage {
  private:
   Result<std::vector<MatrixPtr>> quantized(std::span<const LinearId> linears, const EachSlice& each_slice) const {
     InputGram gram(layout_.linears[static_cast<std::size_t>(linears.front())].cols);
-    NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t width) {
-      const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
-      kernel::add_gram(x.data(), rows, width, width, gram.sums.data(), pool_);
-      gram.tokens += rows;
-    }));
+    NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t) { gram.add(x, pool_); }));
     return quantize_(linears, gram);
   }
 

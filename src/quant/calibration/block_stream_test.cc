@@ -42,6 +42,8 @@ std::map<LinearId, InputGram> seen_by_engine(const CpuModel::Ptr& model, const s
           InputGram& gram = grams.try_emplace(id, width).first->second;
           const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
           kernel::add_gram(x.data(), rows, width, width, gram.sums.data(), *pool);
+          for (std::size_t i = 0; i < x.size(); ++i)
+            gram.abs_sums[i % static_cast<std::size_t>(width)] += static_cast<double>(std::fabs(x[i]));
           gram.tokens += rows;
         }
       });
@@ -58,6 +60,8 @@ std::map<LinearId, InputGram> seen_by_engine(const CpuModel::Ptr& model, const s
 void expect_near(const InputGram& got, const InputGram& expected, const std::string& what) {
   ASSERT_EQ(got.cols, expected.cols) << what;
   EXPECT_EQ(got.tokens, expected.tokens) << what;
+  for (std::size_t i = 0; i < got.abs_sums.size(); ++i)
+    ASSERT_NEAR(got.abs_sums[i], expected.abs_sums[i], 1e-4 * expected.abs_sums[i] + 1e-12) << what << " at " << i;
   for (std::int64_t i = 0; i < got.cols; ++i)
     for (std::int64_t j = i; j < got.cols; ++j) {
       const auto at = static_cast<std::size_t>(i * got.cols + j);

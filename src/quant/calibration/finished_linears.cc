@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "quant/output_error.h"
+#include "quant/rtn/rtn.h"
+
 namespace nibble {
 namespace {
 
@@ -18,6 +21,16 @@ FinishedLinear from_entry(Journal::Entry entry) {
 }
 
 }  // namespace
+
+void measure_errors(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
+                    FinishedLinear& linear, ThreadPool& pool) {
+  linear.error = relative_output_error(weights, quantized, h, {}, {}, pool);
+  if (!check_rtn_scheme(quantized.scheme).ok()) return;
+  std::vector<float> values = weights.values;
+  QuantizedMatrix nearest;
+  quantize_rtn_rows(values.data(), weights.rows, weights.cols, 0, weights.rows, quantized.scheme, {}, nearest);
+  linear.rtn_error = relative_output_error(weights, nearest, h, {}, {}, pool);
+}
 
 std::optional<std::vector<MatrixPtr>> FinishedLinears::recorded(std::span<const LinearId> linears) {
   if (journal_ == nullptr) return std::nullopt;

@@ -8,7 +8,9 @@
 
 #include "model/model_layout.h"
 #include "quant/calibration/block_stream.h"
+#include "quant/float_matrix.h"
 #include "quant/journal.h"
+#include "quant/quadratic_form.h"
 
 namespace nibble {
 
@@ -18,6 +20,10 @@ struct FinishedLinear {
   double rtn_error = 0;  ///< the same when W is rounded to the nearest codes of the same scheme
   double seconds = 0;
 };
+
+/// Sets the errors of `quantized`, and of `weights` rounded to nearest in its scheme (0 where rtn cannot make it).
+void measure_errors(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
+                    FinishedLinear& linear, ThreadPool& pool);
 
 class FinishedLinears {
  public:
@@ -30,6 +36,8 @@ class FinishedLinears {
   Result<MatrixPtr> finish(LinearId id, QuantizedMatrix matrix, FinishedLinear linear);
 
   const std::map<LinearId, FinishedLinear>& all() const { return all_; }
+  /// For what a method records besides; may be null.
+  Journal* journal() const { return journal_.get(); }
 
  private:
   const ModelLayout& layout_;

@@ -5,9 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "quant/calibration/layer_error.h"
-#include "quant/rtn/rtn.h"
-#include "quant/weights_as_floats.h"
 
 namespace nibble {
 namespace {
@@ -20,12 +17,12 @@ class GptqRun {
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
     const SecondOrder h = prepare_second_order(gram, {settings_.damping, settings_.order, gptq_group(scheme_)}, pool_);
-    const LayerError layer_error(gram);
+    const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, h, layer_error));
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, h, form));
       matrices.push_back(matrix);
     }
     return matrices;
@@ -33,22 +30,14 @@ class GptqRun {
 
  private:
   Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const SecondOrder& h,
-                                 const LayerError& layer_error) const {
+                                 const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
-    NIBBLE_TRY(const MatrixPtr original, weights_.matrix(id));
-    NIBBLE_TRY(std::vector<float> values, weights_as_floats(*original, pool_));
+    NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
+    warn_of_non_finite(weights, info.name);
     GptqReport report;
-    QuantizedMatrix matrix = quantize_gptq(values, info.rows, h, scheme_, settings_.options, pool_, report);
-    if (report.non_finite > 0)
-      log_warning("{}: {} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
-                  info.name, report.non_finite);
+    QuantizedMatrix matrix = quantize_gptq(weights.values, info.rows, h, scheme_, settings_.options, pool_, report);
     FinishedLinear linear;
-    linear.error = layer_error.of(values, matrix, pool_);
-    NIBBLE_TRY(const MatrixPtr nearest, quantize_rtn(original, scheme_, RtnOptions{}, pool_));
-    QuantizedMatrix rounded;
-    NIBBLE_TRY_STATUS(nearest->decode(0, info.rows, rounded));
-    linear.rtn_error = layer_error.of(values, rounded, pool_);
-    original->release(0, info.rows);
+    measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return finished_.finish(id, std::move(matrix), std::move(linear));
   }

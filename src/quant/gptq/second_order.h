@@ -7,18 +7,9 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "quant/calibration/input_gram.h"
 
 namespace nibble {
-
-/// The sum of x x^T over the inputs of a linear.
-struct InputGram {
-  std::int64_t cols = 0;
-  std::int64_t tokens = 0;
-  std::vector<double> sums;  ///< [cols, cols]; only i <= j is meant
-
-  explicit InputGram(std::int64_t width = 0)
-      : cols(width), sums(static_cast<std::size_t>(width) * static_cast<std::size_t>(width)) {}
-};
 
 /// In which order columns are quantized. Groups stay whole, so that no file needs a g_idx.
 enum class ColumnOrder {

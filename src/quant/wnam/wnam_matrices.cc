@@ -1,0 +1,44 @@
+#include "quant/wnam/wnam_matrices.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace nibble {
+
+std::vector<float> column_importance(const InputGram& gram) {
+  constexpr double kLeast = 1e-3;
+  const double unit = gram_unit(gram);
+  std::vector<float> out(static_cast<std::size_t>(gram.cols), 1.0f);
+  if (unit == 0) return out;
+  for (std::int64_t c = 0; c < gram.cols; ++c)
+    out[static_cast<std::size_t>(c)] =
+        static_cast<float>(std::max(gram.sums[static_cast<std::size_t>(c * gram.cols + c)] * unit, kLeast));
+  return out;
+}
+
+Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+                     const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
+  const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
+                                       const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+    const std::vector<float> importance = column_importance(gram);
+    const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
+    std::vector<MatrixPtr> matrices;
+    for (const LinearId id : linears) {
+      const auto begin = std::chrono::steady_clock::now();
+      NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
+      warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
+      QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, settings.fit, pool);
+      FinishedLinear linear;
+      measure_errors(w, matrix, h, linear, pool);
+      linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      NIBBLE_TRY(matrices.emplace_back(), finished.finish(id, std::move(matrix), std::move(linear)));
+    }
+    return matrices;
+  };
+  stream.known = [&](std::span<const LinearId> linears) { return finished.recorded(linears); };
+  return stream_blocks(weights, tokens, quantize, stream, pool);
+}
+
+}  // namespace nibble
