@@ -92,16 +92,37 @@ TEST_F(Calibration, FamiliesTakeIt) {
 }
 
 TEST_F(Calibration, ThreadsChangeNoByte) {
-  std::vector<std::string> made;
-  for (const int threads : {1, 2, 3}) {
-    QuantizeOptions options = gptq("text", "int4-g16-asym");
-    options.threads = threads;
-    const std::string out = "threads" + std::to_string(threads);
-    ASSERT_TRUE(run(options, out).ok());
-    made.push_back(contents(out + "/model.safetensors"));
+  for (const char* method : {"gptq", "awq", "awq+gptq", "autoround", "hqq", "wnam"}) {
+    SCOPED_TRACE(method);
+    std::vector<std::string> made;
+    for (const int threads : {1, 2, 3}) {
+      QuantizeOptions options = gptq("text", method == std::string("wnam") ? "codebook4-row-g16" : "int4-g16-asym");
+      options.method = method;
+      options.iterations = 5;
+      options.threads = threads;
+      const auto report = run(options, "out");
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      made.push_back(contents("out/model.safetensors"));
+    }
+    EXPECT_EQ(made[0], made[1]);
+    EXPECT_EQ(made[0], made[2]);
   }
-  EXPECT_EQ(made[0], made[1]);
-  EXPECT_EQ(made[0], made[2]);
+}
+
+/// Every method is nearer to the model than rounding, measured on what it wrote.
+TEST_F(Calibration, MethodsAreNearerThanRounding) {
+  QuantizeOptions rtn = gptq("text", "int3-g16-asym");
+  rtn.method = "rtn";
+  ASSERT_TRUE(run(rtn, "rtn").ok());
+  const double rounded = divergence("rtn");
+  for (const char* method : {"gptq", "awq", "awq+gptq", "autoround", "wnam"}) {
+    QuantizeOptions options = gptq("text", method == std::string("wnam") ? "codebook3-row-g16" : "int3-g16-asym");
+    options.method = method;
+    options.iterations = 50;
+    const auto report = run(options, method);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_LT(divergence(method), rounded) << method;
+  }
 }
 
 TEST_F(Calibration, WithoutATextTheModelWritesOne) {

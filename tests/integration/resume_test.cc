@@ -39,7 +39,7 @@ class Resume : public FolderTest {
                                   "--method",
                                   method,
                                   "--scheme",
-                                  "int4-g16-sym",
+                                  method == "wnam" ? "codebook4-row-g16" : "int4-g16-sym",
                                   "--to",
                                   "nibble",
                                   "--samples",
@@ -62,13 +62,13 @@ class Resume : public FolderTest {
 };
 
 TEST_F(Resume, KilledAtAnyTimeItEndsWithTheSameBytes) {
-  for (const char* method : {"gptq", "autoround"}) {
+  for (const char* method : {"gptq", "autoround", "awq", "awq+gptq", "wnam"}) {
     SCOPED_TRACE(method);
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);
     const auto one_run = std::chrono::steady_clock::now() - begin;
     std::mt19937 random(1);
-    for (int killed = 0, attempts = 0; killed < rounds(20, 500);) {
+    for (int killed = 0, attempts = 0; killed < rounds(12, 200);) {
       NibbleProcess process(args("out", true, "40", method));
       std::this_thread::sleep_for(one_run * static_cast<double>(random() % 1000) / 1000.0);
       kill(process.id(), SIGKILL);
