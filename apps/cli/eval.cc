@@ -66,7 +66,7 @@ int run_eval(const Flags& flags) {
   end_progress();
   if (!result.ok()) return report_error(result.error());
   if (flags.json) {
-    print_json(to_json(*result));
+    fmt::print("{}\n", to_json(*result));
     return kExitDone;
   }
   const Evaluation& e = *result;

@@ -42,49 +42,12 @@ Json to_json(const Inspection& i) {
   return json;
 }
 
-Json to_json(const ConversionReport& r) {
-  Json tensors = Json::array();
-  for (const TensorReport& t : r.tensors)
-    tensors.push_back({{"name", t.name},
-                       {"source_scheme", t.source_scheme},
-                       {"scheme", t.scheme},
-                       {"exact", t.exact},
-                       {"keeps_codes", t.keeps_codes},
-                       {"relative_error", t.relative_error},
-                       {"output_error", t.output_error ? Json(*t.output_error) : Json()},
-                       {"rtn_output_error", t.rtn_output_error ? Json(*t.rtn_output_error) : Json()},
-                       {"seconds", t.seconds}});
-  return {{"family", r.family},
-          {"bytes", r.bytes},
-          {"bits_per_weight", r.bits_per_weight},
-          {"relative_error", r.relative_error},
-          {"seconds", r.seconds},
-          {"tensors", tensors}};
-}
-
 Json to_json(const PullReport& r) {
   return {{"path", r.path}, {"commit", r.commit}, {"files", r.files}, {"bytes", r.bytes}, {"downloaded", r.downloaded}};
 }
 
 Json to_json(const ImatrixReport& r) {
   return {{"entries", r.entries}, {"chunks", r.chunks}, {"tokens", r.tokens}, {"seconds", r.seconds}};
-}
-
-Json to_json(const Evaluation& e) {
-  Json json = {
-      {"tokens", e.tokens}, {"windows", e.windows}, {"ppl", e.perplexity}, {"ppl_stderr", e.perplexity_stderr}};
-  if (e.comparison) {
-    json["baseline_ppl"] = e.comparison->baseline_perplexity;
-    json["baseline_ppl_stderr"] = e.comparison->baseline_perplexity_stderr;
-    json["kld_mean"] = e.comparison->kld_mean;
-    json["kld_mean_stderr"] = e.comparison->kld_mean_stderr;
-    json["kld_p99"] = e.comparison->kld_p99;
-    json["kld_max"] = e.comparison->kld_max;
-    json["top1_agreement"] = e.comparison->top1_agreement;
-    json["top1_agreement_stderr"] = e.comparison->top1_agreement_stderr;
-  }
-  json["seconds"] = e.seconds;
-  return json;
 }
 
 Json to_json(const BenchReport& r) {

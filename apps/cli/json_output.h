@@ -4,21 +4,17 @@
 #include <nlohmann/json.hpp>
 
 #include "nibble/bench.h"
-#include "nibble/evaluate.h"
 #include "nibble/hub.h"
 #include "nibble/imatrix.h"
 #include "nibble/inspect.h"
-#include "nibble/quantize.h"
 
 namespace nibble::cli {
 
 using Json = nlohmann::ordered_json;
 
 Json to_json(const Inspection& inspection);
-Json to_json(const ConversionReport& report);
 Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
-Json to_json(const Evaluation& evaluation);
 Json to_json(const BenchReport& report);
 Json to_json(const MachineInfo& info);
 void print_json(const Json& json);

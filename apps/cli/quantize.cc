@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "commands.h"
 #include "json_output.h"
@@ -22,8 +23,11 @@ struct Flags {
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
+  int iterations = 200;
   std::uint64_t max_memory = 0;
   bool resume = false;
+  std::string report;
+  std::string report_text;
   bool quantize_head = false;
   bool lossy = false;
   bool json = false;
@@ -32,11 +36,44 @@ struct Flags {
   std::uint64_t shard_bytes = 0;
 };
 
+/// The report's table: the parts of a model by kind, then the whole beside its original.
+void show_held_out(const ConversionReport& r) {
+  struct Kind {
+    int count = 0;
+    double error = 0;
+    double rtn_error = 0;
+    double bits = 0;
+    double seconds = 0;
+  };
+  std::map<std::string, Kind> kinds;
+  for (const TensorReport& t : r.tensors) {
+    if (!t.output_error) continue;
+    Kind& kind = kinds[t.name.substr(t.name.rfind('.') + 1)];
+    ++kind.count;
+    kind.error += *t.output_error;
+    kind.rtn_error += t.rtn_output_error.value_or(0);
+    kind.bits += t.bits_per_weight;
+    kind.seconds += t.seconds;
+  }
+  fmt::print("\n  {:<12} {:>8} {:>6} {:>22} {:>14} {:>9}\n", "matrices", "count", "bits", "error if to nearest",
+             "error", "seconds");
+  for (const auto& [name, k] : kinds)
+    fmt::print("  {:<12} {:>8} {:>6.3f} {:>22.5f} {:>14.5f} {:>9.1f}\n", name, k.count, k.bits / k.count,
+               k.rtn_error / k.count, k.error / k.count, k.seconds);
+  const Evaluation& e = *r.held_out;
+  const Evaluation::Comparison& c = *e.comparison;
+  fmt::print("\n  on {} tokens of {}:\n", e.tokens, r.held_out_text);
+  fmt::print(
+      "  perplexity {:.4f} +- {:.4f} (original {:.4f}), KL divergence {:.5f} +- {:.5f}, same top token {:.2f} %\n",
+      e.perplexity, e.perplexity_stderr, c.baseline_perplexity, c.kld_mean, c.kld_mean_stderr, 100 * c.top1_agreement);
+  for (const std::string& file : r.files) fmt::print("  {}\n", file);
+}
+
 int show(const Result<ConversionReport>& result, const Flags& flags) {
   end_progress();
   if (!result.ok()) return report_error(result.error());
   if (flags.json) {
-    print_json(to_json(*result));
+    fmt::print("{}\n", to_json(*result));
     return kExitDone;
   }
   const ConversionReport& r = *result;
@@ -64,6 +101,7 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
   if (exact < r.tensors.size())
     fmt::print(", relative error of the rest {:.5f} (largest {:.5f})", r.relative_error, largest);
   fmt::print(", {:.1f} s\n", r.seconds);
+  if (r.held_out && r.held_out->comparison) show_held_out(r);
   return kExitDone;
 }
 
@@ -90,32 +128,54 @@ void add_quantize(CLI::App& app, Action& action) {
       "iq4_nl, iq4_xs, tq2_0 ...");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
-  command->add_option("--method", flags->method, "quantization method: rtn, gptq")->capture_default_str();
+  command->add_option("--method", flags->method, "quantization method: rtn, gptq, autoround")->capture_default_str();
   command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
   command->add_option("--imatrix", flags->imatrix, "importance matrix (nibble imatrix, llama-imatrix)");
-  command->add_option("--calibration", flags->calibration.texts,
-                      "text that gptq looks at; repeat for several (default: what the model itself writes)");
+  command->add_option(
+      "--calibration", flags->calibration.texts,
+      "text that calibrated methods look at; repeat for several (default: what the model itself writes)");
+  command->add_flag("--chat-template", flags->calibration.chat_template,
+                    "calibration texts become a user's messages in the model's chat template");
+  command->add_flag("--per-document", flags->calibration.per_document,
+                    "a window is the beginning of a document (a line of a .jsonl file, a paragraph of a text)");
   command->add_option("--samples", flags->calibration.samples, "windows of calibration text")->capture_default_str();
   command->add_option("--ctx", flags->calibration.context, "tokens of a window (default: 1024)");
   command->add_option("--seed", flags->calibration.seed, "seed of what the model writes")->capture_default_str();
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
+  command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100000));
   command
       ->add_option("--max-memory", flags->max_memory,
-                   "gptq: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
+                   "calibrated methods: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
       ->transform(CLI::AsSizeValue(true));
-  command->add_flag("--resume", flags->resume, "gptq: go on from what an interrupted run with the same flags finished");
+  command->add_flag("--resume", flags->resume,
+                    "calibrated methods: go on from what an interrupted run with the same flags finished");
+  command
+      ->add_option("--report", flags->report,
+                   "calibrated methods: off, quick (8 windows of 512 tokens, the default) or full (64): the output "
+                   "beside the original, "
+                   "and OUT.report.json and .html")
+      ->check(CLI::IsMember({"off", "quick", "full"}));
+  command->add_option("--report-text", flags->report_text,
+                      "text that the report measures on (default: what calibration left of its texts)");
   command->callback([flags, &action] {
     action = [flags] {
       QuantizeOptions options;
       options.max_memory = flags->max_memory;
       options.resume = flags->resume;
+      options.report_text = flags->report_text;
+      if (flags->report == "off") options.report = ReportLevel::kOff;
+      if (flags->report == "quick") options.report = ReportLevel::kQuick;
+      if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
+      options.iterations = flags->iterations;
       options.method = flags->method;
       options.scheme = flags->scheme;
       options.to = flags->to;

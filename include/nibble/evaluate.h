@@ -41,6 +41,9 @@ struct Evaluation {
   double seconds = 0;
 };
 
+/// The evaluation as JSON.
+std::string to_json(const Evaluation& evaluation);
+
 /// Runs `model` over the text, and `baseline` (when not empty) beside it on the same windows.
 Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options);
 

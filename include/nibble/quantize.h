@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nibble/evaluate.h"
 #include "nibble/progress.h"
 #include "nibble/result.h"
 
@@ -13,16 +14,28 @@ namespace nibble {
 
 /// The text that a calibrated method looks at.
 struct CalibrationOptions {
-  std::vector<std::string> texts;  ///< UTF-8 files; none: the model itself writes
-  std::int64_t samples = 128;      ///< windows, spread evenly over the texts
-  std::int64_t context = 0;        ///< tokens of a window; 0: 1024, or what the model was made for
-  std::uint64_t seed = 0;          ///< of what the model writes
+  /// UTF-8 files; none: the model itself writes. Lines of a .jsonl file are objects with "text", "messages",
+  /// "conversations", or "prompt" and "completion" or "response".
+  std::vector<std::string> texts;
+  std::int64_t samples = 128;  ///< windows, spread evenly over the texts
+  std::int64_t context = 0;    ///< tokens of a window; 0: 1024, or what the model was made for
+  std::uint64_t seed = 0;      ///< of what the model writes
+  bool chat_template = false;  ///< texts become messages of a user; conversations always go through the template
+  bool per_document = false;   ///< a window is the beginning of a document; shorter ones are left out
+};
+
+/// What is measured of a quantized model besides the errors of its matrices, on text that was not calibrated on.
+enum class ReportLevel {
+  kOff,
+  kQuick,  ///< 8 windows of 512 tokens
+  kFull,   ///< 64 windows
 };
 
 struct QuantizeOptions {
-  std::string method = "rtn";  ///< rtn | gptq
+  std::string method = "rtn";  ///< rtn | gptq | autoround
   CalibrationOptions calibration;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
+  int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
   std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
@@ -34,6 +47,9 @@ struct QuantizeOptions {
   /// Calibrated methods: goes on from what an interrupted run with the same options has finished; afresh where there is
   /// none; done at once where the output is whole.
   bool resume = false;
+  std::optional<ReportLevel> report;  ///< not given: quick for calibrated methods, else off
+  std::string report_text;  ///< text that the report measures on; empty: the end of the calibration texts, or what the
+                            ///< model writes
   int threads = 0;
   std::uint64_t shard_bytes = 0;  ///< 0: the container's default
   Progress progress;
@@ -52,6 +68,7 @@ struct TensorReport {
   std::string name;
   std::string source_scheme;
   std::string scheme;
+  double bits_per_weight = 0;
   double relative_error = 0;  ///< |w - q| / |w| in the Frobenius norm against the source's values; 0: exact
   bool exact = false;
   bool keeps_codes = false;  ///< the source's codes, at most scales and offsets rounded
@@ -69,7 +86,13 @@ struct ConversionReport {
   double relative_error = 0;   ///< over all matrices
   std::vector<TensorReport> tensors;
   double seconds = 0;
+  std::string held_out_text;           ///< what the model was measured on beside its original
+  std::optional<Evaluation> held_out;  ///< in float32 arithmetic
+  std::vector<std::string> files;      ///< OUT.report.json and OUT.report.html, where they were written
 };
+
+/// The report as JSON.
+std::string to_json(const ConversionReport& report);
 
 /// Quantizes the linears of `model` (and, when asked, embedding and head) into `out`. The output appears whole or not
 /// at all.

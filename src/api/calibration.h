@@ -17,4 +17,9 @@ Result<std::int64_t> calibration_window(const ModelFiles& files, const Calibrati
 Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,
                                              const CalibrationOptions& options, int threads, const Progress& progress);
 
+/// Up to `windows` windows of `context` tokens of the calibration texts, of what calibration_tokens() leaves of them;
+/// none where it leaves nothing.
+Result<CalibrationTokens> held_out_tokens(const ModelFiles& files, const CalibrationOptions& options,
+                                          std::int64_t windows, std::int64_t context);
+
 }  // namespace nibble

@@ -6,7 +6,9 @@
 #include <set>
 
 #include "api/calibration.h"
+#include "api/report.h"
 #include "base/log.h"
+#include "quant/auto_round/auto_round_matrices.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
 
@@ -21,7 +23,33 @@ Status run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool&
   return gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool);
 }
 
-constexpr std::array kMethods = {CalibratedMethod{"gptq", check_gptq_scheme, run_gptq}};
+std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
+  return second_order_bytes(files.layout());
+}
+
+AutoRoundOptions auto_round_options(const QuantizeOptions& options) {
+  AutoRoundOptions out;
+  out.iterations = options.iterations;
+  out.seed = options.calibration.seed;
+  return out;
+}
+
+Status run_auto_round(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  NIBBLE_TRY([[maybe_unused]] const std::vector<AutoRoundBlock> blocks,
+             auto_round_matrices(run.files, run.tokens, run.scheme, auto_round_options(run.options), run.stream,
+                                 finished, pool));
+  return {};
+}
+
+std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
+  return options.iterations == 0 ? second_order_bytes(files.layout())
+                                 : auto_round_bytes(files, window, auto_round_options(options));
+}
+
+constexpr std::array kMethods = {
+    CalibratedMethod{"gptq", check_gptq_scheme, gptq_bytes, run_gptq},
+    CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
+};
 
 /// Name, size and time of every file of a model: another one under the same name is another model.
 Json identity(const fs::path& path) {
@@ -60,9 +88,12 @@ Json run_description(const CalibratedOutput& what) {
           {"quantize_head", o.quantize_head},
           {"shard_bytes", o.shard_bytes},
           {"damping", o.damping},
+          {"iterations", o.iterations},
           {"calibration", texts},
           {"samples", c.samples},
           {"context", c.context},
+          {"chat_template", c.chat_template},
+          {"per_document", c.per_document},
           {"seed", c.seed}};
 }
 
@@ -134,7 +165,8 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
     return report;
   }
   NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
-  NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, window, what.options.max_memory, what.out));
+  const MemoryNeeds needs{what.options.max_memory, window, method.bytes(what.files, window, what.options)};
+  NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
   NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, *journal));
   FinishedLinears finished(what.files.layout(), journal);
@@ -150,6 +182,9 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   journal->remove();
   add_errors(what.files.layout(), finished, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const Status reported = add_report({what.path, what.files, what.out, what.options, store},
+                                     what.options.report.value_or(ReportLevel::kQuick), report, pool);
+  if (!reported.ok()) log_warning("{} is whole, but there is no report: {}", what.out, reported.error().message);
   return report;
 }
 

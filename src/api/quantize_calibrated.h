@@ -22,6 +22,8 @@ struct CalibratedMethod {
   std::string_view name;
   /// Why it cannot make a scheme, with the way out.
   Status (*check_scheme)(const QuantScheme& scheme);
+  /// Bytes that it holds at most beside a block and a slice of activations.
+  std::uint64_t (*bytes)(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options);
   /// Finishes every block linear.
   Status (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
 };

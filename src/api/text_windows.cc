@@ -17,8 +17,7 @@ Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, co
   NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
   NIBBLE_TRY(const std::vector<std::int32_t> ids,
              tokenizer.encode(text, {.add_special = false, .parse_special = false}));
-  const bool bos = tokenizer.adds_bos() && tokenizer.bos().has_value();
-  const std::int64_t per_window = bos ? context - 1 : context;
+  const std::int64_t per_window = text_tokens_of_window(tokenizer, context);
   std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
   if (windows == 0)
     return fail(ErrorCode::kInvalidArgument,
@@ -28,11 +27,15 @@ Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, co
   std::vector<std::int32_t> out;
   out.reserve(static_cast<std::size_t>(windows * context));
   for (std::int64_t w = 0; w < windows; ++w) {
-    if (bos) out.push_back(*tokenizer.bos());
+    if (per_window < context) out.push_back(*tokenizer.bos());
     const auto first = ids.begin() + w * per_window;
     out.insert(out.end(), first, first + per_window);
   }
   return out;
+}
+
+std::int64_t text_tokens_of_window(const Tokenizer& tokenizer, std::int64_t context) {
+  return tokenizer.adds_bos() && tokenizer.bos().has_value() ? context - 1 : context;
 }
 
 Status check_window(std::int64_t context, const ModelFiles& files) {

@@ -17,6 +17,9 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files);
 Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
                                                   std::int64_t context, std::int64_t chunks);
 
+/// Tokens of the text that a window of `context` ids holds: one less where BOS stands in front.
+std::int64_t text_tokens_of_window(const Tokenizer& tokenizer, std::int64_t context);
+
 /// --ctx suits the model.
 Status check_window(std::int64_t context, const ModelFiles& files);
 

@@ -58,31 +58,6 @@ double percentile(std::vector<float>& values, double percent) {
   return static_cast<double>(values[static_cast<std::size_t>(index)]);
 }
 
-/// Means per window, and every position's divergence.
-struct Tally {
-  std::vector<double> nll;
-  std::vector<double> baseline_nll;
-  std::vector<double> kld;
-  std::vector<double> agreement;
-  std::vector<float> all_kld;
-
-  void add(const std::vector<PositionScore>& window, bool with_baseline) {
-    double sums[4] = {0, 0, 0, 0};
-    for (const PositionScore& p : window) {
-      sums[0] += p.nll;
-      sums[1] += p.baseline_nll;
-      sums[2] += p.kld;
-      sums[3] += p.same_top ? 1.0 : 0.0;
-      if (with_baseline) all_kld.push_back(static_cast<float>(p.kld));
-    }
-    const auto n = static_cast<double>(window.size());
-    nll.push_back(sums[0] / n);
-    baseline_nll.push_back(sums[1] / n);
-    kld.push_back(sums[2] / n);
-    agreement.push_back(sums[3] / n);
-  }
-};
-
 /// One window through both models, slice by slice.
 class WindowRunner {
  public:
@@ -152,6 +127,47 @@ PositionScore score_position(const float* logits, const float* baseline, std::in
   return score;
 }
 
+void ScoreTally::add(std::span<const PositionScore> window) {
+  double sums[4] = {0, 0, 0, 0};
+  for (const PositionScore& p : window) {
+    sums[0] += p.nll;
+    sums[1] += p.baseline_nll;
+    sums[2] += p.kld;
+    sums[3] += p.same_top ? 1.0 : 0.0;
+    if (with_baseline_) all_kld_.push_back(static_cast<float>(p.kld));
+  }
+  const auto n = static_cast<double>(window.size());
+  tokens_ += static_cast<std::int64_t>(window.size());
+  nll_.push_back(sums[0] / n);
+  baseline_nll_.push_back(sums[1] / n);
+  kld_.push_back(sums[2] / n);
+  agreement_.push_back(sums[3] / n);
+}
+
+Evaluation ScoreTally::evaluation() {
+  Evaluation out;
+  out.windows = static_cast<std::int64_t>(nll_.size());
+  out.tokens = tokens_;
+  const MeanAndError nll = over_windows(nll_);
+  out.perplexity = std::exp(nll.mean);
+  out.perplexity_stderr = out.perplexity * nll.standard_error;
+  if (!with_baseline_) return out;
+  Evaluation::Comparison c;
+  const MeanAndError base_nll = over_windows(baseline_nll_);
+  c.baseline_perplexity = std::exp(base_nll.mean);
+  c.baseline_perplexity_stderr = c.baseline_perplexity * base_nll.standard_error;
+  const MeanAndError kld = over_windows(kld_);
+  c.kld_mean = kld.mean;
+  c.kld_mean_stderr = kld.standard_error;
+  c.kld_p99 = percentile(all_kld_, 99.0);
+  c.kld_max = percentile(all_kld_, 100.0);
+  const MeanAndError agreement = over_windows(agreement_);
+  c.top1_agreement = agreement.mean;
+  c.top1_agreement_stderr = agreement.standard_error;
+  out.comparison = c;
+  return out;
+}
+
 Result<Evaluation> evaluate_windows(CpuExecutor& model, CpuExecutor* baseline, std::span<const std::int32_t> tokens,
                                     std::int64_t context, const Progress& progress) {
   const std::int64_t windows = context > 1 ? static_cast<std::int64_t>(tokens.size()) / context : 0;
@@ -167,37 +183,17 @@ Result<Evaluation> evaluate_windows(CpuExecutor& model, CpuExecutor* baseline, s
       return fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", token, vocab);
   const auto start = std::chrono::steady_clock::now();
   WindowRunner runner(model, baseline);
-  Tally tally;
+  ScoreTally tally(baseline != nullptr);
   std::vector<PositionScore> scores;
   for (std::int64_t w = 0; w < windows; ++w) {
     NIBBLE_TRY_STATUS(
         runner.run(tokens.subspan(static_cast<std::size_t>(w * context), static_cast<std::size_t>(context)), scores));
-    tally.add(scores, baseline != nullptr);
+    tally.add(scores);
     if (progress && !progress("evaluating", static_cast<std::uint64_t>((w + 1) * context),
                               static_cast<std::uint64_t>(windows * context), "tokens"))
       return fail(ErrorCode::kCancelled, "the evaluation was stopped after {} of {} windows", w + 1, windows);
   }
-  Evaluation out;
-  out.windows = windows;
-  out.tokens = windows * (context - 1);
-  const MeanAndError nll = over_windows(tally.nll);
-  out.perplexity = std::exp(nll.mean);
-  out.perplexity_stderr = out.perplexity * nll.standard_error;
-  if (baseline != nullptr) {
-    Evaluation::Comparison c;
-    const MeanAndError base_nll = over_windows(tally.baseline_nll);
-    c.baseline_perplexity = std::exp(base_nll.mean);
-    c.baseline_perplexity_stderr = c.baseline_perplexity * base_nll.standard_error;
-    const MeanAndError kld = over_windows(tally.kld);
-    c.kld_mean = kld.mean;
-    c.kld_mean_stderr = kld.standard_error;
-    c.kld_p99 = percentile(tally.all_kld, 99.0);
-    c.kld_max = percentile(tally.all_kld, 100.0);
-    const MeanAndError agreement = over_windows(tally.agreement);
-    c.top1_agreement = agreement.mean;
-    c.top1_agreement_stderr = agreement.standard_error;
-    out.comparison = c;
-  }
+  Evaluation out = tally.evaluation();
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return out;
 }

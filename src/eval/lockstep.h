@@ -27,4 +27,23 @@ struct PositionScore {
 /// Scores one row of `vocab` logits; `baseline` may be null. The lowest id wins ties for the top.
 PositionScore score_position(const float* logits, const float* baseline, std::int64_t vocab, std::int32_t target);
 
+/// Scores of windows, added up.
+class ScoreTally {
+ public:
+  explicit ScoreTally(bool with_baseline) : with_baseline_(with_baseline) {}
+  /// One window's positions.
+  void add(std::span<const PositionScore> window);
+  /// What they come to; at least one window was added. Leaves the time out.
+  Evaluation evaluation();
+
+ private:
+  bool with_baseline_;
+  std::int64_t tokens_ = 0;
+  std::vector<double> nll_;  ///< means per window, as all of these
+  std::vector<double> baseline_nll_;
+  std::vector<double> kld_;
+  std::vector<double> agreement_;
+  std::vector<float> all_kld_;  ///< of every position
+};
+
 }  // namespace nibble

@@ -89,8 +89,10 @@ std::optional<std::string> difference(const Json& before, const Json& now) {
 /// Refuses the journal of another run.
 Status check_same_run(const fs::path& file, const Json& run) {
   NIBBLE_TRY(const std::string text, read_text_file(file));
-  NIBBLE_TRY(const Json before, parse_untrusted(text, file.string()));
-  const std::optional<std::string> different = difference(before, run);
+  const Result<Json> before = parse_untrusted(text, file.string());
+  if (!before.ok() || !before->is_object())
+    return fail(ErrorCode::kCorrupt, "{}: not the journal of a run; leave --resume out to start afresh", file.string());
+  const std::optional<std::string> different = difference(*before, run);
   if (!different) return {};
   return fail(ErrorCode::kInvalidArgument,
               "the interrupted run was another one: {}; resume it with its own flags, or leave --resume out to start "

@@ -1,6 +1,7 @@
 // Streaming with progress, and the report.
 #include "quant/output_ledger.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace nibble {
@@ -19,6 +20,8 @@ void OutputLedger::enter(const MatrixTarget& target, Entry entry) {
   tensor.name = std::move(entry.name);
   tensor.source_scheme = to_string(target.original->scheme());
   tensor.scheme = std::move(entry.scheme);
+  tensor.bits_per_weight =
+      static_cast<double>(entry.stored_bits) / static_cast<double>(std::max<std::int64_t>(info.rows * info.cols, 1));
   tensor.exact = target.exact;
   tensor.keeps_codes = target.exact || target.keeps_codes;
   report_.tensors.push_back(std::move(tensor));

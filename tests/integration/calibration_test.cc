@@ -38,6 +38,7 @@ class Calibration : public FolderTest {
     options.calibration.context = 32;
     if (!text.empty()) options.calibration.texts = {at(text)};
     options.threads = 1;
+    options.report = ReportLevel::kOff;
     return options;
   }
   Result<ConversionReport> run(const QuantizeOptions& options, const std::string& out) const {
@@ -125,6 +126,98 @@ TEST_F(Calibration, OddTexts) {
     ASSERT_FALSE(report.ok());
     EXPECT_NE(report.error().message.find(at(text)), std::string::npos) << report.error().message;
     EXPECT_FALSE(std::filesystem::exists(root_ / "none"));
+  }
+}
+
+/// Every form of a line, documents by themselves, texts through the chat template.
+TEST_F(Calibration, DocumentsAndConversations) {
+  const std::string words = contents("text").substr(0, 100);
+  const auto quoted = [](const std::string& text) { return Json(text).dump(); };
+  const std::string turn = R"({"role": "user", "content": )" + quoted(words) + "}";
+  put("all.jsonl", R"({"text": )" + quoted(words) + "}\n\n" + R"({"messages": [)" + turn + "]}\n" +
+                       R"({"conversations": [{"from": "human", "value": )" + quoted(words) +
+                       R"(}, {"from": "gpt", "value": "Yes."}]})" + "\n" + R"({"prompt": )" + quoted(words) +
+                       R"(, "response": "No."})" + "\n");
+  QuantizeOptions options = gptq("all.jsonl");
+  ASSERT_TRUE(run(options, "back_to_back").ok());
+  options.calibration.per_document = true;
+  ASSERT_TRUE(run(options, "documents").ok());
+  EXPECT_NE(contents("back_to_back/model.safetensors"), contents("documents/model.safetensors"));
+
+  put("same.txt", words + "\n\n\n" + words + "\n\nshort");
+  put("same.jsonl",
+      std::string(2, ' ') + R"({"text": )" + quoted(words) + "}\n" + R"({"text": )" + quoted(words) + "}");
+  for (const bool chat : {false, true}) {
+    std::vector<std::string> made;
+    for (const char* text : {"same.txt", "same.jsonl"}) {
+      options = gptq(text);
+      options.calibration.per_document = true;
+      options.calibration.chat_template = chat;
+      const auto report = run(options, "out");
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      made.push_back(contents("out/model.safetensors"));
+    }
+    EXPECT_EQ(made[0], made[1]) << "paragraphs are documents";
+  }
+}
+
+TEST_F(Calibration, LinesThatAreNoDocuments) {
+  const std::pair<const char*, const char*> cases[] = {{"[1]", ":2: a line of calibration"},
+                                                       {"{\"text\": 3}", ":2: a line of calibration"},
+                                                       {"{\"conversations\": [1]}", ":2: a line of calibration"},
+                                                       {"{\"text\": ", ":2: not valid JSON"},
+                                                       {"{\"messages\": [7]}", ":2: "}};
+  for (const auto& [line, message] : cases) {
+    put("bad.jsonl", std::string("{\"text\": \"Hello\"}\n") + line);
+    const auto report = run(gptq("bad.jsonl"), "none");
+    ASSERT_FALSE(report.ok()) << line;
+    EXPECT_NE(report.error().message.find(message), std::string::npos) << report.error().message;
+  }
+  QuantizeOptions options = gptq("short");
+  options.calibration.per_document = true;
+  EXPECT_NE(run(options, "none").error().message.find("no document is longer"), std::string::npos);
+  std::filesystem::remove(root_ / "m/chat_template.jinja");
+  options = gptq("text");
+  options.calibration.chat_template = true;
+  EXPECT_NE(run(options, "none").error().message.find("no chat template"), std::string::npos);
+}
+
+TEST_F(Calibration, ReportsBesideTheOutput) {
+  for (const auto& [out, scheme] : {std::pair("a", "int4-g16-sym"), std::pair("b", "int3-g16-asym")}) {
+    QuantizeOptions options = gptq("text", scheme);
+    options.calibration.samples = 10;  // of 46: the rest is held out
+    options.report = std::nullopt;
+    const auto report = run(options, out);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report->held_out && report->held_out->comparison);
+    EXPECT_EQ(report->held_out_text, "the calibration texts, where calibration ended");
+    EXPECT_GT(report->held_out->comparison->kld_mean, 0);
+    for (const TensorReport& tensor : report->tensors) {
+      if (!tensor.output_error) continue;
+      EXPECT_GT(*tensor.output_error, 0) << tensor.name;
+      EXPECT_LT(*tensor.output_error, *tensor.rtn_output_error) << tensor.name;
+    }
+    const Json json = parse_untrusted(contents(std::string(out) + ".report.json"), "report").value();
+    EXPECT_EQ(json.at("method"), "gptq");
+    EXPECT_EQ(json.at("held_out").at("kld_mean"), report->held_out->comparison->kld_mean);
+    EXPECT_EQ(json.at("tensors").size(), report->tensors.size());
+  }
+  const std::string page = contents("b.report.html");
+  EXPECT_NE(page.find("model.layers.1.mlp.down_proj"), std::string::npos);
+  EXPECT_NE(page.find("<title>a: "), std::string::npos) << "the other output is a point of the chart";
+  EXPECT_EQ(page.find("http"), std::string::npos) << "nothing is fetched";
+}
+
+/// A text that calibration used up, and none at all: the model writes what is measured.
+TEST_F(Calibration, ReportsOnWhatTheModelWritesWhereNothingIsLeft) {
+  for (const char* text : {"text", ""}) {
+    QuantizeOptions options = gptq(text);
+    options.calibration.samples = *text != '\0' ? 1000 : 3;
+    options.report = ReportLevel::kQuick;
+    const auto report = run(options, "out");
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_EQ(report->held_out_text, "what the model writes");
+    EXPECT_TRUE(report->held_out.has_value());
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "base/check.h"
 #include "model/decoder.h"
@@ -105,6 +106,11 @@ void BlockRunner::set_slice(std::size_t slice) {
     batch_.append(std::span(tokens_.ids)
                       .subspan(static_cast<std::size_t>(w * tokens_.window), static_cast<std::size_t>(tokens_.window)),
                   0, sequences_[static_cast<std::size_t>(w - first)]->blocks());
+}
+
+void BlockRunner::choose_output_rows(std::int64_t count) {
+  batch_.output_rows.resize(static_cast<std::size_t>(count));
+  std::iota(batch_.output_rows.begin(), batch_.output_rows.end(), 0);
 }
 
 Status BlockRunner::set_matrix(LinearId id, const MatrixSource& source) {

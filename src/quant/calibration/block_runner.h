@@ -32,6 +32,8 @@ class BlockRunner {
   CpuOps& ops() { return *ops_; }
   /// Makes a slice the batch of the operations.
   void set_slice(std::size_t slice);
+  /// The first `count` rows of what follows are those whose logits are wanted.
+  void choose_output_rows(std::int64_t count);
 
   /// What a linear is multiplied by from now on.
   Status set_matrix(LinearId id, const MatrixSource& source);

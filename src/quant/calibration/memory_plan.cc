@@ -36,16 +36,11 @@ std::uint64_t block_bytes(const ModelLayout& layout) {
   return largest;
 }
 
-/// A linear being quantized: its second moments (float64), their factor (float64), three float32 matrices made of them,
-/// and its weights in several forms. Embedding rows are looked up at another time.
-std::uint64_t stage_bytes(const ModelLayout& layout) {
+/// Rows of the embedding are looked up, and the head is multiplied by, when no linear is being quantized.
+std::uint64_t embedding_bytes(const ModelLayout& layout) {
   std::uint64_t largest = 0;
-  for (const LinearInfo& info : layout.linears) {
-    const std::uint64_t bytes = info.role == LinearInfo::Role::kBlock
-                                    ? 28 * product(info.cols, info.cols) + 14 * product(info.rows, info.cols)
-                                    : 2 * product(info.rows, info.cols);
-    largest = std::max(largest, bytes);
-  }
+  for (const LinearInfo& info : layout.linears)
+    if (info.role != LinearInfo::Role::kBlock) largest = std::max(largest, 2 * product(info.rows, info.cols));
   return largest;
 }
 
@@ -60,20 +55,31 @@ std::uint64_t slice_bytes(const ModelConfig& config, const ModelLayout& layout, 
 
 }  // namespace
 
-Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, std::int64_t window, std::uint64_t max_memory,
+std::uint64_t second_order_bytes(const ModelLayout& layout) {
+  // The second moments (float64), their factor (float64), three float32 matrices made of them, and the linear's weights
+  // in several forms.
+  std::uint64_t largest = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock)
+      largest = std::max(largest, 28 * product(info.cols, info.cols) + 14 * product(info.rows, info.cols));
+  return largest;
+}
+
+Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output) {
   ActivationStore::Options store;
   std::error_code error;
   store.folder = std::filesystem::absolute(output, error).parent_path();
   if (!output.has_filename()) store.folder = store.folder.parent_path();
-  if (max_memory == 0) return store;
-  const std::uint64_t needed = resident_now() + kSlack + block_bytes(weights.layout()) + stage_bytes(weights.layout()) +
-                               slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(window));
-  if (needed > max_memory)
+  if (needs.max_memory == 0) return store;
+  const std::uint64_t needed = resident_now() + kSlack + block_bytes(weights.layout()) +
+                               std::max(needs.method_bytes, embedding_bytes(weights.layout())) +
+                               slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(needs.window));
+  if (needed > needs.max_memory)
     return fail(ErrorCode::kInvalidArgument,
                 "--max-memory {} MB: calibrating {} needs at least {} MB whatever waits on disk",
-                max_memory / kMegabyte, weights.path(), needed / kMegabyte + 1);
-  store.memory = max_memory - needed;
+                needs.max_memory / kMegabyte, weights.path(), needed / kMegabyte + 1);
+  store.memory = needs.max_memory - needed;
   return store;
 }
 

@@ -10,10 +10,18 @@
 
 namespace nibble {
 
-/// Options of a store such that calibrating on windows of `window` tokens keeps to `max_memory` bytes resident (0: no
-/// bound); activations wait beside `output`. An error, with the least that is enough, where the rest of the work alone
-/// needs more.
-Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, std::int64_t window, std::uint64_t max_memory,
+/// What quantizing the largest linear against its inputs' second moments takes.
+std::uint64_t second_order_bytes(const ModelLayout& layout);
+
+struct MemoryNeeds {
+  std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
+  std::int64_t window = 0;         ///< tokens of a calibration window
+  std::uint64_t method_bytes = 0;  ///< what the method holds at most beside a block and a slice of activations
+};
+
+/// Options of a store such that calibrating keeps to the bound; activations wait beside `output`. An error, with the
+/// least that is enough, where the rest of the work alone needs more.
+Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output);
 
 }  // namespace nibble

@@ -1,0 +1,133 @@
+#include "api/calibration_documents.h"
+
+#include <algorithm>
+
+#include "base/mapped_file.h"
+#include "model/text_assets.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::size_t kLargestFile = std::size_t{1} << 30;
+
+/// Parts of a text between empty lines.
+std::vector<std::string> paragraphs(const std::string& text) {
+  std::vector<std::string> out;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find("\n\n", begin), text.size());
+    const std::size_t first = text.find_first_not_of('\n', begin);
+    if (first < end) out.push_back(text.substr(first, end - first));
+    begin = end + 2;
+  }
+  return out;
+}
+
+Json one_message(const std::string& text) { return Json::array({{{"role", "user"}, {"content", text}}}); }
+
+bool are_messages(const Json& list) {
+  return list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& message) {
+           return message.is_object() && message.contains("role") && message["role"].is_string() &&
+                  message.contains("content");
+         });
+}
+
+/// What a line of JSONL says as messages of a conversation; null where it is none.
+Json messages_of(const Json& object) {
+  const auto text = [&](const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? &*found : nullptr;
+  };
+  if (const auto found = object.find("messages"); found != object.end()) return *found;
+  if (const auto found = object.find("conversations"); found != object.end() && found->is_array()) {
+    Json out = Json::array();
+    for (const Json& turn : *found) {
+      if (!turn.is_object() || !turn.contains("from") || !turn.contains("value")) return {};
+      const Json& from = turn["from"];
+      const bool user = from == "human" || from == "user";
+      out.push_back({{"role", user            ? Json("user")
+                              : from == "gpt" ? Json("assistant")
+                                              : from},
+                     {"content", turn["value"]}});
+    }
+    return out;
+  }
+  const Json* prompt = text("prompt");
+  const Json* answer = text("completion") != nullptr ? text("completion") : text("response");
+  if (prompt == nullptr) return {};
+  Json out = one_message(prompt->get<std::string>());
+  if (answer != nullptr) out.push_back({{"role", "assistant"}, {"content", *answer}});
+  return out;
+}
+
+}  // namespace
+
+Result<DocumentReader> DocumentReader::create(const ModelFiles& files, const CalibrationOptions& options) {
+  DocumentReader reader;
+  reader.chat_template_ = options.chat_template;
+  reader.per_document_ = options.per_document;
+  NIBBLE_TRY(TextAssets assets, read_text_assets(files.checkpoint()));
+  NIBBLE_TRY(reader.tokenizer_, Tokenizer::create(std::move(assets.tokenizer)));
+  if (assets.chat_template) {
+    NIBBLE_TRY(reader.chat_, ChatTemplate::parse(*assets.chat_template, files.path() + ": chat_template"));
+  } else if (options.chat_template) {
+    return fail(ErrorCode::kUnsupported, "{}: the model has no chat template; calibrate without it", files.path());
+  }
+  return reader;
+}
+
+Result<std::vector<std::vector<std::int32_t>>> DocumentReader::read(const std::string& file) const {
+  NIBBLE_TRY(const std::string text, read_text_file(file, kLargestFile));
+  std::vector<std::vector<std::int32_t>> out;
+  if (file.ends_with(".jsonl")) {
+    std::size_t number = 0;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      ++number;
+      const std::string one = text.substr(begin, end - begin);
+      begin = end + 1;
+      if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
+      NIBBLE_TRY(out.emplace_back(), line(one, fmt::format("{}:{}", file, number)));
+    }
+  } else if (chat_template_ || per_document_) {
+    for (const std::string& paragraph : paragraphs(text)) {
+      NIBBLE_TRY(out.emplace_back(), chat_template_ ? conversation(one_message(paragraph), file) : plain(paragraph));
+    }
+  } else {
+    NIBBLE_TRY(out.emplace_back(), plain(text));
+  }
+  return out;
+}
+
+Result<std::vector<std::int32_t>> DocumentReader::plain(const std::string& text) const {
+  return tokenizer_->encode(text, {.add_special = false, .parse_special = false});
+}
+
+Result<std::vector<std::int32_t>> DocumentReader::conversation(const Json& messages, const std::string& where) const {
+  if (!chat_)
+    return fail(ErrorCode::kUnsupported, "{}: a conversation, but the model has no chat template; give plain text",
+                where);
+  ChatOptions options;
+  if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
+  if (const auto eos = tokenizer_->eos()) options.eos_token = tokenizer_->token_text(*eos);
+  const Result<std::string> text = chat_->render_chat(messages, options);
+  if (!text.ok()) return with_context(text.error(), where);
+  return tokenizer_->encode(*text, {.add_special = false, .parse_special = true});
+}
+
+Result<std::vector<std::int32_t>> DocumentReader::line(const std::string& text, const std::string& where) const {
+  NIBBLE_TRY(const Json object, parse_untrusted(text, where));
+  if (object.is_object()) {
+    if (const auto found = object.find("text"); found != object.end() && found->is_string()) {
+      const auto words = found->get<std::string>();
+      return chat_template_ ? conversation(one_message(words), where) : plain(words);
+    }
+    if (const Json messages = messages_of(object); are_messages(messages)) return conversation(messages, where);
+  }
+  return fail(
+      ErrorCode::kCorrupt,
+      "{}: a line of calibration is an object with \"text\", \"messages\", \"conversations\", or \"prompt\" and "
+      "\"completion\" or \"response\"",
+      where);
+}
+
+}  // namespace nibble

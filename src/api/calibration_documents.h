@@ -1,0 +1,41 @@
+// Calibration files as documents of token ids: a text, or the lines of a JSONL file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/model_files.h"
+#include "nibble/quantize.h"
+#include "text/template/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace nibble {
+
+class DocumentReader {
+ public:
+  static Result<DocumentReader> create(const ModelFiles& files, const CalibrationOptions& options);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+
+  /// A text is one document; its paragraphs (between empty lines) are documents where the options ask for documents or
+  /// for the chat template. Lines of a file that ends in .jsonl are objects with "text", "messages" (role, content),
+  /// "conversations" (from, value) or "prompt" and "completion" or "response"; all but "text" go through the chat
+  /// template, which prints BOS itself. Errors name file and line.
+  Result<std::vector<std::vector<std::int32_t>>> read(const std::string& file) const;
+
+ private:
+  DocumentReader() = default;
+  Result<std::vector<std::int32_t>> plain(const std::string& text) const;
+  Result<std::vector<std::int32_t>> conversation(const Json& messages, const std::string& where) const;
+  Result<std::vector<std::int32_t>> line(const std::string& text, const std::string& where) const;
+
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> chat_;
+  bool chat_template_ = false;
+  bool per_document_ = false;
+};
+
+}  // namespace nibble
