@@ -19,6 +19,7 @@ struct FloatBuffer {
 };
 using Floats = std::shared_ptr<FloatBuffer>;
 
+/// For one thread at a time. Held by a shared_ptr: buffers keep it alive.
 class FloatPool : public std::enable_shared_from_this<FloatPool> {
  public:
   ~FloatPool();

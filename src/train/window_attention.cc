@@ -43,19 +43,19 @@ class HeadTask {
       for (std::int64_t t = 0; t < in_.window; ++t) std::fill_n(d + kv_offset_ + t * kv_width_, dim_, 0.0f);
     for_blocks([&](std::int64_t q_offset) {
       const std::int64_t keys_offset = kv_offset_ + first_key_ * kv_width_;
-      const auto weights = GemmInput::transposed(weights_.data(), in_.window);
-      const auto d_scores = d_weights_.data();
+      const GemmInput block_d_out = GemmInput::rows(d_out + q_offset, q_width_);
       weigh();
-      kernel::gemm_alone({GemmInput::rows(d_out + q_offset, q_width_),
-                          GemmInput::rows(values_turned_.data() + first_key_, in_.window), queries_, keys_, dim_,
-                          d_weights_.data(), in_.window});
-      kernel::gemm_alone({weights, GemmInput::rows(d_out + q_offset, q_width_), keys_, dim_, queries_,
+      kernel::gemm_alone({GemmInput::transposed(weights_.data(), in_.window), block_d_out, keys_, dim_, queries_,
                           d_v + keys_offset, kv_width_, true});
+      kernel::gemm_alone({block_d_out, GemmInput::rows(values_turned_.data() + first_key_, in_.window), queries_, keys_,
+                          dim_, d_weights_.data(), in_.window});
       gradient_of_scores();
-      kernel::gemm_alone({GemmInput::rows(d_scores, in_.window), GemmInput::rows(in_.k + keys_offset, kv_width_),
-                          queries_, dim_, keys_, d_q + q_offset, q_width_});
-      kernel::gemm_alone({GemmInput::transposed(d_scores, in_.window), GemmInput::rows(in_.q + q_offset, q_width_),
-                          keys_, dim_, queries_, d_k + keys_offset, kv_width_, true});
+      kernel::gemm_alone({GemmInput::rows(d_weights_.data(), in_.window),
+                          GemmInput::rows(in_.k + keys_offset, kv_width_), queries_, dim_, keys_, d_q + q_offset,
+                          q_width_});
+      kernel::gemm_alone({GemmInput::transposed(d_weights_.data(), in_.window),
+                          GemmInput::rows(in_.q + q_offset, q_width_), keys_, dim_, queries_, d_k + keys_offset,
+                          kv_width_, true});
     });
   }
 
@@ -69,7 +69,7 @@ class HeadTask {
     turn(in_.k + kv_offset_, keys_turned_);
   }
 
-  /// out [dim, window]: of all queries' products with it, each reads whole rows.
+  /// out [dim, window]: turned once, for all products that read it.
   void turn(const float* from, std::vector<float>& out) const {
     out.resize(static_cast<std::size_t>(dim_ * in_.window));
     for (std::int64_t t = 0; t < in_.window; ++t)

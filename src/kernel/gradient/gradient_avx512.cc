@@ -1,6 +1,5 @@
 // Derivatives on AVX-512.
 #include "kernel/gradient/gradient.h"
-#include "kernel/gradient/gradient_constants.h"
 #include "kernel/lanes/lanes_avx512.h"
 #include "kernel/softmax/exp_constants.h"
 

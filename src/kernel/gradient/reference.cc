@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "kernel/gradient/gradient.h"
-#include "kernel/gradient/gradient_constants.h"
 #include "kernel/softmax/exp.h"
 
 namespace nibble::kernel::reference {

@@ -42,5 +42,6 @@ constexpr float kNormalLimit = 14.0f;  // beyond: the tail is below e^-87
 
 constexpr float kGeluCubic = 0.044715f;
 constexpr float kGeluTanhScale = 1.5957691216f;  // 2 sqrt(2 / pi)
+constexpr float kNormalPeak = 0x1.988454p-2f;    // 1 / sqrt(2 pi)
 
 }  // namespace nibble::kernel

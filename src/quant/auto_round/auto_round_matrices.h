@@ -19,8 +19,9 @@ struct AutoRoundBlock {
 };
 
 /// Finishes every block linear; the embedding and the head are not among them. A block that `finished` knows only in
-/// part is tuned again, to the same bytes. With options.iterations 0 nothing is tuned: linears are rounded on searched
-/// scales (searched_rtn.h), weighted by the mean squares of their inputs, and no block is listed.
+/// part is tuned again, to the same bytes. The errors of linears are measured on some of the tokens, spread over all.
+/// With options.iterations 0 nothing is tuned: linears are rounded on searched scales (searched_rtn.h), weighted by the
+/// mean squares of their inputs, and no block is listed.
 Result<std::vector<AutoRoundBlock>> auto_round_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
                                                         const QuantScheme& scheme, const AutoRoundOptions& options,
                                                         StreamOptions stream, FinishedLinears& finished,

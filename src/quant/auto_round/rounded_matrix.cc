@@ -134,7 +134,9 @@ void RoundedMatrix::row_gradient(std::int64_t row, const float* d_values, RowGra
   out.reach_low.resize(static_cast<std::size_t>(groups_));
   for (std::int64_t number = 0; number < groups_; ++number) {
     const Group g = group(row, number);
-    const auto [scale, zero, low_side] = grid(g.entry);
+    const Grid on = grid(g.entry);
+    const float scale = on.scale;
+    const float zero = on.zero;
     const float* w = weights_.data() + g.first;
     const float* offset = offsets_.data() + g.first;
     const float* d = d_values + number * group_;
@@ -157,8 +159,8 @@ void RoundedMatrix::row_gradient(std::int64_t row, const float* d_values, RowGra
     float d_scale = sum_of(by_scale);
     if (symmetric_) {
       const float half = (top_ + 1.0f) / 2.0f;
-      out.reach_low[n] = low_side ? d_scale * (-low_[e] / half) : 0.0f;
-      out.reach_high[n] = low_side ? 0.0f : d_scale * (-high_[e] / half);
+      out.reach_low[n] = on.low_side ? d_scale * (-low_[e] / half) : 0.0f;
+      out.reach_high[n] = on.low_side ? 0.0f : d_scale * (-high_[e] / half);
       continue;
     }
     // zero = -low / scale, before it is rounded: it moves with the scale, and with the low end by itself.
