@@ -58,6 +58,29 @@ TEST_P(FoldOutput, AGgufFileIsTheFoldedModel) {
   for (const auto& [id, values] : folded_->changes().biases) EXPECT_EQ(plain->bias(id).value(), values);
 }
 
+/// A bfloat16 checkpoint keeps its norms' type, and no norm is rounded.
+TEST_P(FoldOutput, NormsKeepTheirTypeExactly) {
+  ThreadPool pool(2);
+  const OutputFormat format = choose_output_format("hf:bf16", "bf16", nullptr).value();
+  OutputOptions options;
+  options.convert_plain = true;
+  options.float_type = ElementType::kBf16;
+  const std::vector<MatrixTarget> targets = conversion_targets(*files_, format, false, pool).value();
+  ASSERT_TRUE(write_folder(*files_, targets, root_ / "bf16", options, pool).ok());
+  const ModelFiles::Ptr source = ModelFiles::open(root_ / "bf16").value();
+  folded_ = std::make_shared<FoldedWeights>(*source);
+  std::mt19937 random(15);
+  for (const FoldPoint& point : fold_points(source->config(), source->layout().blocks.front()))
+    ASSERT_TRUE(folded_->fold(point, random_scales(point.channels, random)).ok());
+  const ModelFiles::Ptr again = written(*source, "hf:f32", "folder");
+  for (const auto& [id, values] : folded_->changes().vectors) {
+    EXPECT_EQ(again->vector(id).value(), values);
+    const std::string& name = source->layout().vectors[static_cast<std::size_t>(id)].name;
+    EXPECT_EQ(again->checkpoint().tensors().find(name)->element, ElementType::kBf16);
+  }
+  for (const auto& [id, values] : folded_->changes().biases) EXPECT_EQ(again->bias(id).value(), values);
+}
+
 INSTANTIATE_TEST_SUITE_P(Golden, FoldOutput, testing::ValuesIn(kGoldenModels), golden_test_name);
 
 }  // namespace

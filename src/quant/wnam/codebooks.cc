@@ -12,11 +12,6 @@ namespace {
 
 using Kind = Grouping::Kind;
 
-/// Columns that share a scale; all without scales.
-std::int64_t scale_columns(const QuantScheme& scheme, std::int64_t cols) {
-  return scheme.scale ? group_columns(scheme, cols) : cols;
-}
-
 /// Writes the scales, offsets, codes and picks of a block that begins at (row, column) of the matrix.
 void store_block(const BlockFit& fit, const WeightBlock& block, std::int64_t row, std::int64_t column,
                  std::int64_t group, QuantizedMatrix& out) {
@@ -80,11 +75,11 @@ QuantizedMatrix fit_codebooks(std::span<const float> weights, std::int64_t rows,
                static_cast<std::int64_t>(importance.size()) == cols);
   QuantizedMatrix out;
   out.allocate(scheme, rows, cols, 0, rows);
-  const std::int64_t group = scale_columns(scheme, cols);
   const std::int64_t entries = std::int64_t{1} << scheme.code.bits;
   const bool bank = scheme.table.bank_size > 0;
   const std::int64_t columns =
       scheme.table.grouping.kind == Kind::kColumns ? std::min(scheme.table.grouping.size, cols) : cols;
+  const std::int64_t group = scheme.scale ? group_columns(scheme, cols) : columns;
   if (bank || scheme.table.grouping.kind == Kind::kTensor) {
     const WeightBlock block{weights.data(), cols, rows, cols, importance.data()};
     BlockFit fit(block, scheme, group, columns, bank ? scheme.table.bank_size : 1, options, &pool);

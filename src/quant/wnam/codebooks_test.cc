@@ -104,6 +104,9 @@ TEST(Codebooks, ABankIsBetterThanOneTable) {
   EXPECT_LT(loss(weights, kOnes, matrix), 0.9 * loss(weights, kOnes, fitted(weights, kOnes, one)));
   EXPECT_EQ(matrix.tables.size(), 4u * 8u);
   EXPECT_EQ(matrix.selector.size(), static_cast<std::size_t>(kRows * kCols / 32));
+  const QuantScheme unscaled = parse_scheme("codebook3-tensor").value();
+  EXPECT_LT(loss(weights, kOnes, fitted(weights, kOnes, with_codebook_bank(unscaled, 4, 32))),
+            0.9 * loss(weights, kOnes, fitted(weights, kOnes, unscaled)));
 }
 
 TEST(Codebooks, OffsetsHelpGroupsAwayFromZero) {
@@ -158,6 +161,13 @@ TEST(Codebooks, OddWeights) {
     std::vector<float> sparse = zeros;
     for (std::size_t i = 0; i < sparse.size(); i += 64) sparse[i] = 3.0f;
     EXPECT_LT(loss(sparse, kOnes, fitted(sparse, kOnes, scheme)), 1e-3) << "two values";
+    if (scheme.scale && scheme.scale->grouping.kind == Grouping::Kind::kColumns) {
+      std::vector<float> with_hole = heavy_tailed(8);
+      std::fill(with_hole.begin(), with_hole.begin() + 192, 0.0f);
+      std::vector<float> values(with_hole.size());
+      dequantize(fitted(with_hole, kOnes, scheme), values.data());
+      for (std::size_t i = 0; i < 192; ++i) EXPECT_NEAR(values[i], 0.0f, 1e-5f) << "groups of zeros stay zero";
+    }
     const std::vector<float> short_row = heavy_tailed(7, 3, 5);
     EXPECT_LT(loss(short_row, std::vector<float>(5, 1.0f), fitted(short_row, std::vector<float>(5, 1.0f), scheme)),
               scheme.code.bits < 4 ? HUGE_VAL : 1.0);

@@ -66,8 +66,8 @@ void GroupFitter::attempt(float scale, float offset, std::span<const float> w, s
     fit = stored(fit);
     encode(fit, w, table, codes_.data());
     const GroupFit next = least_squares(w, importance, table);
-    if (next.scale == 0.0f || !std::isfinite(next.scale) || !std::isfinite(next.offset)) break;
-    fit = next;
+    if (!std::isfinite(next.scale) || !std::isfinite(next.offset)) break;
+    fit = next;  // a scale of 0, of a group of zeros, is stored as the smallest there is
   }
   fit = with_loss(stored(fit), w, importance, table);
   if (fit.loss < best.loss) best = fit;
