@@ -14,7 +14,9 @@ Result<std::map<LinearId, GptqLinear>> gptq_matrices(const ModelWeights& weights
   std::map<LinearId, GptqLinear> out;
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-    const SecondOrder h = prepare_second_order(gram, {settings.damping, settings.order, gptq_group(scheme)}, pool);
+    NIBBLE_TRY_STATUS(check_gptq_scheme(scheme, gram.cols));
+    const SecondOrder h =
+        prepare_second_order(gram, second_order_options(settings.damping, settings.order, scheme, gram.cols), pool);
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
       const LinearInfo& info = weights.layout().linears[static_cast<std::size_t>(id)];

@@ -55,7 +55,7 @@ struct Layer {
   QuantizedMatrix quantize(const std::string& scheme_name, const GptqOptions& options,
                            ColumnOrder order = ColumnOrder::kGroupAware) {
     const QuantScheme scheme = parse_scheme(scheme_name).value();
-    const SecondOrder prepared = prepare_second_order(gram, {0.01, order, gptq_group(scheme)}, pool);
+    const SecondOrder prepared = prepare_second_order(gram, second_order_options(0.01, order, scheme, cols), pool);
     std::vector<float> copy = weights;
     return quantize_gptq(copy, rows, prepared, scheme, options, pool, report);
   }
@@ -132,7 +132,7 @@ TEST(Gptq, HasTheCodesOfThePaper) {
   Layer layer(20, 80, 1);
   for (const char* name : {"int4-g32-sym", "int4-g32-asym", "int3-channel-sym"}) {
     const QuantScheme scheme = parse_scheme(name).value();
-    const std::int64_t group = gptq_group(scheme) > 0 ? gptq_group(scheme) : layer.cols;
+    const std::int64_t group = grid_shape(scheme, layer.cols).run;
     GptqOptions options;
     options.search_scales = false;
     const QuantizedMatrix got = layer.quantize(name, options, ColumnOrder::kAsStored);

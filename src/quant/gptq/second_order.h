@@ -29,7 +29,8 @@ enum class ColumnOrder {
 struct SecondOrderOptions {
   double damping = 0.01;  ///< of the mean diagonal, added to the diagonal; raised tenfold while the factor fails
   ColumnOrder order = ColumnOrder::kGroupAware;
-  std::int64_t group = 0;  ///< columns that share a scale; 0: all
+  std::int64_t group = 0;  ///< columns that stay together; 0: all
+  std::int64_t run = 0;    ///< columns that stay together within their group; 0: all of it
 };
 
 /// Everything is in the order of quantizing: position p is column order[p].
@@ -38,6 +39,7 @@ struct SecondOrder {
   std::vector<std::int32_t> order;
   std::vector<float> h;          ///< [cols, cols], symmetric, damped, divided by the mean diagonal
   std::vector<float> u;          ///< [cols, cols], unit upper: H = U D U^T; 0 below the diagonal
+  std::vector<float> d;          ///< the diagonal of D
   std::vector<float> curvature;  ///< 1 / h[p, p]
   std::vector<float> weight;     ///< h[p, p]: the importance of a column
   double mean_diagonal = 1;      ///< what h was divided by

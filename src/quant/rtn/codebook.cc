@@ -109,26 +109,26 @@ std::vector<float> optimal_codebook(std::vector<WeightedValue>& values, int k) {
   return centres;
 }
 
-std::vector<float> binned_codebook(std::span<const float> values, int k, std::size_t max_bins) {
+std::vector<float> binned_codebook(std::span<const WeightedValue> values, int k, std::size_t max_bins) {
   float low = std::numeric_limits<float>::infinity();
   float high = -low;
-  for (const float v : values) {
-    low = std::min(low, v);
-    high = std::max(high, v);
+  for (const WeightedValue& v : values) {
+    low = std::min(low, v.value);
+    high = std::max(high, v.value);
   }
   if (!(high > low)) return std::vector<float>(static_cast<std::size_t>(k), values.empty() ? 0.0f : low);
   std::vector<double> sums(max_bins, 0.0);
-  std::vector<double> counts(max_bins, 0.0);
+  std::vector<double> weights(max_bins, 0.0);
   const double to_bin = static_cast<double>(max_bins) / (static_cast<double>(high) - static_cast<double>(low));
-  for (const float v : values) {
-    const auto bin =
-        std::min(max_bins - 1, static_cast<std::size_t>((static_cast<double>(v) - static_cast<double>(low)) * to_bin));
-    sums[bin] += static_cast<double>(v);
-    counts[bin] += 1.0;
+  for (const WeightedValue& v : values) {
+    const double above = static_cast<double>(v.value) - static_cast<double>(low);
+    const auto bin = std::min(max_bins - 1, static_cast<std::size_t>(above * to_bin));
+    sums[bin] += v.weight * static_cast<double>(v.value);
+    weights[bin] += v.weight;
   }
   std::vector<WeightedValue> bins;
   for (std::size_t b = 0; b < max_bins; ++b)
-    if (counts[b] > 0) bins.push_back({static_cast<float>(sums[b] / counts[b]), counts[b]});
+    if (weights[b] > 0) bins.push_back({static_cast<float>(sums[b] / weights[b]), weights[b]});
   return optimal_codebook(bins, k);
 }
 
