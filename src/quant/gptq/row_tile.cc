@@ -116,13 +116,9 @@ void RowTile::refine() {
   update_gradient();
   double before = error();
   const auto runs = static_cast<std::int64_t>(grids_.runs().size());
-  const std::int64_t step = grids_.runs_per_unit();
   for (int n = 0; n < options_.sweeps; ++n) {
     if (options_.refit) {
-      for (std::int64_t run = 0; run < runs; ++run) {
-        if (step > 1 && run % step == 0) refit_outer(run, run + step);
-        refit(run);
-      }
+      for (std::int64_t run = 0; run < runs; ++run) refit(run);
     }
     const std::int64_t changed = sweep();
     // Errors have been added up; now exactly.
@@ -210,11 +206,6 @@ void RowTile::refit(std::int64_t n) {
   }
   const FeedbackGrid next = grids_.changed(n, scale, offset);
   offer(n, n + 1, {&next, 1});
-}
-
-void RowTile::refit_outer(std::int64_t first, std::int64_t last) {
-  (void)first;
-  (void)last;
 }
 
 }  // namespace nibble

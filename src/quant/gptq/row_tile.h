@@ -30,7 +30,6 @@ class RowTile {
   double error() const;
   std::int64_t sweep();
   void refit(std::int64_t run);
-  void refit_outer(std::int64_t first, std::int64_t last);
   void offer(std::int64_t first, std::int64_t last, std::span<const kernel::FeedbackGrid> grids);
 
   const kernel::FeedbackKernel& kernel_ = kernel::feedback_kernel();

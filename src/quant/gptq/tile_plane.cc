@@ -72,6 +72,7 @@ class NestedPlane final : public EntryPlane {
  public:
   NestedPlane(PlaneRole role, QuantizedMatrix& out)
       : EntryPlane(role, out),
+        role_(role),
         nested_(*format_.nested),
         levels_(code_levels(nested_.code, data_.table)),
         chosen_(outer_is_within_rows(format_, out.cols)) {
@@ -83,14 +84,15 @@ class NestedPlane final : public EntryPlane {
     }
   }
 
-  float candidate(std::int64_t lane, std::int64_t column, float wanted, float, int number) const override {
+  float candidate(std::int64_t lane, std::int64_t column, float wanted, float step, int number) const override {
     const float outer = outer_of(lane, column);
     const auto last = static_cast<std::ptrdiff_t>(levels_.value.size()) - 1;
-    const auto index =
-        static_cast<std::ptrdiff_t>(index_of(outer, wanted)) + static_cast<std::ptrdiff_t>(side_step(number));
+    const auto nearest = static_cast<std::ptrdiff_t>(index_of(outer, wanted));
+    auto index = static_cast<std::ptrdiff_t>(index_of(outer, wanted + step * side_step(number)));
+    if (index == nearest) index += static_cast<std::ptrdiff_t>(side_step(number));  // its own steps are wider
     return value_of(outer, static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(index, 0, last)));
   }
-  int candidates() const override { return 3; }
+  int candidates() const override { return role_ == PlaneRole::kScale ? 5 : 3; }
 
   void keep(std::int64_t lane, std::int64_t column, float value) override {
     if (!is_row(lane)) return;
@@ -179,6 +181,7 @@ class NestedPlane final : public EntryPlane {
     return levels_.nearest(nested_.outer_divides ? scaled * outer : scaled / outer);
   }
 
+  PlaneRole role_;
   const NestedFormat& nested_;
   CodeLevels levels_;
   bool chosen_;                ///< outer scales lie within rows
