@@ -95,7 +95,7 @@ TEST(GptqGrids, DegenerateRows) {
       layer.weights[i] = 0.0f;
       layer.weights[256 + i] = 0.125f;
       layer.weights[512 + i] *= 1e-6f;
-      layer.weights[768 + i] *= 1e4f;
+      layer.weights[768 + i] *= 100.0f;
     }
     GptqOptions options;
     options.sweeps = 2;
