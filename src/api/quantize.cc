@@ -80,7 +80,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
       NIBBLE_TRY(calibrated, find_calibrated_method(options.method));
     }
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
-    const bool by_recipe = gguf && names_gguf_recipe(options.scheme);
+    // For other methods q4_0 and its like are types that every block linear gets, and mixtures unknown schemes.
+    const bool by_recipe = gguf && names_gguf_recipe(options.scheme) && options.method == "rtn";
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
@@ -93,13 +94,15 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe && options.method != "rtn")
-      return fail(ErrorCode::kUnsupported, "{} does not make llama.cpp's mixtures such as {}; use --method rtn",
-                  options.method, options.scheme);
     if (by_recipe) {
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
     }
+    if (options.method != "rtn" && names_gguf_recipe(options.scheme) && !parse_scheme(options.scheme).ok())
+      return fail(
+          ErrorCode::kUnsupported,
+          "{} does not make llama.cpp's mixtures such as {}; use --method rtn, or a type such as q4_0 or iq4_nl",
+          options.method, options.scheme);
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
     if (hqq) {
       NIBBLE_TRY_STATUS(check_hqq_scheme(scheme));

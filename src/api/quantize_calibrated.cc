@@ -25,6 +25,8 @@ GptqSettings gptq_settings(const QuantizeOptions& options) {
   return out;
 }
 
+Status check_gptq(const QuantScheme& scheme) { return check_gptq_scheme(scheme); }
+
 std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
   return second_order_bytes(files.layout());
 }
@@ -78,7 +80,7 @@ Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& fini
 }
 
 constexpr std::array kMethods = {
-    CalibratedMethod{"gptq", check_gptq_scheme, gptq_bytes, run_gptq},
+    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq},
     CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
     CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
@@ -140,6 +142,11 @@ Status check_output(const CalibratedOutput& what, ThreadPool& pool) {
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
     if (info.role != LinearInfo::Role::kBlock || !tried.emplace(info.rows, info.cols).second) continue;
+    if (!check_rtn_scheme(what.scheme).ok()) {  // a type of GGUF, stored as it is
+      const Status fits = what.format.family->can_express(what.scheme, info.rows, info.cols);
+      if (!fits.ok()) return with_context(fits.error(), info.name);
+      continue;
+    }
     NIBBLE_TRY(MatrixPtr original, what.files.matrix(static_cast<LinearId>(i)));
     NIBBLE_TRY(const MatrixPtr rounded, quantize_rtn(original, what.scheme, {}, pool));
     NIBBLE_TRY_STATUS(stored_exactly(rounded, info, what.format));
@@ -190,7 +197,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
                                              ThreadPool& pool) {
   const auto begin = std::chrono::steady_clock::now();
   NIBBLE_TRY_STATUS(method.check_scheme(what.scheme));
-  NIBBLE_TRY_STATUS(check_rtn_scheme(what.scheme));
+  if (what.options.quantize_head) NIBBLE_TRY_STATUS(check_rtn_scheme(what.scheme));
   NIBBLE_TRY_STATUS(check_output(what, pool));
   std::error_code error;
   if (what.options.resume && fs::exists(what.out, error) && !fs::exists(Journal::folder_of(what.out), error)) {

@@ -243,13 +243,22 @@ TEST_F(Calibration, ReportsOnWhatTheModelWritesWhereNothingIsLeft) {
 }
 
 TEST_F(Calibration, RefusesWhatItCannotMake) {
+  QuantizeOptions options = gptq("text");
+  options.method = "awq";
   for (const char* scheme : {"nf4-g64", "codebook4-row", "int4-tensor", "fp8-e4m3-channel", "int8-block128x128"}) {
+    options.scheme = scheme;
+    const auto report = run(options, "none");
+    ASSERT_FALSE(report.ok()) << scheme;
+    EXPECT_EQ(report.error().code, ErrorCode::kUnsupported) << report.error().message;
+    EXPECT_NE(report.error().message.find("awq cannot make"), std::string::npos) << report.error().message;
+  }
+  for (const char* scheme : {"bf16", "iq3_s"}) {
     const auto report = run(gptq("text", scheme), "none");
     ASSERT_FALSE(report.ok()) << scheme;
     EXPECT_EQ(report.error().code, ErrorCode::kUnsupported) << report.error().message;
     EXPECT_NE(report.error().message.find("gptq cannot make"), std::string::npos) << report.error().message;
   }
-  QuantizeOptions options = gptq("text");
+  options = gptq("text");
   options.calibration.samples = 0;
   EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
   options = gptq("text");

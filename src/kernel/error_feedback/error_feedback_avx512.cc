@@ -9,16 +9,21 @@ constexpr int kColumns = 8;
 
 }  // namespace
 
-#include "kernel/error_feedback/error_feedback_lanes.inc"
+#include "kernel/error_feedback/rounding.inc"
+
+#include "kernel/error_feedback/feedback.inc"
+#include "kernel/error_feedback/scale_search.inc"
 
 extern const FeedbackKernel kFeedback;
 const FeedbackKernel kFeedback = {{"error_feedback", "error_feedback_avx512", kAvx2 | kFma | kF16c | kAvx512},
                                   accumulate,
                                   compensate,
                                   quantize,
+                                  trial,
                                   descend,
-                                  scale_terms,
-                                  search_symmetric,
-                                  search_asymmetric};
+                                  bilinear,
+                                  search_scale,
+                                  search_zero,
+                                  search_offset};
 
 }  // namespace nibble::kernel::avx512

@@ -18,11 +18,11 @@ float part(int step) { return 1.0f - 0.05f * static_cast<float>(step); }
 class GroupClipping {
  public:
   GroupClipping(const QuantScheme& scheme, std::int64_t cols) : scheme_(scheme) {
-    code_.resize(static_cast<std::size_t>(cols * kL));
-    error_.resize(code_.size());
+    level_.resize(static_cast<std::size_t>(cols * kL));
+    error_.resize(level_.size());
   }
 
-  /// Leaves the codes of columns [from, to) in code(). `h`: of these columns; null: the whole range.
+  /// Leaves the levels of columns [from, to) in level(). `h`: of these columns; null: the whole range.
   kernel::FeedbackGrid choose(std::vector<float>& w, std::int64_t from, std::int64_t to, const QuadraticForm* h) {
     const LaneRange whole = lane_range(w.data(), from, to);
     best_ = lane_grid(scheme_, whole);
@@ -35,10 +35,10 @@ class GroupClipping {
       else
         try_signs(whole, w, from, to, *h);
     }
-    round_lanes(best_, from, to, w, code_, error_);
+    round_lanes(best_, from, to, w, level_, error_);
     return best_;
   }
-  const std::vector<float>& code() const { return code_; }
+  const std::vector<float>& level() const { return level_; }
 
  private:
   struct Parts {
@@ -85,7 +85,7 @@ class GroupClipping {
       range.high[lane] = whole.high[lane] * parts.high[lane];
     }
     const kernel::FeedbackGrid grid = lane_grid(scheme_, range, other_sign);
-    round_lanes(grid, from, to, w, code_, error_);
+    round_lanes(grid, from, to, w, level_, error_);
     double losses[kL];
     h.evaluate(error_.data() + from * kL, losses);
     for (std::int64_t lane = 0; lane < kL; ++lane) {
@@ -99,7 +99,7 @@ class GroupClipping {
   }
 
   const QuantScheme& scheme_;
-  std::vector<float> code_;
+  std::vector<float> level_;
   std::vector<float> error_;
   kernel::FeedbackGrid best_;
   double least_[kL] = {};
@@ -124,7 +124,7 @@ QuantizedMatrix quantize_clipped(const FloatMatrix& weights, const QuantScheme& 
         const std::int64_t to = std::min(weights.cols, from + group);
         const QuadraticForm* h = groups.empty() ? nullptr : &groups[static_cast<std::size_t>(g)];
         const kernel::FeedbackGrid grid = clipping.choose(tile.values, from, to, h);
-        scatter_group(tile, grid, clipping.code(), g, from, to, out);
+        scatter_group(tile, grid, clipping.level(), g, from, to, out);
       }
     }
   });

@@ -44,21 +44,21 @@ kernel::FeedbackGrid lane_grid(const QuantScheme& scheme, const LaneRange& range
 }
 
 void round_lanes(const kernel::FeedbackGrid& grid, std::int64_t from, std::int64_t to, std::vector<float>& w,
-                 std::vector<float>& code, std::vector<float>& error) {
+                 std::vector<float>& level, std::vector<float>& error) {
   static const kernel::FeedbackKernel& kernel = kernel::feedback_kernel();
   // One column at a time, so that no error is fed to another.
   for (std::int64_t j = from; j < to; ++j)
-    kernel.quantize(nullptr, 0, j, j + 1, grid, w.data(), w.data(), code.data(), error.data());
+    kernel.quantize(nullptr, 0, j, j + 1, grid, w.data(), w.data(), level.data(), error.data());
 }
 
-void scatter_group(const LaneTile& tile, const kernel::FeedbackGrid& grid, const std::vector<float>& code,
+void scatter_group(const LaneTile& tile, const kernel::FeedbackGrid& grid, const std::vector<float>& level,
                    std::int64_t group, std::int64_t from, std::int64_t to, QuantizedMatrix& out) {
   const std::int64_t groups = out.scheme.scale->grouping.entries_per_row(out.rows, out.cols);
   for (std::int64_t lane = 0; lane < tile.lanes; ++lane) {
     const std::int64_t row = tile.first_row + lane;
     for (std::int64_t c = from; c < to; ++c)
       out.codes[static_cast<std::size_t>(row * out.cols + c)] =
-          static_cast<std::uint8_t>(code[static_cast<std::size_t>(c * kL + lane)]);
+          static_cast<std::uint8_t>(level[static_cast<std::size_t>(c * kL + lane)] + grid.zero[lane]);
     store_entry(out.scheme.scale->element, grid.scale[lane], out.scale.entries, row * groups + group);
     if (out.scheme.zero_kind == ZeroKind::kInteger)
       store_entry(ElementType::kI16, grid.zero[lane] - static_cast<float>(out.scheme.code.bias), out.zero.entries,

@@ -21,12 +21,12 @@ LaneRange lane_range(const float* w, std::int64_t from, std::int64_t to);
 /// `other_sign` (symmetric schemes): the extreme of the other sign gets the code that has no counterpart.
 kernel::FeedbackGrid lane_grid(const QuantScheme& scheme, const LaneRange& range, bool other_sign = false);
 
-/// code = the nearest codes of w, error = w less their values, for columns [from, to).
+/// level = the nearest levels (code - zero) of w, error = w less their values, for columns [from, to).
 void round_lanes(const kernel::FeedbackGrid& grid, std::int64_t from, std::int64_t to, std::vector<float>& w,
-                 std::vector<float>& code, std::vector<float>& error);
+                 std::vector<float>& level, std::vector<float>& error);
 
-/// Writes a group's grid and codes, columns [from, to) being group number `group` of the tile's rows.
-void scatter_group(const LaneTile& tile, const kernel::FeedbackGrid& grid, const std::vector<float>& code,
+/// Writes a group's grid and the codes of its levels, columns [from, to) being group number `group` of the tile's rows.
+void scatter_group(const LaneTile& tile, const kernel::FeedbackGrid& grid, const std::vector<float>& level,
                    std::int64_t group, std::int64_t from, std::int64_t to, QuantizedMatrix& out);
 
 }  // namespace nibble

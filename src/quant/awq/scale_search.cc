@@ -18,7 +18,7 @@ class TileLoss {
       : h_(h), scheme_(scheme), group_(group_columns(scheme, h.cols())) {
     const auto size = static_cast<std::size_t>(h.cols() * kL);
     scaled_.resize(size);
-    code_.resize(size);
+    level_.resize(size);
     error_.resize(size);
   }
 
@@ -26,7 +26,7 @@ class TileLoss {
     for_columns(scales, [&](std::size_t at, float scale) { scaled_[at] = tile.values[at] * scale; });
     for (std::int64_t from = 0; from < h_.cols(); from += group_) {
       const std::int64_t to = std::min(h_.cols(), from + group_);
-      round_lanes(lane_grid(scheme_, lane_range(scaled_.data(), from, to)), from, to, scaled_, code_, error_);
+      round_lanes(lane_grid(scheme_, lane_range(scaled_.data(), from, to)), from, to, scaled_, level_, error_);
     }
     for_columns(scales, [&](std::size_t at, float scale) { error_[at] /= scale; });
     double lanes[kL];
@@ -46,7 +46,7 @@ class TileLoss {
   const QuantScheme& scheme_;
   std::int64_t group_;
   std::vector<float> scaled_;
-  std::vector<float> code_;
+  std::vector<float> level_;
   std::vector<float> error_;
 };
 

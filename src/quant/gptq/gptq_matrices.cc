@@ -16,7 +16,9 @@ class GptqRun {
       : weights_(weights), scheme_(scheme), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
-    const SecondOrder h = prepare_second_order(gram, {settings_.damping, settings_.order, gptq_group(scheme_)}, pool_);
+    NIBBLE_TRY_STATUS(check_gptq_scheme(scheme_, gram.cols));
+    const SecondOrder h =
+        prepare_second_order(gram, second_order_options(settings_.damping, settings_.order, scheme_, gram.cols), pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {

@@ -5,32 +5,49 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 
 #include "kernel/cholesky/cholesky.h"
 
 namespace nibble {
 namespace {
 
-/// The order of quantizing; `diagonal` by column.
+/// Sorts the pieces of `size` columns by the diagonal of their first column, the largest first; a short one stays last.
+void sort_pieces(std::span<std::int32_t> columns, std::int64_t size, const std::vector<double>& diagonal) {
+  std::vector<std::vector<std::int32_t>> pieces;
+  const auto step = static_cast<std::size_t>(size);
+  std::size_t at = 0;
+  for (; at + step <= columns.size(); at += step) {
+    const auto piece = columns.subspan(at, step);
+    pieces.emplace_back(piece.begin(), piece.end());
+  }
+  std::stable_sort(pieces.begin(), pieces.end(), [&](const auto& a, const auto& b) {
+    return diagonal[static_cast<std::size_t>(a.front())] > diagonal[static_cast<std::size_t>(b.front())];
+  });
+  at = 0;
+  for (const std::vector<std::int32_t>& piece : pieces) {
+    std::copy(piece.begin(), piece.end(), columns.begin() + static_cast<std::ptrdiff_t>(at));
+    at += step;
+  }
+}
+
+/// The order of quantizing; `diagonal` by column. Columns within runs, runs within groups, groups.
 std::vector<std::int32_t> column_order(const std::vector<double>& diagonal, const SecondOrderOptions& options) {
   const auto cols = static_cast<std::int64_t>(diagonal.size());
   std::vector<std::int32_t> order(diagonal.size());
   std::iota(order.begin(), order.end(), 0);
   if (options.order == ColumnOrder::kAsStored) return order;
-  const auto larger = [&](std::int32_t a, std::int32_t b) {
-    return diagonal[static_cast<std::size_t>(a)] > diagonal[static_cast<std::size_t>(b)];
-  };
   const std::int64_t group = options.group > 0 ? options.group : cols;
-  const std::int64_t whole = cols / group;  // a short group stays last
-  std::vector<std::vector<std::int32_t>> groups;
-  for (std::int64_t g = 0; g * group < cols; ++g) {
-    groups.emplace_back(order.begin() + g * group, order.begin() + std::min(cols, (g + 1) * group));
-    std::stable_sort(groups.back().begin(), groups.back().end(), larger);
-  }
-  std::stable_sort(groups.begin(), groups.begin() + whole,
-                   [&](const auto& a, const auto& b) { return larger(a.front(), b.front()); });
-  order.clear();
-  for (const std::vector<std::int32_t>& columns : groups) order.insert(order.end(), columns.begin(), columns.end());
+  const std::int64_t run = options.run > 0 ? options.run : group;
+  const auto sort_all = [&](std::int64_t whole, std::int64_t piece) {
+    for (std::int64_t at = 0; at < cols; at += whole)
+      sort_pieces(
+          std::span(order).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(std::min(whole, cols - at))),
+          piece, diagonal);
+  };
+  sort_all(run, 1);
+  if (run < group) sort_all(group, run);
+  sort_all(cols, group);
   return order;
 }
 
@@ -54,11 +71,12 @@ bool factor(const InputGram& gram, const std::vector<double>& diagonal, const st
   return kernel::cholesky(out.data(), n, pool);
 }
 
-/// U of H = U D U^T in float32 from the factor above.
+/// U and D of H = U D U^T in float32 from the factor above.
 void unit_upper(const std::vector<double>& factor, const std::vector<double>& diagonal, double damping,
                 SecondOrder& out) {
   const std::int64_t n = out.cols;
   out.u.assign(static_cast<std::size_t>(n * n), 0.0f);
+  out.d.clear();
   for (std::int64_t k = 0; k < n; ++k) {
     const double size_k =
         std::sqrt(diagonal[static_cast<std::size_t>(out.order[static_cast<std::size_t>(k)])] + damping);
@@ -69,6 +87,8 @@ void unit_upper(const std::vector<double>& factor, const std::vector<double>& di
       const double pivot = factor[static_cast<std::size_t>((n - 1 - j) * n + (n - 1 - j))];
       out.u[static_cast<std::size_t>(k * n + j)] = static_cast<float>(above / pivot * (size_k / size_j));
     }
+    const double pivot = factor[static_cast<std::size_t>((n - 1 - k) * n + (n - 1 - k))] * size_k;
+    out.d.push_back(static_cast<float>(pivot * pivot / out.mean_diagonal));
   }
 }
 
@@ -91,6 +111,11 @@ void fill_h(const InputGram& gram, const std::vector<double>& diagonal, double d
 }
 
 }  // namespace
+
+double damping_for(std::int64_t cols, std::int64_t tokens) {
+  if (tokens <= 0) return 0.01;
+  return std::clamp(10.0 * static_cast<double>(cols) / static_cast<double>(tokens), 0.01, 1.0);
+}
 
 SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions& options, ThreadPool& pool) {
   SecondOrder out;
@@ -120,7 +145,8 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
   out.order = column_order(diagonal, options);
   std::vector<double> lower;
   constexpr int kTries = 6;
-  double damping = options.damping;
+  const double wanted = options.damping > 0 ? options.damping : damping_for(n, gram.tokens);
+  double damping = wanted;
   for (int attempt = 0;; ++attempt, damping *= 10) {
     if (factor(*source, diagonal, out.order, damping * out.mean_diagonal, lower, pool)) break;
     if (attempt + 1 < kTries) continue;
@@ -128,10 +154,10 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
     out.note = "the inputs' second moments have no factor: rounded to nearest";
     identity = InputGram(n);
     source = &identity;
-    damping = options.damping;
+    damping = wanted;
     attempt = -1;
   }
-  if (out.note.empty() && damping > options.damping) out.note = "damping was raised";
+  if (out.note.empty() && damping > wanted) out.note = "damping was raised";
   out.damping = damping;
   unit_upper(lower, diagonal, damping * out.mean_diagonal, out);
   lower = {};

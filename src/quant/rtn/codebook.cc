@@ -121,8 +121,8 @@ std::vector<float> binned_codebook(std::span<const WeightedValue> values, int k,
   std::vector<double> weights(max_bins, 0.0);
   const double to_bin = static_cast<double>(max_bins) / (static_cast<double>(high) - static_cast<double>(low));
   for (const WeightedValue& v : values) {
-    const auto position = (static_cast<double>(v.value) - static_cast<double>(low)) * to_bin;
-    const auto bin = std::min(max_bins - 1, static_cast<std::size_t>(position));
+    const double above = static_cast<double>(v.value) - static_cast<double>(low);
+    const auto bin = std::min(max_bins - 1, static_cast<std::size_t>(above * to_bin));
     sums[bin] += v.weight * static_cast<double>(v.value);
     weights[bin] += v.weight;
   }

@@ -21,7 +21,6 @@ std::vector<float> optimal_codebook(std::vector<WeightedValue>& values, int k);
 /// As above for many values: they are first merged into at most `max_bins` equal-width bins (each bin stands at its own
 /// weighted mean), so the result is optimal up to a bin's width.
 std::vector<float> binned_codebook(std::span<const WeightedValue> values, int k, std::size_t max_bins = 8192);
-std::vector<float> binned_codebook(std::span<const float> values, int k, std::size_t max_bins = 8192);
 
 /// codes[i] = index of the nearest entry of an ascending table, ties to the lower one.
 void nearest_codes(std::span<const float> x, float inverse_scale, std::span<const float> table, std::uint8_t* codes);

@@ -69,18 +69,17 @@ TEST(Codebook, HandlesFewDistinctValuesAndNone) {
   EXPECT_EQ(optimal_codebook(same, 4), (std::vector<float>{2.5f, 2.5f, 2.5f, 2.5f}));
   std::vector<WeightedValue> none;
   EXPECT_EQ(optimal_codebook(none, 2), (std::vector<float>{0.0f, 0.0f}));
-  EXPECT_EQ(binned_codebook(std::vector<float>(10, -1.0f), 2), (std::vector<float>{-1.0f, -1.0f}));
+  EXPECT_EQ(binned_codebook(std::vector<WeightedValue>(10, {-1.0f, 1.0}), 2), (std::vector<float>{-1.0f, -1.0f}));
 }
 
 TEST(Codebook, BinnedIsNearTheOptimum) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
-  std::vector<float> values(20000);
   std::vector<WeightedValue> weighted;
-  for (float& v : values) weighted.push_back({v = normal(random), 1.0});
+  for (int i = 0; i < 20000; ++i) weighted.push_back({normal(random), i % 3 == 0 ? 4.0 : 1.0});
   std::vector<WeightedValue> copy = weighted;
   const double best = cost_of(weighted, optimal_codebook(copy, 16));
-  EXPECT_LE(cost_of(weighted, binned_codebook(values, 16)), best * 1.001);
+  EXPECT_LE(cost_of(weighted, binned_codebook(weighted, 16)), best * 1.001);
 }
 
 TEST(Codebook, NearestCodes) {

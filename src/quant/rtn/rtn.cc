@@ -179,7 +179,7 @@ void quantize_codebook(const float* weights, const QuantScheme& scheme, Quantize
     });
     constexpr std::size_t kExactLimit = 1 << 17;
     std::vector<float> table =
-        values.size() <= kExactLimit ? optimal_codebook(weighted, entries) : binned_codebook(values, entries);
+        values.size() <= kExactLimit ? optimal_codebook(weighted, entries) : binned_codebook(weighted, entries);
     for (float& v : table) v = round_to_element(scheme.table.element, v);
     std::copy(table.begin(), table.end(), out.tables.begin() + t * entries);
     std::size_t next = 0;
