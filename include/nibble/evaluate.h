@@ -26,7 +26,8 @@ struct Evaluation {
   std::int64_t tokens = 0;  ///< scored positions
   std::int64_t windows = 0;
   double perplexity = 0;
-  double perplexity_stderr = 0;  ///< over windows
+  double perplexity_stderr = 0;    ///< over windows
+  std::vector<double> window_nll;  ///< mean -log p(target) of each window
   struct Comparison {
     double baseline_perplexity = 0;
     double baseline_perplexity_stderr = 0;
@@ -34,7 +35,8 @@ struct Evaluation {
     double kld_mean_stderr = 0;
     double kld_p99 = 0;
     double kld_max = 0;
-    double top1_agreement = 0;  ///< 0..1
+    std::vector<double> window_kld;  ///< mean of each window: for paired comparisons
+    double top1_agreement = 0;       ///< 0..1
     double top1_agreement_stderr = 0;
   };
   std::optional<Comparison> comparison;

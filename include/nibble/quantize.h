@@ -15,7 +15,7 @@ namespace nibble {
 /// The text that a calibrated method looks at.
 struct CalibrationOptions {
   /// UTF-8 files; none: the model itself writes. Lines of a .jsonl file are objects with "text", "messages",
-  /// "conversations", or "prompt" and "completion" or "response".
+  /// "conversations", or "prompt" and "completion" or "response"; lines of a .tokens file are windows of token ids.
   std::vector<std::string> texts;
   std::int64_t samples = 128;  ///< windows, spread evenly over the texts
   std::int64_t context = 0;    ///< tokens of a window; 0: 1024, or what the model was made for

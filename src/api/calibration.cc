@@ -29,9 +29,10 @@ std::vector<std::vector<std::int32_t>> windows_of(const std::vector<std::vector<
   return out;
 }
 
+/// A window of `context` ids: BOS stands in front where there is room for it.
 void append_window(const Tokenizer& tokenizer, std::int64_t context, std::span<const std::int32_t> ids,
                    std::vector<std::int32_t>& out) {
-  if (text_tokens_of_window(tokenizer, context) < context) out.push_back(*tokenizer.bos());
+  if (static_cast<std::int64_t>(ids.size()) < context) out.push_back(*tokenizer.bos());
   out.insert(out.end(), ids.begin(), ids.end());
 }
 
@@ -43,14 +44,16 @@ struct DividedTexts {
 
 Result<DividedTexts> divide_texts(const ModelFiles& files, const CalibrationOptions& options, std::int64_t context) {
   NIBBLE_TRY(const DocumentReader reader, DocumentReader::create(files, options));
-  const std::int64_t tokens = text_tokens_of_window(reader.tokenizer(), context);
   DividedTexts out;
   const auto texts = static_cast<std::int64_t>(options.texts.size());
   std::int64_t left = options.samples;
   for (std::int64_t i = 0; i < texts; ++i) {
     const std::string& file = options.texts[static_cast<std::size_t>(i)];
     NIBBLE_TRY(const auto documents, reader.read(file));
-    const std::vector<std::vector<std::int32_t>> windows = windows_of(documents, tokens, options.per_document);
+    const bool is_ids = file.ends_with(".tokens");
+    const std::int64_t tokens = is_ids ? context : text_tokens_of_window(reader.tokenizer(), context);
+    const std::vector<std::vector<std::int32_t>> windows =
+        windows_of(documents, tokens, options.per_document || is_ids);
     if (windows.empty())
       return fail(ErrorCode::kInvalidArgument,
                   "{}: {} than one window of {} tokens; give a longer text or a smaller --ctx", file,

@@ -1,6 +1,7 @@
 #include "api/calibration_documents.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/mapped_file.h"
 #include "model/text_assets.h"
@@ -65,6 +66,7 @@ Result<DocumentReader> DocumentReader::create(const ModelFiles& files, const Cal
   DocumentReader reader;
   reader.chat_template_ = options.chat_template;
   reader.per_document_ = options.per_document;
+  reader.vocab_size_ = files.config().vocab_size;
   NIBBLE_TRY(TextAssets assets, read_text_assets(files.checkpoint()));
   NIBBLE_TRY(reader.tokenizer_, Tokenizer::create(std::move(assets.tokenizer)));
   if (assets.chat_template) {
@@ -78,7 +80,8 @@ Result<DocumentReader> DocumentReader::create(const ModelFiles& files, const Cal
 Result<std::vector<std::vector<std::int32_t>>> DocumentReader::read(const std::string& file) const {
   NIBBLE_TRY(const std::string text, read_text_file(file, kLargestFile));
   std::vector<std::vector<std::int32_t>> out;
-  if (file.ends_with(".jsonl")) {
+  const bool is_ids = file.ends_with(".tokens");
+  if (is_ids || file.ends_with(".jsonl")) {
     std::size_t number = 0;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find('\n', begin), text.size());
@@ -86,7 +89,8 @@ Result<std::vector<std::vector<std::int32_t>>> DocumentReader::read(const std::s
       const std::string one = text.substr(begin, end - begin);
       begin = end + 1;
       if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
-      NIBBLE_TRY(out.emplace_back(), line(one, fmt::format("{}:{}", file, number)));
+      const std::string where = fmt::format("{}:{}", file, number);
+      NIBBLE_TRY(out.emplace_back(), is_ids ? ids(one, where) : line(one, where));
     }
   } else if (chat_template_ || per_document_) {
     for (const std::string& paragraph : paragraphs(text)) {
@@ -94,6 +98,23 @@ Result<std::vector<std::vector<std::int32_t>>> DocumentReader::read(const std::s
     }
   } else {
     NIBBLE_TRY(out.emplace_back(), plain(text));
+  }
+  return out;
+}
+
+Result<std::vector<std::int32_t>> DocumentReader::ids(const std::string& text, const std::string& where) const {
+  std::vector<std::int32_t> out;
+  for (const char* at = text.data(); at < text.data() + text.size();) {
+    if (*at == ' ' || *at == '\t' || *at == '\r') {
+      ++at;
+      continue;
+    }
+    std::int32_t id = -1;
+    const auto [end, error] = std::from_chars(at, text.data() + text.size(), id);
+    if (error != std::errc() || id < 0 || id >= vocab_size_)
+      return fail(ErrorCode::kCorrupt, "{}: not a line of token ids below {}", where, vocab_size_);
+    out.push_back(id);
+    at = end;
   }
   return out;
 }

@@ -23,11 +23,13 @@ class DocumentReader {
   /// A text is one document; its paragraphs (between empty lines) are documents where the options ask for documents or
   /// for the chat template. Lines of a file that ends in .jsonl are objects with "text", "messages" (role, content),
   /// "conversations" (from, value) or "prompt" and "completion" or "response"; all but "text" go through the chat
-  /// template, which prints BOS itself. Errors name file and line.
+  /// template, which prints BOS itself. Lines of a file that ends in .tokens are ids, as `nibble sample` writes them.
+  /// Errors name file and line.
   Result<std::vector<std::vector<std::int32_t>>> read(const std::string& file) const;
 
  private:
   DocumentReader() = default;
+  Result<std::vector<std::int32_t>> ids(const std::string& text, const std::string& where) const;
   Result<std::vector<std::int32_t>> plain(const std::string& text) const;
   Result<std::vector<std::int32_t>> conversation(const Json& messages, const std::string& where) const;
   Result<std::vector<std::int32_t>> line(const std::string& text, const std::string& where) const;
@@ -36,6 +38,7 @@ class DocumentReader {
   std::optional<ChatTemplate> chat_;
   bool chat_template_ = false;
   bool per_document_ = false;
+  std::int64_t vocab_size_ = 0;
 };
 
 }  // namespace nibble

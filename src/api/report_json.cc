@@ -21,6 +21,8 @@ Json evaluation_json(const Evaluation& e) {
     json["top1_agreement_stderr"] = e.comparison->top1_agreement_stderr;
   }
   json["seconds"] = e.seconds;
+  json["window_nll"] = e.window_nll;
+  if (e.comparison) json["window_kld"] = e.comparison->window_kld;
   return json;
 }
 

@@ -151,6 +151,7 @@ Evaluation ScoreTally::evaluation() {
   const MeanAndError nll = over_windows(nll_);
   out.perplexity = std::exp(nll.mean);
   out.perplexity_stderr = out.perplexity * nll.standard_error;
+  out.window_nll = nll_;
   if (!with_baseline_) return out;
   Evaluation::Comparison c;
   const MeanAndError base_nll = over_windows(baseline_nll_);
@@ -159,6 +160,7 @@ Evaluation ScoreTally::evaluation() {
   const MeanAndError kld = over_windows(kld_);
   c.kld_mean = kld.mean;
   c.kld_mean_stderr = kld.standard_error;
+  c.window_kld = kld_;
   c.kld_p99 = percentile(all_kld_, 99.0);
   c.kld_max = percentile(all_kld_, 100.0);
   const MeanAndError agreement = over_windows(agreement_);

@@ -188,6 +188,10 @@ TEST_F(Calibration, LinesThatAreNoDocuments) {
                                                        {"{\"conversations\": [1]}", ":2: a line of calibration"},
                                                        {"{\"text\": ", ":2: not valid JSON"},
                                                        {"{\"messages\": [7]}", ":2: "}};
+  for (const char* line : {"1 2 x", "1 -2", "1 999999"}) {
+    put("bad.tokens", line);
+    EXPECT_NE(run(gptq("bad.tokens"), "none").error().message.find(":1: not a line of token ids"), std::string::npos);
+  }
   for (const auto& [line, message] : cases) {
     put("bad.jsonl", std::string("{\"text\": \"Hello\"}\n") + line);
     const auto report = run(gptq("bad.jsonl"), "none");
