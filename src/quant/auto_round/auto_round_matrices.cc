@@ -219,7 +219,9 @@ std::uint64_t auto_round_bytes(const ModelWeights& weights, std::int64_t window,
   const std::int64_t q = config.num_attention_heads * config.head_dim;
   const std::int64_t kv = config.num_key_value_heads * config.head_dim;
   const std::int64_t of_token = 4 * (17 * config.hidden_size + 5 * q + 5 * kv + 6 * config.intermediate_size);
-  return static_cast<std::uint64_t>(of_weights + of_token * window * windows_at_once(options, window));
+  // A slice of either stream that windows are read from, and the panels of kernel/gemm.
+  const std::int64_t of_reading = 8 * config.hidden_size * BlockRunner::slice_tokens(window) + (std::int64_t{10} << 20);
+  return static_cast<std::uint64_t>(of_weights + of_token * window * windows_at_once(options, window) + of_reading);
 }
 
 }  // namespace nibble
