@@ -30,6 +30,15 @@ void choose_before(std::span<float> weights, std::int64_t rows, const SecondOrde
 
 }  // namespace
 
+GptqOptions best_options() {
+  GptqOptions options;
+  options.codebook_rounds = 3;
+  options.sweeps = 6;
+  options.refit = true;
+  options.least_gain = 0.005;
+  return options;
+}
+
 SecondOrderOptions second_order_options(double damping, ColumnOrder order, const QuantScheme& scheme,
                                         std::int64_t cols) {
   const GridShape shape = grid_shape(scheme, cols);

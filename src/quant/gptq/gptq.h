@@ -26,6 +26,10 @@ struct GptqOptions {
   double least_gain = 0.0;  ///< sweeps end when one takes less than this part off the error of sixteen rows
 };
 
+/// What `--method best` does after the pass; docs/methods.md has what each step is worth. To be used with
+/// damping_for() (damping 0).
+GptqOptions best_options();
+
 /// Layer errors |X (W - Q)^T|^2 / |X W^T|^2, for the damped H.
 struct GptqReport {
   double error = 0;
