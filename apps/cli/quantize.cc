@@ -128,7 +128,9 @@ void add_quantize(CLI::App& app, Action& action) {
       "iq4_nl, iq4_xs, tq2_0 ...");
   auto flags = std::make_shared<Flags>();
   add_shared(command, flags);
-  command->add_option("--method", flags->method, "quantization method: rtn, hqq, gptq, awq, awq+gptq, autoround, wnam")
+  command
+      ->add_option("--method", flags->method,
+                   "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
   command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");

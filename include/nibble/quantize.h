@@ -32,7 +32,7 @@ enum class ReportLevel {
 };
 
 struct QuantizeOptions {
-  std::string method = "rtn";  ///< rtn | hqq | gptq | awq | awq+gptq | autoround | wnam
+  std::string method = "rtn";  ///< rtn | hqq | gptq | best | awq | awq+gptq | autoround | wnam
   CalibrationOptions calibration;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
   int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs

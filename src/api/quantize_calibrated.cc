@@ -37,6 +37,15 @@ Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& fini
   return CalibratedModel{};
 }
 
+/// GPTQ with refinements after the pass.
+Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  GptqSettings settings;
+  settings.options = best_options();
+  settings.damping = 0;  // as the number of tokens asks for
+  NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool));
+  return CalibratedModel{};
+}
+
 Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};
@@ -81,6 +90,7 @@ Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& fini
 
 constexpr std::array kMethods = {
     CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq},
+    CalibratedMethod{"best", check_gptq, gptq_bytes, run_best},
     CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
     CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
