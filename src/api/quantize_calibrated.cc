@@ -1,6 +1,6 @@
 #include "api/quantize_calibrated.h"
 
-#include <array>
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <set>
@@ -8,94 +8,12 @@
 #include "api/calibration.h"
 #include "api/report.h"
 #include "base/log.h"
-#include "quant/auto_round/auto_round_matrices.h"
-#include "quant/awq/awq_matrices.h"
 #include "quant/calibration/memory_plan.h"
-#include "quant/gptq/gptq_matrices.h"
-#include "quant/wnam/wnam_matrices.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
-
-GptqSettings gptq_settings(const QuantizeOptions& options) {
-  GptqSettings out;
-  out.damping = options.damping;
-  return out;
-}
-
-Status check_gptq(const QuantScheme& scheme) { return check_gptq_scheme(scheme); }
-
-std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
-  return second_order_bytes(files.layout());
-}
-
-Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(
-      gptq_matrices(run.files, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
-  return CalibratedModel{};
-}
-
-/// GPTQ with refinements after the pass.
-Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  GptqSettings settings;
-  settings.options = best_options();
-  settings.damping = 0;  // as the number of tokens asks for
-  NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool));
-  return CalibratedModel{};
-}
-
-Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
-  return CalibratedModel{std::move(model.folded)};
-}
-
-/// AWQ's scales, then GPTQ on the scaled model.
-Result<CalibratedModel> run_awq_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_scaled_model(run.files, run.tokens, run.scheme, run.stream, finished.journal(), pool));
-  NIBBLE_TRY_STATUS(
-      gptq_matrices(*model.folded, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
-  return CalibratedModel{std::move(model.folded)};
-}
-
-Status check_awq_gptq_scheme(const QuantScheme& scheme) {
-  NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
-  return check_gptq_scheme(scheme);
-}
-
-AutoRoundOptions auto_round_options(const QuantizeOptions& options) {
-  AutoRoundOptions out;
-  out.iterations = options.iterations;
-  out.seed = options.calibration.seed;
-  return out;
-}
-
-Result<CalibratedModel> run_auto_round(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY([[maybe_unused]] const std::vector<AutoRoundBlock> blocks,
-             auto_round_matrices(run.files, run.tokens, run.scheme, auto_round_options(run.options), run.stream,
-                                 finished, pool));
-  return CalibratedModel{};
-}
-
-std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
-  return options.iterations == 0 ? second_order_bytes(files.layout())
-                                 : auto_round_bytes(files, window, auto_round_options(options));
-}
-
-Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
-  return CalibratedModel{};
-}
-
-constexpr std::array kMethods = {
-    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq},
-    CalibratedMethod{"best", check_gptq, gptq_bytes, run_best},
-    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
-    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
-    CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
-    CalibratedMethod{"wnam", check_codebook_scheme, gptq_bytes, run_wnam},
-};
 
 /// Name, size and time of every file of a model: another one under the same name is another model.
 Json identity(const fs::path& path) {
@@ -167,18 +85,28 @@ Status check_output(const CalibratedOutput& what, ThreadPool& pool) {
 
 constexpr const char* kTokens = "tokens.json";
 
+std::optional<CalibrationTokens> tokens_of(const std::string& text, std::int64_t window, std::int64_t vocab) {
+  const Result<Json> json = parse_untrusted(text, kTokens);
+  if (!json.ok() || !json->is_array() || json->empty() || json->size() % static_cast<std::size_t>(window) != 0)
+    return std::nullopt;
+  CalibrationTokens tokens;
+  tokens.window = window;
+  for (const Json& id : *json) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= static_cast<std::uint64_t>(vocab)) return std::nullopt;
+    tokens.ids.push_back(id.get<std::int32_t>());
+  }
+  return tokens;
+}
+
 /// The tokens that the run began with.
-Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, Journal& journal) {
+Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int64_t window, Journal& journal) {
   if (const std::optional<std::string> text = journal.find_text(kTokens)) {
-    NIBBLE_TRY(const Json json, parse_untrusted(*text, kTokens));
-    CalibrationTokens tokens;
-    tokens.window = json.at("window").get<std::int64_t>();
-    tokens.ids = json.at("ids").get<std::vector<std::int32_t>>();
-    return tokens;
+    if (auto tokens = tokens_of(*text, window, what.files.config().vocab_size)) return *std::move(tokens);
+    log_warning("{}: the journal's calibration tokens are damaged; they are made again", what.out);
   }
   NIBBLE_TRY(CalibrationTokens tokens, calibration_tokens(what.path, what.files, what.options.calibration,
                                                           what.options.threads, what.options.progress));
-  NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json{{"window", tokens.window}, {"ids", tokens.ids}}.dump()));
+  NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json(tokens.ids).dump()));
   return tokens;
 }
 
@@ -193,15 +121,6 @@ void add_errors(const ModelLayout& layout, const FinishedLinears& finished, Conv
 }
 
 }  // namespace
-
-Result<const CalibratedMethod*> find_calibrated_method(const std::string& name) {
-  std::string known = "rtn, hqq";
-  for (const CalibratedMethod& method : kMethods) {
-    if (method.name == name) return &method;
-    known += ", " + std::string(method.name);
-  }
-  return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown method; known: {}", name, known);
-}
 
 Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, const CalibratedOutput& what,
                                              ThreadPool& pool) {
@@ -219,7 +138,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   const MemoryNeeds needs{what.options.max_memory, window, method.bytes(what.files, window, what.options)};
   NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
-  NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, *journal));
+  NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, window, *journal));
   FinishedLinears finished(what.files.layout(), journal);
   NIBBLE_TRY(
       const CalibratedModel model,

@@ -1,41 +1,12 @@
-// The methods that look at calibration text, and what they have in common: tokens, journal, memory, output, report.
+// A calibrated run: what all methods have in common, from tokens to report.
 #pragma once
 
 #include <string>
 
-#include "nibble/quantize.h"
-#include "quant/calibration/finished_linears.h"
+#include "api/calibrated_methods.h"
 #include "quant/choose_targets.h"
-#include "quant/fold/folded_weights.h"
 
 namespace nibble {
-
-/// What a method is asked to do.
-struct CalibratedRun {
-  const ModelFiles& files;
-  const CalibrationTokens& tokens;
-  const QuantScheme& scheme;
-  const QuantizeOptions& options;
-  StreamOptions stream;
-};
-
-/// What a method makes besides the matrices.
-struct CalibratedModel {
-  std::shared_ptr<const FoldedWeights> folded;  ///< what the matrices are quantized from; null: the model itself
-};
-
-struct CalibratedMethod {
-  std::string_view name;
-  /// Why it cannot make a scheme, with the way out.
-  Status (*check_scheme)(const QuantScheme& scheme);
-  /// Bytes that it holds at most beside a block and a slice of activations.
-  std::uint64_t (*bytes)(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options);
-  /// Finishes every block linear.
-  Result<CalibratedModel> (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
-};
-
-/// By name; the error lists those that are known.
-Result<const CalibratedMethod*> find_calibrated_method(const std::string& name);
 
 /// What a run makes, of what, and where.
 struct CalibratedOutput {

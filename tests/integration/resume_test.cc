@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -142,6 +143,30 @@ TEST_F(Resume, WholeOutputsAndOtherRuns) {
   EXPECT_NE(afresh.err.find("is dropped"), std::string::npos) << afresh.err;
   EXPECT_NE(bytes_of("out"), before);
   EXPECT_FALSE(fs::exists(root_ / "out.nibble-journal"));
+}
+
+/// Every entry of a journal is damaged in turn: what it held is made again.
+TEST_F(Resume, DamagedJournals) {
+  for (const char* method : {"gptq", "awq", "awq+gptq"}) {
+    SCOPED_TRACE(method);
+    ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);
+    for (const char* damage : {"", "[]", "{}", "[[1, 2]]", "nonsense"}) {
+      NibbleProcess process(args("out", false, "40", method));
+      const fs::path journal = root_ / "out.nibble-journal";
+      // As soon as a few entries are there; a run that ends before is as good.
+      while (!fs::exists(root_ / "out/config.json") && (!fs::exists(journal) || listing(journal).size() < 12)) continue;
+      kill(process.id(), SIGKILL);
+      process.finish();
+      if (fs::exists(journal))
+        for (const std::string& name : listing(journal))
+          if (name != "run.json") std::ofstream(journal / name, std::ios::trunc) << damage;
+      const Finished resumed = run_nibble(args("out", true, "40", method));
+      EXPECT_EQ(resumed.status, 0) << resumed.err;
+      EXPECT_EQ(bytes_of("out"), bytes_of("whole"));
+      fs::remove_all(root_ / "out");
+    }
+    fs::remove_all(root_ / "whole");
+  }
 }
 
 TEST_F(Resume, MistakesLeaveNoJournal) {

@@ -79,20 +79,38 @@ class AwqRun {
     return out;
   }
 
+  /// The recorded scales of a block's points; nothing where the record is damaged.
+  static std::optional<std::vector<std::vector<float>>> scales_of(const std::string& text,
+                                                                  const std::vector<FoldPoint>& points) {
+    const Result<Json> json = parse_untrusted(text, "scales");
+    if (!json.ok() || !json->is_array() || json->size() != points.size()) return std::nullopt;
+    std::vector<std::vector<float>> out;
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      const Json& list = (*json)[i];
+      const bool fits =
+          list.is_array() && (list.empty() || list.size() == static_cast<std::size_t>(points[i].channels));
+      if (!fits || !std::all_of(list.begin(), list.end(), [](const Json& s) { return s.is_number(); }))
+        return std::nullopt;
+      out.push_back(list.get<std::vector<float>>());
+    }
+    return out;
+  }
+
   /// Takes over a block that an interrupted run had finished. Its scales are recorded last.
   Status restore(std::size_t layer) {
     if (journal_ == nullptr) return {};
     Block& block = blocks_[layer];
     const std::optional<std::string> text = journal_->find_text(entry_name(layer));
     if (!text) return {};
-    NIBBLE_TRY(const Json json, parse_untrusted(*text, entry_name(layer)));
+    const std::optional<std::vector<std::vector<float>>> scales = scales_of(*text, block.points);
+    if (!scales) return {};
     std::vector<LinearId> linears;
     for (const FoldPoint& point : block.points)
       linears.insert(linears.end(), point.linears.begin(), point.linears.end());
     if (finished_ != nullptr && !finished_->recorded(linears)) return {};
-    block.scales = json.get<std::vector<std::vector<float>>>();
+    block.scales = *scales;
     for (std::size_t i = 0; i < block.points.size(); ++i)
-      if (!block.scales.at(i).empty()) NIBBLE_TRY_STATUS(folded_->fold(block.points[i], block.scales[i]));
+      if (!block.scales[i].empty()) NIBBLE_TRY_STATUS(folded_->fold(block.points[i], block.scales[i]));
     block.known = true;
     return {};
   }
