@@ -30,7 +30,8 @@ class HqqGroups {
   HqqGrid choose(std::span<const float> w) const {
     const auto [least, largest] = std::minmax_element(w.begin(), w.end());
     const HqqGrid rtn = from_range(std::min(*least, 0.0f), std::max(*largest, 0.0f), true);
-    const HqqGrid found = settle(w, iterate(w, from_range(*least, *largest, false)));
+    const HqqGrid found =
+        settle(w, iterate(w, from_range(*least, *largest, options_.rounded_start && scheme_.code.bits == 4)));
     return powers(w, found) < powers(w, rtn) ? found : rtn;
   }
 

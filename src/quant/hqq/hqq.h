@@ -10,9 +10,10 @@ namespace nibble {
 /// The defaults are hqq's own.
 struct HqqOptions {
   double p = 0.7;
-  double beta = 10;     ///< weight of the quadratic term, in units of the weights
-  double kappa = 1.01;  ///< what beta is multiplied by after an iteration
-  int iterations = 20;  ///< at most
+  double beta = 10;           ///< weight of the quadratic term, in units of the weights
+  double kappa = 1.01;        ///< what beta is multiplied by after an iteration
+  int iterations = 20;        ///< at most
+  bool rounded_start = true;  ///< 4-bit zero points begin as integers; the iterations make them real
 };
 
 /// Success for integers of 2 to 8 bits in groups of columns or rows with zero points, real or integer.
