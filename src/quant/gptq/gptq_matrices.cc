@@ -15,8 +15,9 @@ Result<std::map<LinearId, GptqLinear>> gptq_matrices(const ModelWeights& weights
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
     NIBBLE_TRY_STATUS(check_gptq_scheme(scheme, gram.cols));
-    const SecondOrder h =
-        prepare_second_order(gram, second_order_options(settings.damping, settings.order, scheme, gram.cols), pool);
+    SecondOrderOptions options = second_order_options(settings.damping, settings.order, scheme, gram.cols);
+    if (settings.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
+    const SecondOrder h = prepare_second_order(gram, options, pool);
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
       const LinearInfo& info = weights.layout().linears[static_cast<std::size_t>(id)];
