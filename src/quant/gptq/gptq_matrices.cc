@@ -10,11 +10,14 @@ namespace nibble {
 Result<std::map<LinearId, GptqLinear>> gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
                                                      const QuantScheme& scheme, const GptqSettings& settings,
                                                      const Progress& progress, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_gptq_scheme(scheme));
+  for (const LinearInfo& info : weights.layout().linears) {
+    if (info.role != LinearInfo::Role::kBlock) continue;
+    if (const Status status = check_gptq_scheme(scheme, info.cols); !status.ok())
+      return with_context(status.error(), info.name);
+  }
   std::map<LinearId, GptqLinear> out;
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-    NIBBLE_TRY_STATUS(check_gptq_scheme(scheme, gram.cols));
     SecondOrderOptions options = second_order_options(settings.damping, settings.order, scheme, gram.cols);
     if (settings.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
     const SecondOrder h = prepare_second_order(gram, options, pool);

@@ -37,8 +37,6 @@ class TileGrids {
   bool scale_moves() const { return scale_ != nullptr && !scale_->is_fixed(); }
   bool offset_moves() const { return second_ != nullptr && !whole_zero_ && !second_->is_fixed(); }
 
-  LevelTables& levels() { return levels_; }
-
   /// Writes grids and levels [cols][16] into the matrix.
   void store(const float* level);
 
