@@ -33,7 +33,7 @@ Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& fini
 Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   GptqSettings settings;
   settings.options = best_options();
-  settings.damping = 0;  // as the number of tokens asks for
+  settings.damping = run.options.damping;
   NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool));
   return CalibratedModel{};
 }

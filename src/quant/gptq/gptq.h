@@ -17,17 +17,14 @@ struct GptqOptions {
   /// Scales by weighted least squares over trial scales; else by `range`, as GPTQ's own code does.
   bool search_scales = true;
   RangeRule range;
-  bool feedback = true;  ///< off: rounds to nearest, on the same scales
-  /// Of the grids around the searched one, keeps the one that leaves the least error after feedback within its run.
-  bool trials = true;
+  bool feedback = true;     ///< off: rounds to nearest, on the same scales
   int codebook_rounds = 2;  ///< codebooks and scales fitted in turn, before the pass
   int sweeps = 0;           ///< at most so many of coordinate descent over all codes after the pass
   bool refit = false;       ///< grids again, between the sweeps
   double least_gain = 0.0;  ///< sweeps end when one takes less than this part off the error of sixteen rows
 };
 
-/// What `--method best` does after the pass; docs/methods.md has what each step is worth. To be used with
-/// damping_for() (damping 0).
+/// What `--method best` does beyond the pass; docs/methods.md has what each step is worth.
 GptqOptions best_options();
 
 /// Layer errors |X (W - Q)^T|^2 / |X W^T|^2, for the damped H.

@@ -21,10 +21,10 @@ using testing::Layer;
 /// the same grids.
 TEST(GptqGrids, GgmlTypesEncodeExactly) {
   std::string made;
+  Layer layer(17, 512, 21);
   for (const GgmlScheme& type : ggml_schemes()) {
     if (!check_gptq_scheme(type.scheme).ok()) continue;
     SCOPED_TRACE(type.name);
-    Layer layer(17, 512, 21);
     GptqOptions options;
     options.feedback = false;
     const double nearest = layer.error(layer.quantize(type.scheme, options));
@@ -48,12 +48,12 @@ TEST(GptqGrids, GgmlTypesEncodeExactly) {
 }
 
 TEST(GptqGrids, OtherSchemes) {
+  Layer layer(36, 160, 22);
   for (const char* name : {"nf4-g64", "nf4-flat64", "nf4-flat48", "nf4-g64-dq", "fp4-g32", "fp8-e4m3-channel",
                            "fp8-e5m2-channel", "int8-channel-sym", "int4-tensor-sym", "int4-block16x64-sym",
                            "int4-tensor-asym", "ternary-g64", "binary-g32", "codebook4-tensor-g32", "codebook4-row",
                            "codebook3-row-g32", "codebook4-g128-g32", "codebook2-g64", "int4-g32-sym-scale:bf16"}) {
     SCOPED_TRACE(name);
-    Layer layer(36, 160, 22);
     GptqOptions options;
     options.feedback = false;
     const double nearest = layer.error(layer.quantize(name, options));

@@ -16,9 +16,9 @@ class GptqRun {
       : weights_(weights), scheme_(scheme), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
-    NIBBLE_TRY_STATUS(check_gptq_scheme(scheme_, gram.cols));
-    const SecondOrder h =
-        prepare_second_order(gram, second_order_options(settings_.damping, settings_.order, scheme_, gram.cols), pool_);
+    SecondOrderOptions options = second_order_options(settings_.damping, settings_.order, scheme_, gram.cols);
+    if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
+    const SecondOrder h = prepare_second_order(gram, options, pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
@@ -55,7 +55,11 @@ class GptqRun {
 
 Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
                      const GptqSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_gptq_scheme(scheme));
+  for (const LinearInfo& info : weights.layout().linears) {
+    if (info.role != LinearInfo::Role::kBlock) continue;
+    if (const Status status = check_gptq_scheme(scheme, info.cols); !status.ok())
+      return with_context(status.error(), info.name);
+  }
   const GptqRun run(weights, scheme, settings, finished, pool);
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
     return run.quantize(linears, gram);

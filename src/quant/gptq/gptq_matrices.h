@@ -9,6 +9,7 @@ namespace nibble {
 struct GptqSettings {
   GptqOptions options;
   double damping = 0.01;
+  bool shrinkage = true;  ///< as much as shrinkage_for() says
   ColumnOrder order = ColumnOrder::kGroupAware;
 };
 

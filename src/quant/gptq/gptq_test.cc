@@ -196,14 +196,22 @@ TEST(SecondOrder, OrderKeepsRunsWholeWithinGroups) {
   EXPECT_EQ(h.order, (std::vector<std::int32_t>{2, 3, 1, 0, 5, 4, 7, 6}));
 }
 
-TEST(SecondOrder, DampingFollowsTheTokens) {
-  EXPECT_DOUBLE_EQ(damping_for(576, 131072), 10.0 * 576 / 131072);
-  EXPECT_DOUBLE_EQ(damping_for(576, 10'000'000), 0.01);
-  EXPECT_DOUBLE_EQ(damping_for(1536, 100), 1.0);
-  EXPECT_DOUBLE_EQ(damping_for(1536, 0), 0.01) << "nobody counted";
+TEST(SecondOrder, ShrinkageFollowsTheTokens) {
+  EXPECT_DOUBLE_EQ(shrinkage_for(576, 131072), 10.0 * 576 / 131072);
+  EXPECT_DOUBLE_EQ(shrinkage_for(1536, 100), 1.0);
+  EXPECT_DOUBLE_EQ(shrinkage_for(1536, 0), 0.0) << "nobody counted";
+}
+
+TEST(SecondOrder, ShrinkageAddsToEachColumnItsOwn) {
   Layer layer(1, 40, 6);
-  const SecondOrder h = prepare_second_order(layer.gram, {0.0, ColumnOrder::kGroupAware, 8}, layer.pool);
-  EXPECT_DOUBLE_EQ(h.damping, damping_for(40, 240));
+  const SecondOrder plain = prepare_second_order(layer.gram, {0.01, ColumnOrder::kGroupAware, 8, 8}, layer.pool);
+  const SecondOrder shrunk = prepare_second_order(layer.gram, {0.01, ColumnOrder::kGroupAware, 8, 8, 0.5}, layer.pool);
+  EXPECT_EQ(shrunk.order, plain.order);
+  for (std::size_t i = 0; i < 40; ++i)
+    for (std::size_t j = 0; j < 40; ++j) {
+      const float h = plain.h[i * 40 + j];
+      EXPECT_NEAR(shrunk.h[i * 40 + j], i == j ? 1.5f * (h - 0.01f) + 0.01f : h, 1e-4f * (1 + std::fabs(h)));
+    }
 }
 
 /// Statistics that second order cannot use have a stated outcome.

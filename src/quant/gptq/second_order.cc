@@ -112,9 +112,9 @@ void fill_h(const InputGram& gram, const std::vector<double>& diagonal, double d
 
 }  // namespace
 
-double damping_for(std::int64_t cols, std::int64_t tokens) {
-  if (tokens <= 0) return 0.01;
-  return std::clamp(10.0 * static_cast<double>(cols) / static_cast<double>(tokens), 0.01, 1.0);
+double shrinkage_for(std::int64_t cols, std::int64_t tokens) {
+  if (tokens <= 0) return 0.0;
+  return std::min(1.0, 10.0 * static_cast<double>(cols) / static_cast<double>(tokens));
 }
 
 SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions& options, ThreadPool& pool) {
@@ -145,8 +145,8 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
   out.order = column_order(diagonal, options);
   std::vector<double> lower;
   constexpr int kTries = 6;
-  const double wanted = options.damping > 0 ? options.damping : damping_for(n, gram.tokens);
-  double damping = wanted;
+  for (double& d : diagonal) d *= 1 + options.shrinkage;
+  double damping = options.damping;
   for (int attempt = 0;; ++attempt, damping *= 10) {
     if (factor(*source, diagonal, out.order, damping * out.mean_diagonal, lower, pool)) break;
     if (attempt + 1 < kTries) continue;
@@ -154,10 +154,10 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
     out.note = "the inputs' second moments have no factor: rounded to nearest";
     identity = InputGram(n);
     source = &identity;
-    damping = wanted;
+    damping = options.damping;
     attempt = -1;
   }
-  if (out.note.empty() && damping > wanted) out.note = "damping was raised";
+  if (out.note.empty() && damping > options.damping) out.note = "damping was raised";
   out.damping = damping;
   unit_upper(lower, diagonal, damping * out.mean_diagonal, out);
   lower = {};

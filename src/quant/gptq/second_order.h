@@ -18,17 +18,17 @@ enum class ColumnOrder {
 };
 
 struct SecondOrderOptions {
-  /// Of the mean diagonal, added to the diagonal; raised tenfold while the factor fails. 0: damping_for().
-  double damping = 0.01;
+  double damping = 0.01;  ///< of the mean diagonal, added to the diagonal; raised tenfold while the factor fails
   ColumnOrder order = ColumnOrder::kGroupAware;
   std::int64_t group = 0;  ///< columns that stay together; 0: all
   std::int64_t run = 0;    ///< columns that stay together within their group; 0: all of it
+  double shrinkage = 0.0;  ///< of each column's own diagonal, added to it: correlations count for less
 };
 
 /// What keeps error feedback from fitting the calibration text's own correlations: the fewer tokens there are for each
-/// column, the more. 10 * cols / tokens is where held-out error was least for SmolLM2's layers, with 16 thousand tokens
-/// as with 131 thousand; at least 0.01, and at most 1.
-double damping_for(std::int64_t cols, std::int64_t tokens);
+/// column, the more shrinkage. 10 * cols / tokens, at most 1 (docs/methods.md has what it is worth). More damping
+/// instead does harm: the mean diagonal is that of a few large columns, and the others would lose all correlation.
+double shrinkage_for(std::int64_t cols, std::int64_t tokens);
 
 /// Everything is in the order of quantizing: position p is column order[p].
 struct SecondOrder {

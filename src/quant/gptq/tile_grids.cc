@@ -81,7 +81,7 @@ void TileGrids::search(std::int64_t run, const float* view, FeedbackGrid& grid) 
   const auto count = static_cast<int>(reaches.positive.size());
   const float* weight = h_.weight.data();
   std::fill(std::begin(grid.zero), std::end(grid.zero), 0.0f);
-  if (scale_ == nullptr || scale_->candidates() == 1) return;
+  if (!scale_moves()) return;
   if (!options_.search_scales) {
     search_range(run, view, grid);
   } else if (whole_zero_) {
@@ -116,57 +116,54 @@ void TileGrids::search_range(std::int64_t run, const float* view, FeedbackGrid& 
 void TileGrids::set_second(std::int64_t lane, std::int64_t column, float offset, int number, FeedbackGrid& grid) const {
   const float scale = grid.scale[lane];
   if (real_zero_) {
-    grid.zero[lane] = second_->candidate(lane, column, -offset / scale, 0.25f, number);
+    grid.zero[lane] = second_->candidate(lane, column, -offset / scale, number);
     grid.offset[lane] = 0;
   } else {
-    grid.offset[lane] = second_->candidate(lane, column, offset, 0.25f * scale, number);
+    grid.offset[lane] = second_->candidate(lane, column, offset, number);
   }
 }
 
 /// Candidate number `scale` of the scale with number `second` of the other plane.
 FeedbackGrid TileGrids::candidate(std::int64_t run, const FeedbackGrid& wanted, int scale, int second) const {
-  constexpr float kScaleStep = 0.04f;
   const std::int64_t first = column(runs_[static_cast<std::size_t>(run)].from);
   FeedbackGrid out = wanted;
   const float centre = 0.5f * (wanted.low + wanted.high);
   for (std::int64_t lane = 0; lane < kL; ++lane) {
     float from = wanted.scale[lane];
     if (real_zero_ && from == 0) from = wanted.offset[lane] == 0 ? 1.0f : std::fabs(wanted.offset[lane]);
-    if (scale_ != nullptr) out.scale[lane] = scale_->candidate(lane, first, from, kScaleStep * from, scale);
-    if (whole_zero_ && second_->candidates() > 1) {
-      const float shift = second == 0 ? 0.0f : second == 1 ? -1.0f : 1.0f;
-      out.zero[lane] = std::clamp(wanted.zero[lane] + shift, wanted.low, wanted.high);
-    } else if (whole_zero_ || (real_zero_ && second_->candidates() == 1)) {
-      out.zero[lane] = second_->candidate(lane, first, 0.0f, 0.0f, 0);
-    } else if (second_ != nullptr) {
+    if (scale_ != nullptr) out.scale[lane] = scale_->candidate(lane, first, from, scale);
+    if (second_ == nullptr || (whole_zero_ && !second_->is_fixed())) continue;
+    if (whole_zero_) {
+      out.zero[lane] = second_->candidate(lane, first, 0.0f, 0);
+    } else {
       set_second(lane, first, wanted.offset[lane] + (wanted.scale[lane] - out.scale[lane]) * centre, second, out);
     }
   }
   return out;
 }
 
+/// Of the grids around the wanted one that the planes can hold, in each row the one that leaves the least error after
+/// feedback within the run. (Other scales where planes are fine were tried the same way: nearer to the layer's output
+/// by 1 %, and no nearer to the model's.)
 void TileGrids::choose(std::int64_t run, const float* view) {
   const auto [from, to] = runs_[static_cast<std::size_t>(run)];
   FeedbackGrid wanted = grids_[static_cast<std::size_t>(run)];
   levels_.attach(column(from), wanted);
   search(run, view, wanted);
   FeedbackGrid best = candidate(run, wanted, 0, 0);
-  if (options_.trials && options_.search_scales && options_.feedback) {
-    const int scales = scale_ == nullptr ? 1 : scale_->candidates();
-    const int seconds = second_ == nullptr ? 1 : std::min(3, second_->candidates());
-    Lanes least;
-    kernel_.trial(h_.u.data(), h_.cols, h_.d.data(), from, to, best, view, scratch_.data(), least.data());
-    for (int n = 1; n < scales * seconds; ++n) {
-      const FeedbackGrid next = candidate(run, wanted, n / seconds, n % seconds);
-      Lanes error;
-      kernel_.trial(h_.u.data(), h_.cols, h_.d.data(), from, to, next, view, scratch_.data(), error.data());
-      for (std::size_t lane = 0; lane < kL; ++lane) {
-        if (!(error[lane] < least[lane])) continue;
-        least[lane] = error[lane];
-        best.scale[lane] = next.scale[lane];
-        best.zero[lane] = next.zero[lane];
-        best.offset[lane] = next.offset[lane];
-      }
+  const int seconds = second_ == nullptr ? 1 : second_->candidates();
+  const int count = seconds * (scale_ == nullptr ? 1 : scale_->candidates());
+  Lanes least;
+  for (int n = 0; n < count && count > 1 && options_.feedback; ++n) {
+    const FeedbackGrid next = candidate(run, wanted, n / seconds, n % seconds);
+    Lanes error;
+    kernel_.trial(h_.u.data(), h_.cols, h_.d.data(), from, to, next, view, scratch_.data(), error.data());
+    for (std::size_t lane = 0; lane < kL; ++lane) {
+      if (n > 0 && !(error[lane] < least[lane])) continue;
+      least[lane] = error[lane];
+      best.scale[lane] = next.scale[lane];
+      best.zero[lane] = next.zero[lane];
+      best.offset[lane] = next.offset[lane];
     }
   }
   grids_[static_cast<std::size_t>(run)] = best;
@@ -214,7 +211,7 @@ FeedbackGrid TileGrids::changed(std::int64_t run, const Lanes& scale, const Lane
     const float wanted = old + scale[l];
     // A scale that turns its sign or leaves its size has lost its levels' meaning.
     if (!std::isfinite(wanted) || !(wanted * old > 0) || std::fabs(wanted) > 2 * std::fabs(old)) continue;
-    if (scale_moves()) out.scale[lane] = scale_->candidate(lane, first, wanted, 0.0f, 0);
+    if (scale_moves()) out.scale[lane] = scale_->candidate(lane, first, wanted, 0);
     if (!offset_moves()) continue;
     const float at = real_zero_ ? -old * grid.zero[lane] : grid.offset[lane];
     set_second(lane, first, at + offset[l] + (wanted - out.scale[lane]) * centre, 0, out);

@@ -34,10 +34,8 @@ class TileGrids {
   kernel::FeedbackGrid changed(std::int64_t run, const Lanes& scale, const Lanes& offset) const;
   void set(std::int64_t run, const kernel::FeedbackGrid& grid) { grids_[static_cast<std::size_t>(run)] = grid; }
   /// Whether changed() can move anything.
-  bool scale_moves() const { return scale_ != nullptr && scale_->candidates() > 1; }
-  bool offset_moves() const { return second_ != nullptr && !whole_zero_ && second_->candidates() > 1; }
-
-  LevelTables& levels() { return levels_; }
+  bool scale_moves() const { return scale_ != nullptr && !scale_->is_fixed(); }
+  bool offset_moves() const { return second_ != nullptr && !whole_zero_ && !second_->is_fixed(); }
 
   /// Writes grids and levels [cols][16] into the matrix.
   void store(const float* level);

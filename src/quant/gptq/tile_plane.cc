@@ -10,7 +10,7 @@ namespace nibble {
 namespace {
 
 /// 0, then to either side.
-float side_step(int number) { return static_cast<float>((number + 1) / 2) * (number % 2 == 0 ? 1.0f : -1.0f); }
+std::ptrdiff_t side_step(int number) { return number % 2 == 0 ? number / 2 : -(number + 1) / 2; }
 
 const PlaneFormat& format_of(PlaneRole role, const QuantScheme& scheme) {
   return role == PlaneRole::kScale ? *scheme.scale : role == PlaneRole::kZero ? scheme.zero : *scheme.offset;
@@ -47,22 +47,19 @@ class PlainPlane final : public EntryPlane {
  public:
   PlainPlane(PlaneRole role, QuantizedMatrix& out) : EntryPlane(role, out), role_(role) {}
 
-  float candidate(std::int64_t, std::int64_t, float wanted, float step, int number) const override {
-    if (role_ != PlaneRole::kScale)
-      return std::clamp(round_to_element(format_.element, near(wanted, step, number)), -65504.0f, 65504.0f);
-    if (format_.element == ElementType::kE8m0) return stored_scale(format_.element, number == 0 ? wanted : wanted / 2);
-    return stored_scale(format_.element, near(wanted, step, number));
+  float candidate(std::int64_t, std::int64_t, float wanted, int number) const override {
+    if (role_ == PlaneRole::kScale) return stored_scale(format_.element, number == 0 ? wanted : wanted / 2);
+    constexpr float kLargest = 65504.0f;  // of f16; no weight is near it
+    return std::clamp(round_to_element(format_.element, wanted), -kLargest, kLargest);
   }
-  int candidates() const override {
-    return role_ == PlaneRole::kScale && format_.element == ElementType::kE8m0 ? 2 : role_ == PlaneRole::kScale ? 7 : 3;
-  }
+  int candidates() const override { return is_power_of_two() ? 2 : 1; }
   void keep(std::int64_t lane, std::int64_t column, float value) override {
     if (is_row(lane)) store_entry(format_.element, value, data_.entries, entry(lane, column));
   }
-  bool has_both_signs() const override { return format_.element != ElementType::kE8m0; }
+  bool has_both_signs() const override { return !is_power_of_two(); }
 
  private:
-  static float near(float wanted, float step, int number) { return wanted + step * side_step(number); }
+  bool is_power_of_two() const { return format_.element == ElementType::kE8m0; }
 
   PlaneRole role_;
 };
@@ -72,7 +69,6 @@ class NestedPlane final : public EntryPlane {
  public:
   NestedPlane(PlaneRole role, QuantizedMatrix& out)
       : EntryPlane(role, out),
-        role_(role),
         nested_(*format_.nested),
         levels_(code_levels(nested_.code, data_.table)),
         chosen_(outer_is_within_rows(format_, out.cols)) {
@@ -84,15 +80,13 @@ class NestedPlane final : public EntryPlane {
     }
   }
 
-  float candidate(std::int64_t lane, std::int64_t column, float wanted, float step, int number) const override {
+  float candidate(std::int64_t lane, std::int64_t column, float wanted, int number) const override {
     const float outer = outer_of(lane, column);
     const auto last = static_cast<std::ptrdiff_t>(levels_.value.size()) - 1;
-    const auto nearest = static_cast<std::ptrdiff_t>(index_of(outer, wanted));
-    auto index = static_cast<std::ptrdiff_t>(index_of(outer, wanted + step * side_step(number)));
-    if (index == nearest) index += static_cast<std::ptrdiff_t>(side_step(number));  // its own steps are wider
+    const auto index = static_cast<std::ptrdiff_t>(index_of(outer, wanted)) + side_step(number);
     return value_of(outer, static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(index, 0, last)));
   }
-  int candidates() const override { return role_ == PlaneRole::kScale ? 5 : 3; }
+  int candidates() const override { return 3; }
 
   void keep(std::int64_t lane, std::int64_t column, float value) override {
     if (!is_row(lane)) return;
@@ -181,7 +175,6 @@ class NestedPlane final : public EntryPlane {
     return levels_.nearest(nested_.outer_divides ? scaled * outer : scaled / outer);
   }
 
-  PlaneRole role_;
   const NestedFormat& nested_;
   CodeLevels levels_;
   bool chosen_;                ///< outer scales lie within rows
@@ -196,10 +189,11 @@ class FixedPlane final : public EntryPlane {
       : EntryPlane(role, out), values_(static_cast<std::size_t>(plane_entries_held(format_, data_))) {
     decode_plane(format_, data_, values_);
   }
-  float candidate(std::int64_t lane, std::int64_t column, float, float, int) const override {
+  float candidate(std::int64_t lane, std::int64_t column, float, int) const override {
     return is_row(lane) ? values_[static_cast<std::size_t>(entry(lane, column))] : 1.0f;
   }
   int candidates() const override { return 1; }
+  bool is_fixed() const override { return true; }
   void keep(std::int64_t, std::int64_t, float) override {}
 
  private:

@@ -23,10 +23,12 @@ class TilePlane {
   /// The tile's rows are [first_row, first_row + lanes) from now on.
   virtual void begin(std::int64_t first_row, std::int64_t lanes) = 0;
 
-  /// What the entry of `column` may be instead of `wanted`: number 0 is the nearest, the further ones lie around it, in
-  /// steps of `step` where the plane has no steps of its own.
-  virtual float candidate(std::int64_t lane, std::int64_t column, float wanted, float step, int number) const = 0;
+  /// What the entry of `column` may be instead of `wanted`: number 0 is the nearest, the further ones lie around it.
+  virtual float candidate(std::int64_t lane, std::int64_t column, float wanted, int number) const = 0;
+  /// 1 where entries are fine enough that the nearest does.
   virtual int candidates() const = 0;
+  /// Whether candidate() has nothing to choose from.
+  virtual bool is_fixed() const { return false; }
 
   /// Keeps an entry that candidate() gave.
   virtual void keep(std::int64_t lane, std::int64_t column, float value) = 0;
