@@ -8,12 +8,15 @@
 #include "kernel/attention/attention.h"
 #include "kernel/cholesky/cholesky.h"
 #include "kernel/error_feedback/error_feedback.h"
+#include "kernel/gemm/gemm.h"
 #include "kernel/ggml_search/ggml_search.h"
+#include "kernel/gradient/gradient.h"
 #include "kernel/gram/gram.h"
 #include "kernel/grid_search/grid_search.h"
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
+#include "kernel/softmax/softmax.h"
 #include "kernel/widen/widen.h"
 #include "nibble/inspect.h"
 
@@ -96,6 +99,9 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
     info.kernels.push_back(choice_of(kernel::grid_search_kernels(), has));
     info.kernels.push_back(choice_of(kernel::widen_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::softmax_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::gemm_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::gradient_kernels(), has));
     return info;
   });
 }
