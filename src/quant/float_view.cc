@@ -1,17 +1,13 @@
 // Float views.
 #include "quant/float_view.h"
+#include "quant/matrix_view.h"
 
 namespace nibble {
 namespace {
 
-class FloatView final : public MatrixSource {
+class FloatView final : public MatrixView {
  public:
-  FloatView(MatrixPtr source, ElementType type) : source_(std::move(source)), scheme_(QuantScheme::of_float(type)) {}
-  const QuantScheme& scheme() const override { return scheme_; }
-  std::int64_t rows() const override { return source_->rows(); }
-  std::int64_t cols() const override { return source_->cols(); }
-  std::int64_t row_step() const override { return source_->row_step(); }
-  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
+  FloatView(MatrixPtr source, ElementType type) : MatrixView(std::move(source), QuantScheme::of_float(type)) {}
 
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
@@ -24,10 +20,6 @@ class FloatView final : public MatrixSource {
                     reinterpret_cast<std::byte*>(out.codes.data()));
     return {};
   }
-
- private:
-  MatrixPtr source_;
-  QuantScheme scheme_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "quant/auto_round/rounded_matrix.h"
+#include "quant/integer_groups.h"
 #include "train/train_ops.h"
 
 namespace nibble {
@@ -180,26 +181,10 @@ class Tuner {
 }  // namespace
 
 Status check_auto_round_scheme(const QuantScheme& scheme) {
-  NIBBLE_TRY_STATUS(scheme.validate());
-  const auto refuse = [&](std::string_view why) {
-    return fail(ErrorCode::kUnsupported,
-                "autoround cannot make {}: {}; use integers in groups of columns such as int4-g32-sym or "
-                "int3-channel-asym",
-                to_string(scheme), why);
-  };
-  const CodeFormat& code = scheme.code;
-  if (code.kind != CodeFormat::Kind::kInteger || code.bits < 2) return refuse("it needs integer codes");
-  if (!scheme.scale || scheme.scale->nested || scheme.scale->divides || scheme.offset || scheme.post_scale != 1.0f ||
-      scheme.zero_kind == ZeroKind::kReal)
-    return refuse("it needs one plain scale and at most an integer zero point");
-  if (scheme.zero_kind == ZeroKind::kNone && code.bias != 1 << (code.bits - 1))
-    return refuse("its codes are not centred on 0");
-  const Grouping::Kind kind = scheme.scale->grouping.kind;
-  if (kind != Grouping::Kind::kRow && kind != Grouping::Kind::kColumns)
-    return refuse("its scales are not per row or group of columns");
-  if (scheme.zero_kind == ZeroKind::kInteger && scheme.zero.grouping != scheme.scale->grouping)
-    return refuse("scales and zero points have different groups");
-  return {};
+  NIBBLE_TRY_STATUS(check_integer_groups(scheme, "autoround"));
+  if (scheme.zero_kind != ZeroKind::kNone || scheme.code.bias == 1 << (scheme.code.bits - 1)) return {};
+  return fail(ErrorCode::kUnsupported, "autoround cannot make {}: its codes are not centred on 0; use int4-g32-sym",
+              to_string(scheme));
 }
 
 std::int64_t windows_at_once(const AutoRoundOptions& options, std::int64_t window) {

@@ -5,25 +5,19 @@
 
 #include "base/check.h"
 #include "base/half.h"
+#include "quant/matrix_view.h"
 #include "quant/weights_as_floats.h"
 
 namespace nibble {
 namespace {
 
 /// A matrix with factors on its columns and divisors on its rows.
-class ScaledMatrix final : public MatrixSource {
+class ScaledMatrix final : public MatrixView {
  public:
   ScaledMatrix(MatrixPtr source, std::vector<float> columns, std::vector<float> rows)
-      : source_(std::move(source)),
+      : MatrixView(std::move(source), QuantScheme::of_float(ElementType::kF32)),
         columns_(std::move(columns)),
-        rows_(std::move(rows)),
-        scheme_(QuantScheme::of_float(ElementType::kF32)) {}
-
-  const QuantScheme& scheme() const override { return scheme_; }
-  std::int64_t rows() const override { return source_->rows(); }
-  std::int64_t cols() const override { return source_->cols(); }
-  std::int64_t row_step() const override { return source_->row_step(); }
-  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
+        rows_(std::move(rows)) {}
 
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
@@ -45,10 +39,8 @@ class ScaledMatrix final : public MatrixSource {
   }
 
  private:
-  MatrixPtr source_;
   std::vector<float> columns_;
   std::vector<float> rows_;
-  QuantScheme scheme_;
 };
 
 /// `value` is stored less `shift` (1 in Gemma's norms), so what it becomes is rounded there.

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "format/ggml_blocks.h"
 #include "kernel/ggml_search/ggml_search.h"
+#include "quant/matrix_view.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/weights_as_floats.h"
 #include "tensor/ggml_codec.h"
@@ -51,20 +52,13 @@ std::vector<float> mean_squares_of_rows(const float* x, std::int64_t rows, std::
   return out;
 }
 
-class GgmlQuantized final : public MatrixSource {
+class GgmlQuantized final : public MatrixView {
  public:
   GgmlQuantized(MatrixPtr source, const GgmlBlockFormat& format, QuantScheme scheme, Importance importance)
-      : source_(std::move(source)),
+      : MatrixView(std::move(source), std::move(scheme)),
         format_(format),
-        scheme_(std::move(scheme)),
         importance_(std::move(importance)),
         search_(find_search(format.id)) {}
-
-  const QuantScheme& scheme() const override { return scheme_; }
-  std::int64_t rows() const override { return source_->rows(); }
-  std::int64_t cols() const override { return source_->cols(); }
-  std::int64_t row_step() const override { return source_->row_step(); }
-  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
 
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
@@ -114,9 +108,7 @@ class GgmlQuantized final : public MatrixSource {
     }
   }
 
-  MatrixPtr source_;
   const GgmlBlockFormat& format_;
-  QuantScheme scheme_;
   Importance importance_;
   GgmlSearch search_;
   mutable std::atomic<bool> warned_{false};

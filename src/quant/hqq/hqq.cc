@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "quant/integer_groups.h"
+#include "quant/matrix_view.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/stored_scale.h"
 #include "quant/weights_as_floats.h"
@@ -115,16 +116,10 @@ class HqqGroups {
 };
 
 /// Quantizes on demand.
-class HqqSource final : public MatrixSource {
+class HqqSource final : public MatrixView {
  public:
   HqqSource(MatrixPtr source, QuantScheme scheme, const HqqOptions& options)
-      : source_(std::move(source)), scheme_(std::move(scheme)), options_(options) {}
-
-  const QuantScheme& scheme() const override { return scheme_; }
-  std::int64_t rows() const override { return source_->rows(); }
-  std::int64_t cols() const override { return source_->cols(); }
-  std::int64_t row_step() const override { return source_->row_step(); }
-  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
+      : MatrixView(std::move(source), std::move(scheme)), options_(options) {}
 
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
@@ -140,8 +135,6 @@ class HqqSource final : public MatrixSource {
   }
 
  private:
-  MatrixPtr source_;
-  QuantScheme scheme_;
   HqqOptions options_;
   mutable std::atomic<bool> warned_{false};
 };
