@@ -48,7 +48,8 @@ void show_held_out(const ConversionReport& r) {
   std::map<std::string, Kind> kinds;
   for (const TensorReport& t : r.tensors) {
     if (!t.output_error) continue;
-    Kind& kind = kinds[t.name.substr(t.name.rfind('.') + 1)];
+    const std::string name = t.name.ends_with(".weight") ? t.name.substr(0, t.name.size() - 7) : t.name;
+    Kind& kind = kinds[name.substr(name.rfind('.') + 1)];
     ++kind.count;
     kind.error += *t.output_error;
     kind.rtn_error += t.rtn_output_error.value_or(0);

@@ -7,6 +7,7 @@
 
 #include "api/calibration.h"
 #include "api/report.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "quant/calibration/memory_plan.h"
 
@@ -110,14 +111,17 @@ Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int
   return tokens;
 }
 
-void add_errors(const ModelLayout& layout, const FinishedLinears& finished, ConversionReport& report) {
-  for (const auto& [id, linear] : finished.all())
-    for (TensorReport& tensor : report.tensors) {
-      if (tensor.name != layout.linears[static_cast<std::size_t>(id)].name) continue;
-      tensor.output_error = linear.error;
-      tensor.rtn_output_error = linear.rtn_error;
-      tensor.seconds = linear.seconds;
-    }
+/// The report's tensors stand in the order of the targets, under the names of the output.
+void add_errors(const std::vector<MatrixTarget>& targets, const FinishedLinears& finished, ConversionReport& report) {
+  NIBBLE_CHECK(report.tensors.size() == targets.size());
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const auto found = finished.all().find(targets[i].id);
+    if (found == finished.all().end()) continue;
+    TensorReport& tensor = report.tensors[i];
+    tensor.output_error = found->second.error;
+    tensor.rtn_output_error = found->second.rtn_error;
+    tensor.seconds = found->second.seconds;
+  }
 }
 
 }  // namespace
@@ -158,7 +162,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   }
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
   journal->remove();
-  add_errors(what.files.layout(), finished, report);
+  add_errors(targets, finished, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Status reported = add_report({what.path, what.files, what.out, what.options, store},
                                      what.options.report.value_or(ReportLevel::kQuick), report, pool);
