@@ -23,16 +23,24 @@ std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOp
   return second_order_bytes(files.layout());
 }
 
+std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions&) {
+  return second_order_bytes(files.layout()) + second_stream_bytes(files, window);
+}
+
 Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY_STATUS(
       gptq_matrices(run.files, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
   return CalibratedModel{};
 }
 
+/// As much as GPTAQ's own code shifts by default.
+constexpr float kTargetShift = 0.25f;
+
 /// GPTQ with refinements after the pass.
 Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   GptqSettings settings;
   settings.options = best_options();
+  settings.target_shift = kTargetShift;
   settings.damping = run.options.damping;
   NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool));
   return CalibratedModel{};
@@ -82,7 +90,7 @@ Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& fini
 
 constexpr std::array kMethods = {
     CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq},
-    CalibratedMethod{"best", check_gptq, gptq_bytes, run_best},
+    CalibratedMethod{"best", check_gptq, best_bytes, run_best},
     CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
     CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},

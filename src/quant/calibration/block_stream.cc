@@ -4,23 +4,24 @@
 
 #include "base/check.h"
 #include "model/decoder.h"
-#include "quant/calibration/staged_ops.h"
+#include "quant/calibration/paired_ops.h"
 
 namespace nibble {
 namespace {
 
-/// What happens at a group of linears that share an input.
+/// What happens at a group of linears that share an input: `observe` adds all of it to the statistics.
 class Stage {
  public:
-  Stage(const ModelLayout& layout, const QuantizeLinears& quantize, const StreamOptions& options, BlockRunner& runner,
-        ThreadPool& pool)
-      : layout_(layout), quantize_(quantize), options_(options), runner_(runner), pool_(pool) {}
+  Stage(const ModelLayout& layout, const QuantizeLinears& quantize, const StreamOptions& options, BlockRunner& runner)
+      : layout_(layout), quantize_(quantize), options_(options), runner_(runner) {}
 
-  Status operator()(std::span<const LinearId> linears, const EachSlice& each_slice) const {
+  Status operator()(std::span<const LinearId> linears, const std::function<Status(InputGram&)>& observe) const {
     std::optional<std::vector<MatrixPtr>> matrices;
     if (options_.known) matrices = options_.known(linears);
     if (!matrices) {
-      NIBBLE_TRY(matrices, quantized(linears, each_slice));
+      InputGram gram(layout_.linears[static_cast<std::size_t>(linears.front())].cols);
+      NIBBLE_TRY_STATUS(observe(gram));
+      NIBBLE_TRY(matrices, quantize_(linears, gram));
     }
     NIBBLE_CHECK(matrices->size() == linears.size());
     for (std::size_t i = 0; i < linears.size(); ++i) {
@@ -32,18 +33,100 @@ class Stage {
   }
 
  private:
-  Result<std::vector<MatrixPtr>> quantized(std::span<const LinearId> linears, const EachSlice& each_slice) const {
-    InputGram gram(layout_.linears[static_cast<std::size_t>(linears.front())].cols);
-    NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t) { gram.add(x, pool_); }));
-    return quantize_(linears, gram);
-  }
-
   const ModelLayout& layout_;
   const QuantizeLinears& quantize_;
   const StreamOptions& options_;
   BlockRunner& runner_;
-  ThreadPool& pool_;
 };
+
+/// The activations between two blocks.
+class OneStream {
+ public:
+  OneStream(const ModelWeights& weights, BlockRunner& runner, const std::shared_ptr<ActivationStore>& store,
+            const Stage& stage, ThreadPool& pool)
+      : weights_(weights), runner_(runner), store_(store), stage_(stage), pool_(pool), hidden_(store, runner.slices()) {}
+
+  Status embed() { return runner_.embed(hidden_); }
+
+  Status pass(int layer) {
+    StagedOps ops(runner_, weights_.layout(), store_,
+                  [&](std::span<const LinearId> linears, const EachSlice& each_slice) {
+                    return stage_(linears, [&](InputGram& gram) {
+                      return each_slice([&](std::span<const float> x, std::int64_t) { gram.add(x, pool_); });
+                    });
+                  });
+    const Value x = ops.given(std::move(hidden_), weights_.config().hidden_size);
+    NIBBLE_TRY(hidden_, ops.take(decoder_block(ops, weights_.config(), weights_.layout(), layer, x)));
+    return {};
+  }
+
+ private:
+  const ModelWeights& weights_;
+  BlockRunner& runner_;
+  const std::shared_ptr<ActivationStore>& store_;
+  const Stage& stage_;
+  ThreadPool& pool_;
+  StoredActivations hidden_;
+};
+
+/// The same, beside those of the original.
+class TwoStreams {
+ public:
+  TwoStreams(const ModelWeights& weights, BlockRunner& quantized, BlockRunner& original,
+             const std::shared_ptr<ActivationStore>& store, const Stage& stage, ThreadPool& pool)
+      : weights_(weights),
+        quantized_(quantized),
+        original_(original),
+        store_(store),
+        stage_(stage),
+        pool_(pool),
+        hidden_{{store, quantized.slices()}, {store, original.slices()}} {}
+
+  Status embed() {
+    NIBBLE_TRY_STATUS(quantized_.embed(hidden_.quantized));
+    return original_.embed(hidden_.original);
+  }
+
+  Status pass(int layer) {
+    NIBBLE_TRY_STATUS(original_.set_original_matrices(layer));
+    PairedOps ops(quantized_, original_, weights_.layout(), store_,
+                  [&](std::span<const LinearId> linears, const EachPairOfSlices& each_pair) {
+                    return stage_(linears, [&](InputGram& gram) {
+                      return each_pair([&](std::span<const float> x, std::span<const float> original) {
+                        gram.add(x, pool_);
+                        gram.add_drift(original, x, pool_);
+                      });
+                    });
+                  });
+    const Value x = ops.given(std::move(hidden_), weights_.config().hidden_size);
+    NIBBLE_TRY(hidden_, ops.take(decoder_block(ops, weights_.config(), weights_.layout(), layer, x)));
+    original_.forget_matrices();
+    return {};
+  }
+
+ private:
+  const ModelWeights& weights_;
+  BlockRunner& quantized_;
+  BlockRunner& original_;
+  const std::shared_ptr<ActivationStore>& store_;
+  const Stage& stage_;
+  ThreadPool& pool_;
+  PairedOps::Streams hidden_;
+};
+
+template <typename Streams>
+Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& runner, const Progress& progress) {
+  NIBBLE_TRY_STATUS(streams.embed());
+  const std::int64_t layers = weights.config().num_hidden_layers;
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    NIBBLE_TRY_STATUS(streams.pass(static_cast<int>(layer)));
+    runner.forget_matrices();
+    if (progress && !progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers),
+                              "blocks"))
+      return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
+  }
+  return weights.check_intact();
+}
 
 }  // namespace
 
@@ -51,21 +134,11 @@ Status stream_blocks(const ModelWeights& weights, const CalibrationTokens& token
                      const StreamOptions& options, ThreadPool& pool) {
   NIBBLE_TRY(const std::unique_ptr<BlockRunner> runner, BlockRunner::create(weights, tokens, pool));
   const auto store = std::make_shared<ActivationStore>(options.store);
-  const Stage stage(weights.layout(), quantize, options, *runner, pool);
-  StoredActivations hidden(store, runner->slices());
-  NIBBLE_TRY_STATUS(runner->embed(hidden));
-  const std::int64_t layers = weights.config().num_hidden_layers;
-  for (std::int64_t layer = 0; layer < layers; ++layer) {
-    StagedOps staged(*runner, weights.layout(), store, stage);
-    const Value x = staged.given(std::move(hidden), weights.config().hidden_size);
-    const Value y = decoder_block(staged, weights.config(), weights.layout(), static_cast<int>(layer), x);
-    NIBBLE_TRY(hidden, staged.take(y));
-    runner->forget_matrices();
-    if (options.progress && !options.progress("quantizing", static_cast<std::uint64_t>(layer + 1),
-                                              static_cast<std::uint64_t>(layers), "blocks"))
-      return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
-  }
-  return weights.check_intact();
+  const Stage stage(weights.layout(), quantize, options, *runner);
+  if (!options.drift)
+    return pass_blocks(OneStream(weights, *runner, store, stage, pool), weights, *runner, options.progress);
+  NIBBLE_TRY(const std::unique_ptr<BlockRunner> original, BlockRunner::create(weights, tokens, pool));
+  return pass_blocks(TwoStreams(weights, *runner, *original, store, stage, pool), weights, *runner, options.progress);
 }
 
 }  // namespace nibble

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
+#include "kernel/gemm/gemm.h"
 #include "kernel/gram/gram.h"
 
 namespace nibble {
@@ -25,6 +27,20 @@ void InputGram::add(std::span<const float> x, ThreadPool& pool) {
     }
   });
   tokens += rows;
+}
+
+void InputGram::add_drift(std::span<const float> original, std::span<const float> x, ThreadPool& pool) {
+  NIBBLE_CHECK(original.size() == x.size());
+  const auto numbers = static_cast<std::size_t>(cols) * static_cast<std::size_t>(cols);
+  drift.resize(numbers);
+  std::vector<float> difference(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) difference[i] = original[i] - x[i];
+  std::vector<float> product(numbers);
+  const std::int64_t rows = static_cast<std::int64_t>(x.size()) / cols;
+  kernel::gemm({kernel::GemmInput::transposed(difference.data(), cols), kernel::GemmInput::rows(x.data(), cols), cols,
+                cols, rows, product.data(), cols},
+               pool);
+  for (std::size_t i = 0; i < numbers; ++i) drift[i] += static_cast<double>(product[i]);
 }
 
 }  // namespace nibble

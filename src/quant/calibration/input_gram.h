@@ -14,6 +14,7 @@ struct InputGram {
   std::int64_t tokens = 0;
   std::vector<double> sums;      ///< [cols, cols], of x x^T; only i <= j is meant
   std::vector<double> abs_sums;  ///< [cols], of |x|
+  std::vector<double> drift;     ///< [cols, cols], of (x_original - x) x^T; empty: the original's inputs are not known
 
   explicit InputGram(std::int64_t width = 0)
       : cols(width),
@@ -22,6 +23,8 @@ struct InputGram {
 
   /// Adds inputs, [tokens, cols] row-major, at most a few thousand at once. The same bits for any number of threads.
   void add(std::span<const float> x, ThreadPool& pool);
+  /// Adds to the drift: `original` holds what the original model gives for the same tokens as `x`.
+  void add_drift(std::span<const float> original, std::span<const float> x, ThreadPool& pool);
 };
 
 }  // namespace nibble

@@ -65,6 +65,17 @@ std::uint64_t second_order_bytes(const ModelLayout& layout) {
   return largest;
 }
 
+std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t window) {
+  const ModelLayout& layout = weights.layout();
+  const std::int64_t tokens = BlockRunner::slice_tokens(window);
+  // The drift (float64), what a slice adds to it (float32), the slice's differences.
+  std::uint64_t drift = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock)
+      drift = std::max(drift, 12 * product(info.cols, info.cols) + 4 * product(tokens, info.cols));
+  return block_bytes(layout) + slice_bytes(weights.config(), layout, tokens) + drift;
+}
+
 Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output) {
   ActivationStore::Options store;

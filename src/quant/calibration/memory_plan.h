@@ -13,6 +13,9 @@ namespace nibble {
 /// What quantizing the largest linear against its inputs' second moments takes.
 std::uint64_t second_order_bytes(const ModelLayout& layout);
 
+/// What the original's activations take beside the quantized model's (StreamOptions::drift), those that wait aside.
+std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t window);
+
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
   std::int64_t window = 0;         ///< tokens of a calibration window

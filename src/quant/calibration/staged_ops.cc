@@ -79,27 +79,30 @@ Value StagedOps::now(const Value& value) {
   return v.current;
 }
 
-Status StagedOps::keep_all(Staged& value, const std::function<void(std::span<const float>, std::int64_t)>& see) {
-  for (std::size_t slice = 0; slice < runner_.slices() && status_.ok(); ++slice) {
-    begin_slice(slice);
-    const Value numbers = now(value.shared_from_this());
-    if (see) see(cpu_values(numbers), value.width);
-    if (!value.recompute) note(value.keep(slice, cpu_values(numbers)));
-    note(inner_.take_status());
-  }
+void StagedOps::keep_slice(const Value& value, std::size_t slice,
+                           const std::function<void(std::span<const float>, std::int64_t)>& see) {
+  begin_slice(slice);
+  const Value numbers = now(value);
+  if (see) see(cpu_values(numbers), value->width);
+  if (!staged(value).recompute) note(staged(value).keep(slice, cpu_values(numbers)));
+  note(inner_.take_status());
+}
+
+Status StagedOps::keep_all(const Value& value, const std::function<void(std::span<const float>, std::int64_t)>& see) {
+  for (std::size_t slice = 0; slice < runner_.slices() && status_.ok(); ++slice) keep_slice(value, slice, see);
   begin_slice(0);
   return status_;
 }
 
 Result<StoredActivations> StagedOps::take(const Value& value) {
   Staged& v = staged(value);
-  if (!v.kept.complete()) (void)keep_all(v, nullptr);
+  if (!v.kept.complete()) (void)keep_all(value, nullptr);
   NIBBLE_TRY_STATUS(status_);
   return std::move(v.kept);
 }
 
 std::vector<Value> StagedOps::linear_group(const Value& x, std::span<const LinearId> linears) {
-  const EachSlice each_slice = [this, &x](const auto& see) { return keep_all(staged(x), see); };
+  const EachSlice each_slice = [this, &x](const auto& see) { return keep_all(x, see); };
   if (status_.ok()) note(stage_(linears, each_slice));
   const auto products = std::make_shared<Products>();
   products->linears.assign(linears.begin(), linears.end());

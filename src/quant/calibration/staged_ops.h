@@ -31,6 +31,9 @@ class StagedOps final : public Ops {
   Value given(StoredActivations slices, std::int64_t width);
   /// All slices of a value, computed. The value is of no use afterwards.
   Result<StoredActivations> take(const Value& value);
+  /// Computes a slice of a value, shows it to `see`, and keeps it.
+  void keep_slice(const Value& value, std::size_t slice,
+                  const std::function<void(std::span<const float> x, std::int64_t width)>& see);
   /// The first error of a stage or of an operation.
   const Status& status() const { return status_; }
 
@@ -51,8 +54,8 @@ class StagedOps final : public Ops {
   Value make(std::int64_t width, std::function<Value()> compute);
   /// The current slice of a value.
   Value now(const Value& value);
-  /// Computes every slice of a value, shows it to `see`, and keeps it.
-  Status keep_all(Staged& value, const std::function<void(std::span<const float>, std::int64_t)>& see);
+  /// The same for every slice of a value.
+  Status keep_all(const Value& value, const std::function<void(std::span<const float>, std::int64_t)>& see);
   void begin_slice(std::size_t slice);
   void note(Status status);
 

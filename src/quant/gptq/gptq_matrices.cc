@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "quant/gptq/target_shift.h"
 
 namespace nibble {
 namespace {
@@ -24,20 +25,27 @@ class GptqRun {
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, h, form));
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, gram, h, form));
       matrices.push_back(matrix);
     }
     return matrices;
   }
 
  private:
-  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const SecondOrder& h,
+  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const InputGram& gram, const SecondOrder& h,
                                  const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
     GptqReport report;
-    QuantizedMatrix matrix = quantize_gptq(weights.values, info.rows, h, scheme_, settings_.options, pool_, report);
+    std::vector<float> shifted;
+    std::span<float> targets = weights.values;
+    if (settings_.target_shift > 0) {
+      shifted = weights.values;
+      shift_towards_target(shifted, info.rows, h, gram, settings_.target_shift, pool_);
+      targets = shifted;
+    }
+    QuantizedMatrix matrix = quantize_gptq(targets, info.rows, h, scheme_, settings_.options, pool_, report);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -64,6 +72,7 @@ Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& token
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
     return run.quantize(linears, gram);
   };
+  stream.drift = settings.target_shift > 0;
   stream.known = [&](std::span<const LinearId> linears) { return finished.recorded(linears); };
   return stream_blocks(weights, tokens, quantize, stream, pool);
 }

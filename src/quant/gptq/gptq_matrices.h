@@ -11,6 +11,7 @@ struct GptqSettings {
   double damping = 0.01;
   bool shrinkage = true;  ///< as much as shrinkage_for() says
   ColumnOrder order = ColumnOrder::kGroupAware;
+  float target_shift = 0;  ///< alpha of shift_towards_target(); 0: the original's activations are not computed
 };
 
 /// Finishes every block linear that `finished` does not know already; the embedding and the head are not among them.

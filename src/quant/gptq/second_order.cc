@@ -133,6 +133,7 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
                         : "the inputs held NaN or infinities: rounded to nearest";
     identity = InputGram(n);
     source = &identity;
+    out.known = false;
     std::fill(diagonal.begin(), diagonal.end(), 1.0);
     sum = static_cast<double>(n);
   }
@@ -154,6 +155,7 @@ SecondOrder prepare_second_order(const InputGram& gram, const SecondOrderOptions
     out.note = "the inputs' second moments have no factor: rounded to nearest";
     identity = InputGram(n);
     source = &identity;
+    out.known = false;
     damping = options.damping;
     attempt = -1;
   }

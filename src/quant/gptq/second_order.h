@@ -42,6 +42,7 @@ struct SecondOrder {
   double mean_diagonal = 1;      ///< what h was divided by
   std::int64_t dead = 0;         ///< columns that were 0 in all inputs: quantized without feedback
   double damping = 0;            ///< what was needed, of the mean diagonal
+  bool known = true;             ///< false: the inputs were of no use, and h is the identity
   std::string note;              ///< what went differently than asked; empty: nothing
 };
 

@@ -2,6 +2,7 @@
 #include "quant/gptq/target_shift.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "kernel/error_feedback/error_feedback.h"
@@ -12,14 +13,14 @@ namespace {
 constexpr std::int64_t kL = kernel::kFeedbackLanes;
 
 /// The drift in the order of quantizing, divided as h is.
-std::vector<float> ordered(const InputDrift& drift, const SecondOrder& h) {
+std::vector<float> ordered(const std::vector<double>& drift, const SecondOrder& h) {
   std::vector<float> out;
-  out.reserve(drift.sums.size());
+  out.reserve(drift.size());
   for (const std::int32_t row : h.order)
     for (const std::int32_t column : h.order) {
       const auto at =
           static_cast<std::size_t>(row) * static_cast<std::size_t>(h.cols) + static_cast<std::size_t>(column);
-      out.push_back(static_cast<float>(drift.sums[at] / h.mean_diagonal));
+      out.push_back(static_cast<float>(drift[at] / h.mean_diagonal));
     }
   return out;
 }
@@ -38,10 +39,12 @@ void solve_upper(const SecondOrder& h, std::vector<float>& x) {
 
 }  // namespace
 
-void shift_towards_target(std::span<float> weights, std::int64_t rows, const SecondOrder& h, const InputDrift& drift,
+void shift_towards_target(std::span<float> weights, std::int64_t rows, const SecondOrder& h, const InputGram& inputs,
                           float alpha, ThreadPool& pool) {
-  NIBBLE_CHECK(drift.cols == h.cols && static_cast<std::int64_t>(weights.size()) == rows * h.cols);
-  const std::vector<float> c = ordered(drift, h);
+  NIBBLE_CHECK(inputs.cols == h.cols && static_cast<std::int64_t>(weights.size()) == rows * h.cols);
+  const auto finite = [](double sum) { return std::isfinite(sum); };
+  if (inputs.drift.empty() || !h.known || !std::all_of(inputs.drift.begin(), inputs.drift.end(), finite)) return;
+  const std::vector<float> c = ordered(inputs.drift, h);
   const kernel::FeedbackKernel& kernel = kernel::feedback_kernel();
   const auto tiles = static_cast<std::size_t>((rows + kL - 1) / kL);
   pool.run(tiles, 1, [&](std::size_t begin, std::size_t end, int) {

@@ -4,25 +4,15 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "quant/gptq/second_order.h"
 
 namespace nibble {
 
-/// The sum of (x_original - x) x^T over the inputs x of a linear, each beside the input of the same token in the
-/// original model.
-struct InputDrift {
-  std::int64_t cols = 0;
-  std::vector<double> sums;  ///< [cols, cols]
-
-  explicit InputDrift(std::int64_t width = 0)
-      : cols(width), sums(static_cast<std::size_t>(width) * static_cast<std::size_t>(width)) {}
-};
-
-/// Adds alpha * W C H^-1 to W = `weights` [rows, cols], C the drift and H the damped second moments of the same inputs
-/// x. alpha 1 minimizes |W_old X_original^T - W X^T|^2 (and the damping's part); less shrinks it.
-void shift_towards_target(std::span<float> weights, std::int64_t rows, const SecondOrder& h, const InputDrift& drift,
+/// Adds alpha * W C H^-1 to W = `weights` [rows, cols], C the drift and H the damped second moments of `inputs`. alpha 1
+/// minimizes |W_old X_original^T - W X^T|^2 (and the damping's part); less shrinks it. Nothing happens where the drift
+/// is not known or not finite, or H stands for no inputs.
+void shift_towards_target(std::span<float> weights, std::int64_t rows, const SecondOrder& h, const InputGram& inputs,
                           float alpha, ThreadPool& pool);
 
 }  // namespace nibble

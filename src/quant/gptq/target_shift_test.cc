@@ -20,9 +20,9 @@ struct TwoStreams {
   static constexpr std::int64_t kTokens = 400;
   std::vector<float> original, quantized, weights;
   InputGram gram{kCols};
-  InputDrift drift{kCols};
 
   TwoStreams() {
+    gram.drift.resize(gram.sums.size());
     std::mt19937 random(31);
     std::normal_distribution<float> normal;
     for (std::int64_t t = 0; t < kTokens; ++t) {
@@ -40,7 +40,7 @@ struct TwoStreams {
           const auto b = static_cast<std::size_t>(t * kCols + j);
           const auto at = static_cast<std::size_t>(i * kCols + j);
           gram.sums[at] += static_cast<double>(quantized[a]) * static_cast<double>(quantized[b]);
-          drift.sums[at] += (static_cast<double>(original[a]) - static_cast<double>(quantized[a])) *
+          gram.drift[at] += (static_cast<double>(original[a]) - static_cast<double>(quantized[a])) *
                             static_cast<double>(quantized[b]);
         }
     gram.tokens = kTokens;
@@ -67,7 +67,7 @@ TEST(TargetShift, SolvesItsEquation) {
   constexpr std::int64_t n = TwoStreams::kCols;
   const SecondOrder h = prepare_second_order(layer.gram, {0.02, ColumnOrder::kGroupAware, 16}, pool);
   std::vector<float> shifted = layer.weights;
-  shift_towards_target(shifted, 20, h, layer.drift, 0.5f, pool);
+  shift_towards_target(shifted, 20, h, layer.gram, 0.5f, pool);
   // (W* - W) (H + damping) = alpha W C
   const double damping = 0.02 * h.mean_diagonal;
   for (std::int64_t r = 0; r < 20; ++r)
@@ -79,7 +79,7 @@ TEST(TargetShift, SolvesItsEquation) {
         const auto kj = static_cast<std::size_t>(k * n + j);
         left += (static_cast<double>(shifted[at]) - static_cast<double>(layer.weights[at])) *
                 (layer.gram.sums[kj] + (k == j ? damping : 0));
-        right += 0.5 * static_cast<double>(layer.weights[at]) * layer.drift.sums[kj];
+        right += 0.5 * static_cast<double>(layer.weights[at]) * layer.gram.drift[kj];
       }
       EXPECT_NEAR(left, right, 1e-3 * (1 + std::abs(right)));
     }
@@ -94,7 +94,7 @@ TEST(TargetShift, LowersTheErrorAgainstTheOriginalOutput) {
   std::vector<double> errors;
   for (const float alpha : {0.0f, 0.5f, 1.0f}) {
     std::vector<float> shifted = layer.weights;
-    shift_towards_target(shifted, 20, h, layer.drift, alpha, pool);
+    shift_towards_target(shifted, 20, h, layer.gram, alpha, pool);
     GptqReport report;
     const QuantizedMatrix matrix = quantize_gptq(shifted, 20, h, scheme, {}, pool, report);
     std::vector<float> values(layer.weights.size());
