@@ -1,20 +1,29 @@
 #!/usr/bin/env python3
 """Runs a method's reference implementation on a CPU, for scripts/compare_methods:
 
-    reference.py gptqmodel|auto-round MODEL TOKENS SCHEME OUT [--iters 200]
+    reference.py gptqmodel-gptq|gptqmodel-awq|auto-round|hqq MODEL TOKENS SCHEME OUT [--iters 200]
 
-TOKENS holds a window of ids in each line; SCHEME is like int4-g32-sym. Writes a checkpoint in the implementation's own format.
-Needs the environment of scripts/interop/setup_venv.sh.
+TOKENS holds a window of ids in each line; SCHEME is like int4-g32-sym. Writes a checkpoint in the implementation's own format;
+for hqq, whose zero points are real numbers, a float32 model. Needs the environment of scripts/interop/setup_venv.sh, and for hqq
+`pip install termcolor`, `pip install --no-deps --no-build-isolation hqq==0.2.8.post1` there.
 """
 import argparse
 import pathlib
 import re
 
 
-def run_gptqmodel(model, windows, bits, group, sym, out, _args):
+def run_gptqmodel_gptq(*args):
+    run_gptqmodel("gptq", "gptq", *args)
+
+
+def run_gptqmodel_awq(*args):
+    run_gptqmodel("awq", "gemm", *args)
+
+
+def run_gptqmodel(method, format, model, windows, bits, group, sym, out, _args):
     from gptqmodel import GPTQModel, QuantizeConfig
 
-    config = QuantizeConfig(bits=bits, group_size=group, sym=sym)
+    config = QuantizeConfig(bits=bits, group_size=group, sym=sym, method=method, format=format)
     loaded = GPTQModel.load(str(model), config, device="cpu")
     loaded.quantize([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows], batch_size=1)
     loaded.save(str(out))
@@ -32,9 +41,31 @@ def run_auto_round(model, windows, bits, group, sym, out, args):
     rounding.quantize_and_save(str(out), format="auto_round")
 
 
+def run_hqq(model, _windows, bits, group, sym, out, _args):
+    import torch
+    from hqq.core.quantize import Quantizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert not sym, "hqq has zero points"
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    for name, module in loaded.model.layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            codes, meta = Quantizer.quantize(module.weight.data, nbits=bits, group_size=group, optimize=True, axis=1,
+                                             round_zero=bits == 4, bitpack=False, compute_dtype=torch.float16, device="cpu")
+            scale, zero = meta["scale"].half().float(), meta["zero"].half().float()
+            values = (codes.float().reshape(-1, group) - zero.reshape(-1, 1)) * scale.reshape(-1, 1)
+            module.weight.data = values.reshape(module.weight.shape)
+    loaded.save_pretrained(out)
+    AutoTokenizer.from_pretrained(model).save_pretrained(out)
+
+
+RUNS = {"gptqmodel-gptq": run_gptqmodel_gptq, "gptqmodel-awq": run_gptqmodel_awq, "auto-round": run_auto_round,
+        "hqq": run_hqq}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=["gptqmodel", "auto-round"])
+    parser.add_argument("method", choices=list(RUNS))
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("tokens", type=pathlib.Path)
     parser.add_argument("scheme")
@@ -45,8 +76,7 @@ def main():
     if not match:
         parser.error(f"{args.scheme}: not like int4-g32-sym")
     windows = [[int(id) for id in line.split()] for line in args.tokens.read_text().splitlines()]
-    runs = {"gptqmodel": run_gptqmodel, "auto-round": run_auto_round}
-    runs[args.method](args.model, windows, int(match[1]), int(match[2]), match[3] == "sym", args.out, args)
+    RUNS[args.method](args.model, windows, int(match[1]), int(match[2]), match[3] == "sym", args.out, args)
 
 
 if __name__ == "__main__":

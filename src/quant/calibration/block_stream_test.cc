@@ -30,29 +30,37 @@ CalibrationTokens random_tokens(const ModelFiles& files, std::int64_t windows, s
   return out;
 }
 
-/// The second moments that the engine's linears see, each window by itself.
-std::map<LinearId, InputGram> seen_by_engine(const CpuModel::Ptr& model, const std::shared_ptr<ThreadPool>& pool,
-                                             const CalibrationTokens& tokens) {
-  std::map<LinearId, InputGram> grams;
+/// What the engine's linears see, each window by itself: [tokens, cols] each.
+std::map<LinearId, std::vector<float>> inputs_in_engine(const CpuModel::Ptr& model,
+                                                        const std::shared_ptr<ThreadPool>& pool,
+                                                        const CalibrationTokens& tokens) {
+  std::map<LinearId, std::vector<float>> inputs;
   CpuExecutor::Options options;
   options.compute = kernel::Compute::kF32;
-  options.wrap_ops =
-      recording_ops([&](std::span<const LinearId> linears, std::span<const float> x, std::int64_t width) {
-        for (const LinearId id : linears) {
-          InputGram& gram = grams.try_emplace(id, width).first->second;
-          const std::int64_t rows = static_cast<std::int64_t>(x.size()) / width;
-          kernel::add_gram(x.data(), rows, width, width, gram.sums.data(), *pool);
-          for (std::size_t i = 0; i < x.size(); ++i)
-            gram.abs_sums[i % static_cast<std::size_t>(width)] += static_cast<double>(std::fabs(x[i]));
-          gram.tokens += rows;
-        }
-      });
+  options.wrap_ops = recording_ops([&](std::span<const LinearId> linears, std::span<const float> x, std::int64_t) {
+    for (const LinearId id : linears) inputs[id].insert(inputs[id].end(), x.begin(), x.end());
+  });
   CpuExecutor executor(model, pool, options);
   for (std::size_t at = 0; at < tokens.ids.size(); at += static_cast<std::size_t>(tokens.window)) {
     const auto sequence = executor.new_sequence();
     const BatchItem item{sequence.get(), std::span(tokens.ids).subspan(at, static_cast<std::size_t>(tokens.window)),
                          BatchItem::Logits::kNone};
     EXPECT_TRUE(executor.forward({&item, 1}, [](std::size_t, std::int64_t, std::int64_t, const float*) {}).ok());
+  }
+  return inputs;
+}
+
+/// The sums over these.
+std::map<LinearId, InputGram> seen_by_engine(const CpuModel::Ptr& model, const std::shared_ptr<ThreadPool>& pool,
+                                             const CalibrationTokens& tokens) {
+  std::map<LinearId, InputGram> grams;
+  for (const auto& [id, x] : inputs_in_engine(model, pool, tokens)) {
+    const std::int64_t width = model->layout().linears[static_cast<std::size_t>(id)].cols;
+    InputGram& gram = grams.try_emplace(id, width).first->second;
+    gram.tokens = static_cast<std::int64_t>(x.size()) / width;
+    kernel::add_gram(x.data(), gram.tokens, width, width, gram.sums.data(), *pool);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      gram.abs_sums[i % static_cast<std::size_t>(width)] += static_cast<double>(std::fabs(x[i]));
   }
   return grams;
 }
@@ -128,6 +136,57 @@ TEST(BlockStream, QuantizedLinearsFeedTheNext) {
   };
   ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, {}, *pool).ok());
   for (const auto& [id, gram] : got) expect_near(gram, expected.at(id), std::to_string(id));
+}
+
+/// (x_original - x) x^T of the same tokens.
+TEST(BlockStream, TheOriginalGoesAlong) {
+  for (const char* name : kModels) {
+    SCOPED_TRACE(name);
+    const ModelFiles::Ptr files = open_golden(name);
+    const auto pool = std::make_shared<ThreadPool>(2);
+    const QuantScheme scheme = parse_scheme("int3-g16-sym").value();
+    CpuModelOptions options;
+    options.matrix_hook = [&](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+      if (linear.role != LinearInfo::Role::kBlock) return stored;
+      return quantize_rtn(std::move(stored), scheme, {}, *pool);
+    };
+    const CalibrationTokens tokens = random_tokens(*files, 150, 20);
+    const auto original = inputs_in_engine(CpuModel::load(files, {}, *pool).value(), pool, tokens);
+    const auto quantized = inputs_in_engine(CpuModel::load(files, options, *pool).value(), pool, tokens);
+    std::map<LinearId, InputGram> got;
+    const QuantizeLinears to_nearest = [&](std::span<const LinearId> linears,
+                                           const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+      std::vector<MatrixPtr> out;
+      for (const LinearId id : linears) {
+        got.emplace(id, gram);
+        out.push_back(quantize_rtn(files->matrix(id).value(), scheme, {}, *pool).value());
+      }
+      return out;
+    };
+    StreamOptions with_original;
+    with_original.drift = true;
+    ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, with_original, *pool).ok());
+    double largest = 0;
+    for (const auto& [id, gram] : got) {
+      const std::vector<float>& x = quantized.at(id);
+      const std::vector<float>& y = original.at(id);
+      const auto cols = static_cast<std::size_t>(gram.cols);
+      ASSERT_EQ(gram.drift.size(), cols * cols);
+      std::vector<double> expected(cols * cols);
+      double energy = 0;
+      for (std::size_t t = 0; t < x.size(); t += cols)
+        for (std::size_t i = 0; i < cols; ++i) {
+          const double difference = static_cast<double>(y[t + i]) - static_cast<double>(x[t + i]);
+          energy += static_cast<double>(x[t + i]) * static_cast<double>(x[t + i]) / static_cast<double>(cols);
+          for (std::size_t j = 0; j < cols; ++j) expected[i * cols + j] += difference * static_cast<double>(x[t + j]);
+        }
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_NEAR(gram.drift[i], expected[i], 1e-4 * energy) << id << " at " << i;
+        largest = std::max(largest, std::abs(expected[i]) / energy);
+      }
+    }
+    EXPECT_GT(largest, 1e-2);
+  }
 }
 
 TEST(BlockStream, PassesOnErrorsAndStops) {

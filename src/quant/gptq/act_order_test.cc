@@ -1,0 +1,73 @@
+#include "quant/gptq/act_order.h"
+
+#include <gtest/gtest.h>
+
+#include "quant/gptq/testing/layer.h"
+
+namespace nibble {
+namespace {
+
+using testing::Layer;
+
+QuantizedMatrix quantize_in_order(Layer& layer, const std::string& name, std::vector<std::int32_t>& order) {
+  const QuantScheme scheme = parse_scheme(name).value();
+  order = activation_order(layer.gram);
+  const InputGram gram = in_order(layer.gram, order);
+  const SecondOrder h =
+      prepare_second_order(gram, second_order_options(0.01, ColumnOrder::kAsStored, scheme, layer.cols), layer.pool);
+  std::vector<float> weights = in_order(layer.weights, order);
+  return quantize_gptq(weights, layer.rows, h, scheme, {}, layer.pool, layer.report);
+}
+
+TEST(ActOrder, ColumnsGoBackWhereTheyBelong) {
+  for (const char* name : {"int4-g16-sym", "int3-g16-asym", "int2-g32-asym"}) {
+    SCOPED_TRACE(name);
+    Layer layer(9, 80, 3);
+    std::vector<std::int32_t> order;
+    const QuantizedMatrix ordered = quantize_in_order(layer, name, order);
+    const QuantizedMatrix matrix = with_group_index(ordered, order);
+    ASSERT_TRUE(matrix.validate().ok()) << matrix.validate().error().message;
+    std::vector<float> in_its_order(layer.weights.size()), values(layer.weights.size());
+    dequantize(ordered, in_its_order.data());
+    dequantize(matrix, values.data());
+    EXPECT_EQ(in_order(values, order), in_its_order);
+    for (std::size_t p = 1; p < order.size(); ++p)
+      EXPECT_GE(layer.h(order[p - 1], order[p - 1]), layer.h(order[p], order[p]));
+  }
+}
+
+TEST(ActOrder, LosesLessThanColumnsAsStored) {
+  double in_order_error = 0;
+  double as_stored = 0;
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    Layer layer(24, 96, seed);
+    std::vector<std::int32_t> order;
+    const QuantizedMatrix ordered = quantize_in_order(layer, "int3-g16-sym", order);
+    in_order_error += layer.error(with_group_index(ordered, order));
+    as_stored += layer.error(layer.quantize("int3-g16-sym", {}, ColumnOrder::kAsStored));
+  }
+  EXPECT_LT(in_order_error, as_stored);
+}
+
+TEST(ActOrder, StatisticsMove) {
+  Layer layer(2, 32, 7);
+  layer.gram.drift.resize(layer.gram.sums.size());
+  for (std::size_t i = 0; i < layer.gram.drift.size(); ++i) layer.gram.drift[i] = static_cast<double>(i);
+  const std::vector<std::int32_t> order = activation_order(layer.gram);
+  const InputGram gram = in_order(layer.gram, order);
+  for (std::size_t i = 0; i < 32; ++i)
+    for (std::size_t j = 0; j < 32; ++j) {
+      if (i <= j) EXPECT_EQ(gram.sums[i * 32 + j], layer.h(order[i], order[j]));
+      EXPECT_EQ(gram.drift[i * 32 + j], static_cast<double>(order[i] * 32 + order[j]));
+    }
+  EXPECT_EQ(gram.tokens, layer.gram.tokens);
+}
+
+TEST(ActOrder, RefusesWhatHasNoGroups) {
+  for (const char* name : {"int4-channel-sym", "nf4-g64", "q4_0", "codebook4-row-g64"})
+    EXPECT_FALSE(check_act_order(parse_scheme(name).value()).ok()) << name;
+  EXPECT_TRUE(check_act_order(parse_scheme("int4-g128-asym").value()).ok());
+}
+
+}  // namespace
+}  // namespace nibble
