@@ -11,12 +11,12 @@ namespace {
 
 class GptqRun {
  public:
-  GptqRun(const ModelWeights& weights, const QuantScheme& scheme, const GptqSettings& settings,
+  GptqRun(const ModelWeights& weights, const LinearSchemes& schemes, const GptqSettings& settings,
           FinishedLinears& finished, ThreadPool& pool)
-      : weights_(weights), scheme_(scheme), settings_(settings), finished_(finished), pool_(pool) {}
+      : weights_(weights), schemes_(schemes), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
-    SecondOrderOptions options = second_order_options(settings_.damping, settings_.order, scheme_, gram.cols);
+    SecondOrderOptions options = second_order_options(settings_.damping, settings_.order, schemes_.of(linears), gram.cols);
     if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
     const SecondOrder h = prepare_second_order(gram, options, pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
@@ -37,7 +37,7 @@ class GptqRun {
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
     GptqReport report;
-    QuantizedMatrix matrix = quantize_gptq(weights.values, info.rows, h, scheme_, settings_.options, pool_, report);
+    QuantizedMatrix matrix = quantize_gptq(weights.values, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -45,7 +45,7 @@ class GptqRun {
   }
 
   const ModelWeights& weights_;
-  const QuantScheme& scheme_;
+  const LinearSchemes& schemes_;
   const GptqSettings& settings_;
   FinishedLinears& finished_;
   ThreadPool& pool_;
@@ -53,14 +53,15 @@ class GptqRun {
 
 }  // namespace
 
-Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const GptqSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
-  for (const LinearInfo& info : weights.layout().linears) {
+  for (std::size_t i = 0; i < weights.layout().linears.size(); ++i) {
+    const LinearInfo& info = weights.layout().linears[i];
     if (info.role != LinearInfo::Role::kBlock) continue;
-    if (const Status status = check_gptq_scheme(scheme, info.cols); !status.ok())
+    if (const Status status = check_gptq_scheme(schemes.of(static_cast<LinearId>(i)), info.cols); !status.ok())
       return with_context(status.error(), info.name);
   }
-  const GptqRun run(weights, scheme, settings, finished, pool);
+  const GptqRun run(weights, schemes, settings, finished, pool);
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
     return run.quantize(linears, gram);
   };

@@ -3,6 +3,7 @@
 
 #include "quant/calibration/finished_linears.h"
 #include "quant/gptq/gptq.h"
+#include "quant/linear_schemes.h"
 
 namespace nibble {
 
@@ -14,7 +15,7 @@ struct GptqSettings {
 };
 
 /// Finishes every block linear that `finished` does not know already; the embedding and the head are not among them.
-Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const GptqSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool);
 
 }  // namespace nibble
