@@ -13,6 +13,9 @@ namespace nibble {
 /// What quantizing the largest linear against its inputs' second moments takes.
 std::uint64_t second_order_bytes(const ModelLayout& layout);
 
+/// What the differentiating executor keeps of a token on its way through a block, values and gradients.
+std::uint64_t train_bytes_of_token(const ModelConfig& config);
+
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
   std::int64_t window = 0;         ///< tokens of a calibration window
