@@ -18,6 +18,9 @@ struct Flags {
   std::string out;
   std::string method = "rtn";
   std::string scheme;
+  double target_bpw = 0;
+  std::uint64_t target_size = 0;
+  std::vector<std::string> candidates;
   std::string to;
   std::string range = "full";
   std::string imatrix;
@@ -133,7 +136,18 @@ void add_quantize(CLI::App& app, Action& action) {
       ->add_option("--method", flags->method,
                    "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
-  command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
+  CLI::Option* scheme = command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym");
+  CLI::Option* bpw = command->add_option("--target-bpw", flags->target_bpw,
+                                         "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
+  CLI::Option* size = command->add_option("--target-size", flags->target_size,
+                                          "the same in bytes of the tensor files, e.g. 80M");
+  size->transform(CLI::AsSizeValue(true));
+  scheme->excludes(bpw)->excludes(size);
+  bpw->excludes(size);
+  command
+      ->add_option("--candidates", flags->candidates,
+                   "with a target: the schemes to choose from, e.g. int3-g32-sym,int4-g32-sym,int8-g32-sym")
+      ->delimiter(',');
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
@@ -182,6 +196,9 @@ void add_quantize(CLI::App& app, Action& action) {
       options.iterations = flags->iterations;
       options.method = flags->method;
       options.scheme = flags->scheme;
+      options.target_bpw = flags->target_bpw;
+      options.target_size = flags->target_size;
+      options.candidates = flags->candidates;
       options.to = flags->to;
       options.range = flags->range;
       options.quantize_head = flags->quantize_head;
