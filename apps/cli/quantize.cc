@@ -18,11 +18,15 @@ struct Flags {
   std::string out;
   std::string method = "rtn";
   std::string scheme;
+  double target_bpw = 0;
+  std::uint64_t target_size = 0;
+  std::vector<std::string> candidates;
   std::string to;
   std::string range = "full";
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
+  bool act_order = false;
   int iterations = 200;
   std::uint64_t max_memory = 0;
   bool resume = false;
@@ -133,7 +137,18 @@ void add_quantize(CLI::App& app, Action& action) {
       ->add_option("--method", flags->method,
                    "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
-  command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym")->required();
+  CLI::Option* scheme = command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym");
+  CLI::Option* bpw = command->add_option("--target-bpw", flags->target_bpw,
+                                         "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
+  CLI::Option* size = command->add_option("--target-size", flags->target_size,
+                                          "the same in bytes of the tensor files, e.g. 80M");
+  size->transform(CLI::AsSizeValue(true));
+  scheme->excludes(bpw)->excludes(size);
+  bpw->excludes(size);
+  command
+      ->add_option("--candidates", flags->candidates,
+                   "with a target: the schemes to choose from, e.g. int3-g32-sym,int4-g32-sym,int8-g32-sym")
+      ->delimiter(',');
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
@@ -151,6 +166,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
+  command->add_flag("--act-order", flags->act_order,
+                    "gptq, best: columns and their groups by the size of their inputs, with a g_idx (desc_act)");
   command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000));
@@ -179,9 +196,13 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
+      options.act_order = flags->act_order;
       options.iterations = flags->iterations;
       options.method = flags->method;
       options.scheme = flags->scheme;
+      options.target_bpw = flags->target_bpw;
+      options.target_size = flags->target_size;
+      options.candidates = flags->candidates;
       options.to = flags->to;
       options.range = flags->range;
       options.quantize_head = flags->quantize_head;

@@ -35,8 +35,14 @@ struct QuantizeOptions {
   std::string method = "rtn";  ///< rtn | hqq | gptq | best | awq | awq+gptq | autoround | wnam
   CalibrationOptions calibration;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
+  bool act_order = false;  ///< gptq, best: columns and their groups by the size of their inputs, with a g_idx
   int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
   std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
+  /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets a
+  /// scheme of its own, by how much the model's KL divergence grows. 0: not given.
+  double target_bpw = 0;
+  std::uint64_t target_size = 0;        ///< the same in bytes of the tensor files; 0: not given
+  std::vector<std::string> candidates;  ///< schemes to choose from; none: those that suit family and method
   std::string to;  ///< family; empty: gguf when the output ends in .gguf, else the first that can express the scheme
   std::string range = "full";  ///< full | absmax | gptq | percentile:P | mse
   bool quantize_head = false;  ///< embedding and output head too; llama.cpp's names decide by themselves
@@ -63,6 +69,19 @@ struct ConvertOptions {
   Progress progress;
 };
 
+/// How bits were chosen within a budget.
+struct BitChoiceReport {
+  double predicted_kld = 0;  ///< mean KL divergence from the original that is expected of the whole, nats
+  /// Some matrices rounded to nearest: the divergence that was predicted for the model, and what it was.
+  struct Substitution {
+    std::string what;  ///< "down of blocks 0 to 9"
+    double bits = 0;   ///< per weight
+    double predicted = 0;
+    double measured = 0;
+  };
+  std::vector<Substitution> substitutions;
+};
+
 /// What happened to one matrix.
 struct TensorReport {
   std::string name;
@@ -86,6 +105,7 @@ struct ConversionReport {
   double relative_error = 0;   ///< over all matrices
   std::vector<TensorReport> tensors;
   double seconds = 0;
+  std::optional<BitChoiceReport> bit_choice;  ///< where a budget was given
   std::string held_out_text;           ///< what the model was measured on beside its original
   std::optional<Evaluation> held_out;  ///< in float32 arithmetic
   std::vector<std::string> files;      ///< OUT.report.json and OUT.report.html, where they were written

@@ -6,6 +6,7 @@
 #include "quant/awq/awq_matrices.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
+#include "quant/hqq/hqq.h"
 #include "quant/wnam/wnam_matrices.h"
 
 namespace nibble {
@@ -14,6 +15,7 @@ namespace {
 GptqSettings gptq_settings(const QuantizeOptions& options) {
   GptqSettings out;
   out.damping = options.damping;
+  out.act_order = options.act_order;
   return out;
 }
 
@@ -29,7 +31,7 @@ std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const Qua
 
 Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY_STATUS(
-      gptq_matrices(run.files, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
+      gptq_matrices(run.files, run.tokens, run.schemes, gptq_settings(run.options), run.stream, finished, pool));
   return CalibratedModel{};
 }
 
@@ -38,24 +40,23 @@ constexpr float kTargetShift = 0.25f;
 
 /// GPTQ with refinements after the pass.
 Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  GptqSettings settings;
+  GptqSettings settings = gptq_settings(run.options);
   settings.options = best_options();
   settings.target_shift = kTargetShift;
-  settings.damping = run.options.damping;
-  NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.scheme, settings, run.stream, finished, pool));
+  NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.schemes, settings, run.stream, finished, pool));
   return CalibratedModel{};
 }
 
 Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
+  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.schemes, {}, run.stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};
 }
 
 /// AWQ's scales, then GPTQ on the scaled model.
 Result<CalibratedModel> run_awq_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_scaled_model(run.files, run.tokens, run.scheme, run.stream, finished.journal(), pool));
+  NIBBLE_TRY(AwqModel model, awq_scaled_model(run.files, run.tokens, run.schemes, run.stream, finished.journal(), pool));
   NIBBLE_TRY_STATUS(
-      gptq_matrices(*model.folded, run.tokens, run.scheme, gptq_settings(run.options), run.stream, finished, pool));
+      gptq_matrices(*model.folded, run.tokens, run.schemes, gptq_settings(run.options), run.stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};
 }
 
@@ -73,7 +74,7 @@ AutoRoundOptions auto_round_options(const QuantizeOptions& options) {
 
 Result<CalibratedModel> run_auto_round(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY([[maybe_unused]] const std::vector<AutoRoundBlock> blocks,
-             auto_round_matrices(run.files, run.tokens, run.scheme, auto_round_options(run.options), run.stream,
+             auto_round_matrices(run.files, run.tokens, run.schemes, auto_round_options(run.options), run.stream,
                                  finished, pool));
   return CalibratedModel{};
 }
@@ -84,26 +85,36 @@ std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, 
 }
 
 Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.scheme, {}, run.stream, finished, pool));
+  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.schemes, {}, run.stream, finished, pool));
   return CalibratedModel{};
 }
 
+Status check_rtn(const QuantScheme&) { return {}; }  // what rounds nothing else is refused as no candidate
+
+std::uint64_t no_bytes(const ModelFiles&, std::int64_t, const QuantizeOptions&) { return 0; }
+
+Result<MatrixPtr> quantize_by_hqq(MatrixPtr original, const QuantScheme& scheme, ThreadPool&) {
+  return quantize_hqq(std::move(original), scheme, HqqOptions{});
+}
+
 constexpr std::array kMethods = {
-    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq},
-    CalibratedMethod{"best", check_gptq, best_bytes, run_best},
-    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq},
-    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq},
-    CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round},
-    CalibratedMethod{"wnam", check_codebook_scheme, gptq_bytes, run_wnam},
+    CalibratedMethod{"rtn", check_rtn, no_bytes, nullptr, 1.0},
+    CalibratedMethod{"hqq", check_hqq_scheme, no_bytes, nullptr, 0.9, quantize_by_hqq},
+    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq, 0.36},
+    CalibratedMethod{"best", check_gptq, best_bytes, run_best, 0.33},
+    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq, 0.42},
+    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq, 0.33},
+    CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round, 0.5},
+    CalibratedMethod{"wnam", check_codebook_scheme, gptq_bytes, run_wnam, 0.33},
 };
 
 }  // namespace
 
 Result<const CalibratedMethod*> find_calibrated_method(const std::string& name) {
-  std::string known = "rtn, hqq";
+  std::string known;
   for (const CalibratedMethod& method : kMethods) {
     if (method.name == name) return &method;
-    known += ", " + std::string(method.name);
+    known += (known.empty() ? "" : ", ") + std::string(method.name);
   }
   return fail(ErrorCode::kInvalidArgument, "\"{}\": unknown method; known: {}", name, known);
 }

@@ -9,6 +9,8 @@
 #include "nibble/quantize.h"
 #include "quant/calibration/finished_linears.h"
 #include "quant/fold/folded_weights.h"
+#include "quant/linear_schemes.h"
+#include "quant/plain_rounding.h"
 
 namespace nibble {
 
@@ -16,7 +18,7 @@ namespace nibble {
 struct CalibratedRun {
   const ModelFiles& files;
   const CalibrationTokens& tokens;
-  const QuantScheme& scheme;
+  const LinearSchemes& schemes;
   const QuantizeOptions& options;
   StreamOptions stream;
 };
@@ -32,11 +34,15 @@ struct CalibratedMethod {
   Status (*check_scheme)(const QuantScheme& scheme);
   /// Bytes that it holds at most beside a block and a slice of activations.
   std::uint64_t (*bytes)(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options);
-  /// Finishes every block linear.
+  /// Finishes every block linear; null: all are made by `unfinished`.
   Result<CalibratedModel> (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
+  /// About the KL divergence that remains of rounding to nearest's (docs/methods.md).
+  double gain;
+  /// Makes a matrix that run() does not finish.
+  Result<MatrixPtr> (*unfinished)(MatrixPtr original, const QuantScheme& scheme, ThreadPool& pool) = round_plainly;
 };
 
-/// By name; the error lists those that are known.
+/// By name; the error lists those that are known. `rtn` and `hqq` look at tokens only where bits are chosen.
 Result<const CalibratedMethod*> find_calibrated_method(const std::string& name);
 
 }  // namespace nibble

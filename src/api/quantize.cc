@@ -3,10 +3,12 @@
 
 #include <filesystem>
 
+#include "api/bit_choice.h"
 #include "api/boundary.h"
 #include "api/model_path.h"
 #include "api/quantize_calibrated.h"
 #include "api/report.h"
+#include "quant/bits/bit_candidates.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
 #include "quant/hqq/hqq.h"
@@ -70,15 +72,38 @@ Result<std::vector<MatrixTarget>> hqq_targets(const ModelFiles& files, const Qua
   return method_targets(files, scheme, method, quantize_head, format);
 }
 
+/// The family that is named, else GGUF or the first of compressed-tensors and nibble that holds all the candidates.
+Result<OutputFormat> format_for_candidates(const QuantizeOptions& options, const std::string& out,
+                                           const SchemeCheck& method) {
+  if (!options.to.empty() || out.ends_with(".gguf")) return choose_output_format(options.to, out, nullptr);
+  for (const char* name : {"compressed-tensors", "nibble"}) {
+    NIBBLE_TRY(OutputFormat format, choose_output_format(name, out, nullptr));
+    if (bit_candidates(options.candidates, *format.family, method).ok()) return format;
+  }
+  return choose_output_format("nibble", out, nullptr);
+}
+
+Result<ConversionReport> quantize_in_budget(const CalibratedMethod& method, const std::string& path,
+                                            const ModelFiles& files, const std::string& out,
+                                            const QuantizeOptions& options, const OutputOptions& output,
+                                            ThreadPool& pool) {
+  NIBBLE_TRY(const OutputFormat format, format_for_candidates(options, out, method.check_scheme));
+  if (format.family == nullptr || format.ggml_type >= 0)
+    return fail(ErrorCode::kInvalidArgument, "--to {} leaves no bits to choose; name a family", options.to);
+  NIBBLE_TRY(const std::vector<QuantScheme> candidates,
+             bit_candidates(options.candidates, *format.family, method.check_scheme));
+  return quantize_calibrated(method, {path, files, out, options, std::nullopt, candidates, format, output}, pool);
+}
+
 }  // namespace
 
 Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   return at_boundary([&]() -> Result<ConversionReport> {
     const bool hqq = options.method == "hqq";
-    const CalibratedMethod* calibrated = nullptr;
-    if (options.method != "rtn" && !hqq) {
-      NIBBLE_TRY(calibrated, find_calibrated_method(options.method));
-    }
+    NIBBLE_TRY_STATUS(check_bit_budget(options));
+    const bool in_budget = has_bit_budget(options);
+    NIBBLE_TRY(const CalibratedMethod* method, find_calibrated_method(options.method));
+    const bool calibrated = in_budget || method->run != nullptr;
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
     // For other methods q4_0 and its like are types that every block linear gets, and mixtures unknown schemes.
     const bool by_recipe = gguf && names_gguf_recipe(options.scheme) && options.method == "rtn";
@@ -98,11 +123,12 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
     }
-    if (options.method != "rtn" && names_gguf_recipe(options.scheme) && !parse_scheme(options.scheme).ok())
+    if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) && !parse_scheme(options.scheme).ok())
       return fail(
           ErrorCode::kUnsupported,
           "{} does not make llama.cpp's mixtures such as {}; use --method rtn, or a type such as q4_0 or iq4_nl",
           options.method, options.scheme);
+    if (in_budget) return quantize_in_budget(*method, path, *files, out, options, output, pool);
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
     if (hqq) {
       NIBBLE_TRY_STATUS(check_hqq_scheme(scheme));
@@ -110,8 +136,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
-    if (calibrated != nullptr)
-      return quantize_calibrated(*calibrated, {path, *files, out, options, scheme, format, output}, pool);
+    if (calibrated) return quantize_calibrated(*method, {path, *files, out, options, scheme, {}, format, output}, pool);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                hqq ? hqq_targets(*files, scheme, options.quantize_head, format)
                    : rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));

@@ -5,11 +5,14 @@
 #include <filesystem>
 #include <set>
 
+#include "api/bit_choice.h"
 #include "api/calibration.h"
 #include "api/report.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "quant/bits/bit_search.h"
 #include "quant/calibration/memory_plan.h"
+#include "quant/gptq/act_order.h"
 
 namespace nibble {
 namespace {
@@ -43,16 +46,20 @@ Json run_description(const CalibratedOutput& what) {
   const CalibrationOptions& c = o.calibration;
   std::error_code error;
   Json texts = Json::array();
+  Json candidates = Json::array();
+  for (const QuantScheme& scheme : what.candidates) candidates.push_back(to_string(scheme));
   for (const std::string& text : c.texts) texts.push_back(fs::absolute(text, error).string());
   return {{"nibble", NIBBLE_VERSION},
           {"model", fs::absolute(what.path, error).string()},
           {"model_files", identity(what.path)},
           {"method", o.method},
-          {"scheme", to_string(what.scheme)},
+          {"scheme", wanted_bits(o)},
+          {"candidates", candidates},
           {"to", o.to},
           {"quantize_head", o.quantize_head},
           {"shard_bytes", o.shard_bytes},
           {"damping", o.damping},
+          {"act_order", o.act_order},
           {"iterations", o.iterations},
           {"calibration", texts},
           {"samples", c.samples},
@@ -63,7 +70,7 @@ Json run_description(const CalibratedOutput& what) {
 }
 
 /// Before hours of work: can the output hold what they make? Of every shape one matrix is tried, rounded to nearest.
-Status check_output(const CalibratedOutput& what, ThreadPool& pool) {
+Status check_output(const CalibratedOutput& what, const QuantScheme& scheme, ThreadPool& pool) {
   if (what.format.family == nullptr)
     return fail(ErrorCode::kInvalidArgument, "--to {} holds no quantized matrices; name another family",
                 what.options.to);
@@ -71,13 +78,18 @@ Status check_output(const CalibratedOutput& what, ThreadPool& pool) {
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
     if (info.role != LinearInfo::Role::kBlock || !tried.emplace(info.rows, info.cols).second) continue;
-    if (!check_rtn_scheme(what.scheme).ok()) {  // a type of GGUF, stored as it is
-      const Status fits = what.format.family->can_express(what.scheme, info.rows, info.cols);
+    if (what.options.act_order) {
+      const Status fits =
+          what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
+      if (!fits.ok()) return with_context(fits.error(), info.name);
+    }
+    if (!check_rtn_scheme(scheme).ok()) {  // a type of GGUF, stored as it is
+      const Status fits = what.format.family->can_express(scheme, info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
       continue;
     }
     NIBBLE_TRY(MatrixPtr original, what.files.matrix(static_cast<LinearId>(i)));
-    NIBBLE_TRY(const MatrixPtr rounded, quantize_rtn(original, what.scheme, {}, pool));
+    NIBBLE_TRY(const MatrixPtr rounded, quantize_rtn(original, scheme, {}, pool));
     NIBBLE_TRY_STATUS(stored_exactly(rounded, info, what.format));
     original->release(0, info.rows);
   }
@@ -129,9 +141,14 @@ void add_errors(const std::vector<MatrixTarget>& targets, const FinishedLinears&
 Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, const CalibratedOutput& what,
                                              ThreadPool& pool) {
   const auto begin = std::chrono::steady_clock::now();
-  NIBBLE_TRY_STATUS(method.check_scheme(what.scheme));
-  if (what.options.quantize_head) NIBBLE_TRY_STATUS(check_rtn_scheme(what.scheme));
-  NIBBLE_TRY_STATUS(check_output(what, pool));
+  const BitChoiceTask bits{what.files, what.options, what.format, what.output, what.candidates, method.gain};
+  if (what.scheme) {
+    NIBBLE_TRY_STATUS(method.check_scheme(*what.scheme));
+    if (what.options.quantize_head) NIBBLE_TRY_STATUS(check_rtn_scheme(*what.scheme));
+    NIBBLE_TRY_STATUS(check_output(what, *what.scheme, pool));
+  } else {
+    NIBBLE_TRY_STATUS(check_budget_fits(bits, pool));
+  }
   std::error_code error;
   if (what.options.resume && fs::exists(what.out, error) && !fs::exists(Journal::folder_of(what.out), error)) {
     ConversionReport report;
@@ -139,20 +156,29 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
     return report;
   }
   NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
-  const MemoryNeeds needs{what.options.max_memory, window, method.bytes(what.files, window, what.options)};
+  std::uint64_t bytes = method.bytes(what.files, window, what.options);
+  if (!what.scheme) bytes = std::max(bytes, bit_search_bytes(what.files, window));
+  const MemoryNeeds needs{what.options.max_memory, window, bytes};
   NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
   NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, window, *journal));
+  ChosenBits chosen{what.scheme.value_or(QuantScheme()), {}};
+  if (!what.scheme) {
+    NIBBLE_TRY(chosen, choose_bits(bits, tokens, store, *journal, pool));
+  }
   FinishedLinears finished(what.files.layout(), journal);
-  NIBBLE_TRY(
-      const CalibratedModel model,
-      method.run({what.files, tokens, what.scheme, what.options, {{}, store, what.options.progress}}, finished, pool));
+  CalibratedModel model;
+  if (method.run != nullptr) {
+    const CalibratedRun run{what.files, tokens, chosen.schemes, what.options, {{}, store, what.options.progress}};
+    NIBBLE_TRY(model, method.run(run, finished, pool));
+  }
   const MatrixMethod as_finished = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
     if (const auto found = finished.all().find(id); found != finished.all().end()) return found->second.matrix;
-    return quantize_rtn(std::move(original), what.scheme, RtnOptions{{RangeRule::Kind::kMse, 100.0}}, pool);
+    return method.unfinished(std::move(original), chosen.schemes.of(id), pool);
   };
+  const bool quantize_head = what.options.quantize_head || !what.scheme;
   NIBBLE_TRY(std::vector<MatrixTarget> targets,
-             method_targets(what.files, what.scheme, as_finished, what.options.quantize_head, what.format));
+             method_targets(what.files, chosen.schemes, as_finished, quantize_head, what.format));
   OutputOptions output = what.output;
   if (model.folded != nullptr) {
     output.changes = model.folded->changes();
@@ -163,6 +189,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
   journal->remove();
   add_errors(targets, finished, report);
+  if (!what.scheme) report.bit_choice = std::move(chosen.report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Status reported = add_report({what.path, what.files, what.out, what.options, store},
                                      what.options.report.value_or(ReportLevel::kQuick), report, pool);

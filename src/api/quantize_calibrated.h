@@ -1,7 +1,9 @@
 // A calibrated run: what all methods have in common, from tokens to report.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "api/calibrated_methods.h"
 #include "quant/choose_targets.h"
@@ -14,7 +16,9 @@ struct CalibratedOutput {
   const ModelFiles& files;
   const std::string& out;
   const QuantizeOptions& options;
-  const QuantScheme& scheme;
+  /// What all get; with a budget in the options empty, and each gets one of `candidates`.
+  const std::optional<QuantScheme>& scheme;
+  const std::vector<QuantScheme>& candidates;
   const OutputFormat& format;
   const OutputOptions& output;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "api/bit_choice.h"
 #include "api/report_html.h"
 #include "api/report_json.h"
 #include "api/text_windows.h"
@@ -114,10 +115,10 @@ Status add_report(const ReportSubject& subject, ReportLevel level, ConversionRep
   const fs::path html_file = fs::absolute(beside(subject.out, ".report.html"), error);
   Json json = {{"model", fs::absolute(subject.path, error).string()},
                {"method", subject.options.method},
-               {"scheme", subject.options.scheme}};
+               {"scheme", wanted_bits(subject.options)}};
   json.update(report_json(report));
   const std::string title = fmt::format("{} with {} {}", fs::path(subject.path).filename().string(),
-                                        subject.options.method, subject.options.scheme);
+                                        subject.options.method, wanted_bits(subject.options));
   NIBBLE_TRY_STATUS(write_file(json_file, json.dump(2) + "\n"));
   NIBBLE_TRY_STATUS(write_file(html_file, report_html(title, report, reported_outputs(json_file, json, report))));
   report.files = {json_file.string(), html_file.string()};

@@ -44,6 +44,12 @@ Json report_json(const ConversionReport& r) {
                {"bits_per_weight", r.bits_per_weight},
                {"relative_error", r.relative_error},
                {"seconds", r.seconds}};
+  if (r.bit_choice) {
+    Json substitutions = Json::array();
+    for (const BitChoiceReport::Substitution& s : r.bit_choice->substitutions)
+      substitutions.push_back({{"what", s.what}, {"bits", s.bits}, {"predicted", s.predicted}, {"measured", s.measured}});
+    json["bit_choice"] = {{"predicted_kld", r.bit_choice->predicted_kld}, {"substitutions", substitutions}};
+  }
   if (r.held_out) {
     json["held_out_text"] = r.held_out_text;
     json["held_out"] = evaluation_json(*r.held_out);

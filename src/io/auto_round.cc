@@ -186,6 +186,7 @@ constinit const Family kAutoRoundFamily{
     .encode = encode,
     .quantization_config = quantization_config,
     .scheme_among = scheme_among,
+    .mixes_schemes = true,
     .encode_row_step = encode_row_step,
 };
 

@@ -349,6 +349,7 @@ constinit const Family kCompressedTensorsFamily{
     .plan = ct_plan,
     .encode = ct_encode,
     .quantization_config = ct_write_config,
+    .mixes_schemes = true,
     .encode_row_step = ct_encode_row_step,
 };
 

@@ -83,6 +83,9 @@ struct Family {
   /// each scheme of a module once. nullptr: modules are independent.
   Result<QuantScheme> (*scheme_among)(const QuantScheme& scheme, std::span<const QuantScheme> all) = nullptr;
 
+  /// The configuration says each module's scheme: different ones may stand beside each other.
+  bool mixes_schemes = false;
+
   /// Rows that encode() wants at once (0: all of them).
   std::int64_t (*encode_row_step)(const QuantScheme& scheme) = nullptr;
 };

@@ -168,6 +168,7 @@ const Family kGgmlFamily = {
     .plan = plan,
     .encode = encode,
     .quantization_config = nullptr,
+    .mixes_schemes = true,
     .encode_row_step = nullptr,
 };
 

@@ -99,6 +99,9 @@ struct GgufTensorPlan {
   int ggml_type = 0;
 };
 
+/// Bytes of the file that GgufWriter makes of a plan when it makes one.
+Result<std::uint64_t> gguf_bytes(const GgufMetadata& metadata, const std::vector<GgufTensorPlan>& plan);
+
 /// Writes a GGUF file (or split files of at most `shard_bytes` each, 0: one file). Tensors may be written in any order
 /// and in pieces, by many threads at once. finish() makes the file appear under its final name.
 class GgufWriter {

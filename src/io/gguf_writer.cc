@@ -180,6 +180,34 @@ std::vector<Shard> split_into_shards(const std::vector<std::uint64_t>& sizes, st
   return shards;
 }
 
+/// What stands before the data of a file, padded, and where its tensors begin behind it.
+struct FileLayout {
+  HeaderBuilder header;
+  std::vector<std::uint64_t> offsets;
+  std::uint64_t data_bytes = 0;
+};
+
+Result<FileLayout> lay_out(std::span<const std::pair<std::string, GgufValue>> metadata,
+                           std::span<const GgufTensorPlan> plan, std::span<const std::uint64_t> sizes,
+                           std::uint64_t alignment) {
+  FileLayout out;
+  for (const char letter : {'G', 'G', 'U', 'F'}) out.header.number(letter);
+  out.header.number(std::uint32_t{3});
+  out.header.number(static_cast<std::uint64_t>(plan.size()));
+  out.header.number(static_cast<std::uint64_t>(metadata.size()));
+  for (const auto& entry : metadata) out.header.pair(entry.first, entry.second);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    out.header.tensor(plan[i], out.data_bytes);
+    out.offsets.push_back(out.data_bytes);
+    std::uint64_t end = 0;
+    const auto next = checked_add(out.data_bytes, sizes[i], end) ? align_up(end, alignment) : std::nullopt;
+    if (!next) return fail(ErrorCode::kInvalidArgument, "the tensors need more than 2^64 bytes");
+    out.data_bytes = *next;
+  }
+  out.header.pad_to(align_up(out.header.bytes().size(), alignment).value_or(0));
+  return out;
+}
+
 class Writer final : public GgufWriter {
  public:
   Writer(std::vector<GgufTensorPlan> plan, std::vector<std::uint64_t> sizes)
@@ -244,28 +272,17 @@ class Writer final : public GgufWriter {
       NIBBLE_TRY(shard.alignment, gguf_alignment(metadata));
     }
     const auto pairs = shard_metadata(index, metadata);
-    HeaderBuilder header;
-    for (const char letter : {'G', 'G', 'U', 'F'}) header.number(letter);
-    header.number(std::uint32_t{3});
-    header.number(static_cast<std::uint64_t>(shard.count));
-    header.number(static_cast<std::uint64_t>(pairs.size()));
-    for (const auto& entry : pairs) header.pair(entry.first, entry.second);
-    std::uint64_t offset = 0;
-    for (std::size_t i = shard.first; i < shard.first + shard.count; ++i) {
-      header.tensor(plan_[i], offset);
-      places_.push_back({index, offset});
-      std::uint64_t end = 0;
-      const auto next = checked_add(offset, sizes_[i], end) ? align_up(end, shard.alignment) : std::nullopt;
-      if (!next) return fail(ErrorCode::kInvalidArgument, "{}: the tensors need more than 2^64 bytes", target.string());
-      offset = *next;
-    }
-    header.pad_to(align_up(header.bytes().size(), shard.alignment).value_or(0));
-    for (std::size_t i = shard.first; i < shard.first + shard.count; ++i) places_[i].offset += header.bytes().size();
+    const Result<FileLayout> layout =
+        lay_out(pairs, std::span(plan_).subspan(shard.first, shard.count),
+                std::span(sizes_).subspan(shard.first, shard.count), shard.alignment);
+    if (!layout.ok()) return with_context(layout.error(), target.string());
+    const std::span<const std::byte> header = layout->header.bytes();
+    for (const std::uint64_t offset : layout->offsets) places_.push_back({index, header.size() + offset});
     NIBBLE_TRY(AtomicFile file, AtomicFile::create(target));
     std::uint64_t total = 0;
-    if (!checked_add(header.bytes().size(), offset, total)) total = UINT64_MAX;
+    if (!checked_add(header.size(), layout->data_bytes, total)) total = UINT64_MAX;
     NIBBLE_TRY_STATUS(file.reserve(total));
-    NIBBLE_TRY_STATUS(file.append(header.bytes()));
+    NIBBLE_TRY_STATUS(file.append(header));
     files_.push_back(std::move(file));
     return {};
   }
@@ -294,6 +311,20 @@ class Writer final : public GgufWriter {
 };
 
 }  // namespace
+
+Result<std::uint64_t> gguf_bytes(const GgufMetadata& metadata, const std::vector<GgufTensorPlan>& plan) {
+  NIBBLE_TRY_STATUS(check_metadata(metadata));
+  NIBBLE_TRY(const std::vector<std::uint64_t> sizes, check_plan(plan));
+  NIBBLE_TRY(const std::uint64_t alignment, gguf_alignment(metadata));
+  std::vector<std::pair<std::string, GgufValue>> pairs;
+  for (const auto& entry : metadata.all())
+    if (!is_split_key(entry.first)) pairs.push_back(entry);
+  NIBBLE_TRY(const FileLayout layout, lay_out(pairs, plan, sizes, alignment));
+  std::uint64_t total = 0;
+  if (!checked_add(layout.header.bytes().size(), layout.data_bytes, total))
+    return fail(ErrorCode::kInvalidArgument, "the tensors need more than 2^64 bytes");
+  return total;
+}
 
 Result<std::unique_ptr<GgufWriter>> GgufWriter::create(const fs::path& path, const GgufMetadata& metadata,
                                                        std::vector<GgufTensorPlan> plan, std::uint64_t shard_bytes) {

@@ -495,6 +495,7 @@ constinit const Family kGptqFamily{
     .encode = encode,
     .quantization_config = quantization_config,
     .scheme_among = scheme_among,
+    .mixes_schemes = true,
     .encode_row_step = encode_row_step,
 };
 

@@ -381,6 +381,7 @@ constinit const Family kNibbleFamily{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .mixes_schemes = true,
     .encode_row_step = encode_row_step,
 };
 

@@ -27,6 +27,10 @@ struct SafetensorsPlan {
   ElementType element = ElementType::kF32;
 };
 
+/// Bytes of the file that SafetensorsWriter makes of a plan when it makes one.
+Result<std::uint64_t> safetensors_bytes(const std::vector<SafetensorsPlan>& plan,
+                                        const std::map<std::string, std::string>& metadata);
+
 /// Writes model.safetensors, or shards of at most `shard_bytes` with an index, into a folder under construction.
 /// Tensors may be written in any order and in pieces, by many threads at once. Files are laid out as the official
 /// writer does (formats-hf.md 1.4); their room on the disk is claimed at once. Destroyed without finish(), it leaves

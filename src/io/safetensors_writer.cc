@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 #include "base/byte_reader.h"
@@ -73,6 +74,38 @@ std::vector<std::vector<std::size_t>> split_into_shards(const std::vector<Place>
 
 std::string json_string(const std::string& text) { return Json(text).dump(); }
 
+/// Puts a file's members into the order that they have in it, and says where each begins behind the header. Gives the
+/// bytes of all.
+Result<std::uint64_t> place_members(const std::vector<SafetensorsPlan>& plan, std::vector<std::size_t>& members,
+                                    std::vector<Place>& places) {
+  std::sort(members.begin(), members.end(), [&](std::size_t a, std::size_t b) {
+    return plan[a].element != plan[b].element ? plan[a].element > plan[b].element : plan[a].name < plan[b].name;
+  });
+  std::uint64_t end = 0;
+  for (const std::size_t index : members) {
+    places[index].offset = end;
+    if (!checked_add(end, places[index].bytes, end))
+      return fail(ErrorCode::kInvalidArgument, "the tensors need more than 2^64 bytes");
+  }
+  return end;
+}
+
+/// A file's header: its members, each with its bytes and where it begins behind the header.
+std::string header_of(const std::vector<SafetensorsPlan>& plan, const std::vector<std::size_t>& members,
+                      const std::vector<Place>& places, const std::map<std::string, std::string>& metadata) {
+  std::string header = "{";
+  if (!metadata.empty()) header += "\"__metadata__\":" + Json(metadata).dump();
+  for (const std::size_t index : members) {
+    if (header.size() > 1) header += ',';
+    header += fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", json_string(plan[index].name),
+                          element_info(plan[index].element).safetensors, Json(plan[index].shape).dump(),
+                          places[index].offset, places[index].offset + places[index].bytes);
+  }
+  header += '}';
+  header.append((8 - header.size() % 8) % 8, ' ');
+  return header;
+}
+
 class Writer final : public SafetensorsWriter {
  public:
   Writer(fs::path folder, std::vector<SafetensorsPlan> plan, std::vector<Place> places)
@@ -117,25 +150,11 @@ class Writer final : public SafetensorsWriter {
   /// Lays one file out, writes its header and claims its room on the disk.
   Status prepare_shard(const std::string& name, std::vector<std::size_t> members,
                        const std::map<std::string, std::string>& metadata) {
-    std::sort(members.begin(), members.end(), [this](std::size_t a, std::size_t b) {
-      return plan_[a].element != plan_[b].element ? plan_[a].element > plan_[b].element : plan_[a].name < plan_[b].name;
-    });
-    std::string header = "{";
-    if (!metadata.empty()) header += "\"__metadata__\":" + Json(metadata).dump();
-    std::uint64_t end = 0;
-    for (const std::size_t index : members) {
-      Place& place = places_[index];
-      place.shard = files_.size();
-      place.offset = end;
-      if (!checked_add(end, place.bytes, end))
-        return fail(ErrorCode::kInvalidArgument, "{}: the tensors need more than 2^64 bytes", name);
-      if (header.size() > 1) header += ',';
-      header += fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", json_string(plan_[index].name),
-                            element_info(plan_[index].element).safetensors, Json(plan_[index].shape).dump(),
-                            place.offset, end);
-    }
-    header += '}';
-    header.append((8 - header.size() % 8) % 8, ' ');
+    for (const std::size_t index : members) places_[index].shard = files_.size();
+    const Result<std::uint64_t> placed = place_members(plan_, members, places_);
+    if (!placed.ok()) return with_context(placed.error(), name);
+    const std::uint64_t end = *placed;
+    const std::string header = header_of(plan_, members, places_, metadata);
     if (header.size() > kMaxHeaderBytes)
       return fail(ErrorCode::kUnsupported,
                   "{}: the header would need {} bytes, safetensors allows {}; write smaller shards",
@@ -177,6 +196,16 @@ class Writer final : public SafetensorsWriter {
 };
 
 }  // namespace
+
+Result<std::uint64_t> safetensors_bytes(const std::vector<SafetensorsPlan>& plan,
+                                        const std::map<std::string, std::string>& metadata) {
+  std::vector<Place> places;
+  NIBBLE_TRY_STATUS(check_plan(plan, places));
+  std::vector<std::size_t> members(plan.size());
+  std::iota(members.begin(), members.end(), std::size_t{0});
+  NIBBLE_TRY(const std::uint64_t end, place_members(plan, members, places));
+  return 8 + header_of(plan, members, places, metadata).size() + end;
+}
 
 Result<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::create(const fs::path& folder,
                                                                      std::vector<SafetensorsPlan> plan,

@@ -159,7 +159,7 @@ Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const Qua
   return method_targets(files, scheme, rtn, quantize_head, format);
 }
 
-Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const QuantScheme& scheme,
+Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const LinearSchemes& schemes,
                                                  const MatrixMethod& method, bool quantize_head,
                                                  const OutputFormat& format, const ModelWeights* transformed) {
   const ModelWeights& weights = transformed != nullptr ? *transformed : files;
@@ -167,6 +167,7 @@ Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const 
   for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
     const LinearInfo& info = files.layout().linears[i];
     const auto id = static_cast<LinearId>(i);
+    const QuantScheme& scheme = schemes.of(id);
     NIBBLE_TRY(MatrixPtr original, weights.matrix(id));
     const bool wanted = info.role == LinearInfo::Role::kBlock || quantize_head;
     if (!wanted || scheme.is_float()) {
@@ -189,6 +190,7 @@ Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const 
     NIBBLE_TRY(MatrixPtr stored, stored_exactly(matrix, info, format));
     targets.push_back({id, std::move(original), std::move(stored), format.family, false});
   }
+  if (format.family != nullptr) NIBBLE_TRY_STATUS(settle_schemes(files, *format.family, targets));
   return targets;
 }
 

@@ -42,8 +42,7 @@ class FolderWriter {
           files_.path());
     NIBBLE_TRY_STATUS(plan());
     NIBBLE_TRY(AtomicFolder folder, AtomicFolder::create(out));
-    std::map<std::string, std::string> metadata{{"format", "pt"}};
-    carry_gguf_metadata(metadata);
+    const std::map<std::string, std::string> metadata = file_metadata();
     const std::uint64_t shard = options_.shard_bytes > 0 ? options_.shard_bytes : 5'000'000'000;
     NIBBLE_TRY(const std::unique_ptr<SafetensorsWriter> writer,
                SafetensorsWriter::create(folder.path(), plan_, metadata, shard));
@@ -55,6 +54,11 @@ class FolderWriter {
     NIBBLE_TRY_STATUS(write_companions(folder));
     NIBBLE_TRY_STATUS(folder.commit());
     return report();
+  }
+
+  Result<std::uint64_t> planned_bytes() {
+    NIBBLE_TRY_STATUS(plan());
+    return safetensors_bytes(plan_, file_metadata());
   }
 
  private:
@@ -233,13 +237,15 @@ class FolderWriter {
   }
 
   /// The strings of general.* of a GGUF source have no other place in a folder.
-  void carry_gguf_metadata(std::map<std::string, std::string>& metadata) const {
-    if (!files_.checkpoint().is_gguf()) return;
+  std::map<std::string, std::string> file_metadata() const {
+    std::map<std::string, std::string> metadata{{"format", "pt"}};
+    if (!files_.checkpoint().is_gguf()) return metadata;
     for (const auto& [key, value] : files_.checkpoint().gguf()->all()) {
       if (!key.starts_with("general.") || value.type != GgufType::kString) continue;
       const auto& text = std::get<std::string>(value.value);
       if (text.size() <= 4096) metadata["gguf." + key] = text;
     }
+    return metadata;
   }
 
   ConversionReport report() {
@@ -271,6 +277,11 @@ Result<ConversionReport> write_folder(const ModelFiles& files, const std::vector
                                       const std::filesystem::path& out, const OutputOptions& options,
                                       ThreadPool& pool) {
   return FolderWriter(files, targets, options, pool).write(out);
+}
+
+Result<std::uint64_t> folder_bytes(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                   const OutputOptions& options, ThreadPool& pool) {
+  return FolderWriter(files, targets, options, pool).planned_bytes();
 }
 
 }  // namespace nibble

@@ -63,6 +63,12 @@ class GgufOutput {
     return ledger_.close("gguf", std::filesystem::exists(out) ? std::filesystem::file_size(out) : bytes_);
   }
 
+  Result<std::uint64_t> planned_bytes() {
+    NIBBLE_TRY_STATUS(plan());
+    NIBBLE_TRY_STATUS(fill_metadata());
+    return gguf_bytes(metadata_, plan_);
+  }
+
  private:
   Status plan() {
     const kernel::RopeConfig& rope = files_.config().ropes.front();
@@ -225,6 +231,11 @@ class GgufOutput {
 Result<ConversionReport> write_gguf(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
                                     const std::filesystem::path& out, const OutputOptions& options, ThreadPool& pool) {
   return GgufOutput(files, targets, options, pool).write(out);
+}
+
+Result<std::uint64_t> gguf_file_bytes(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                      const OutputOptions& options, ThreadPool& pool) {
+  return GgufOutput(files, targets, options, pool).planned_bytes();
 }
 
 }  // namespace nibble

@@ -52,4 +52,10 @@ Result<ConversionReport> write_folder(const ModelFiles& files, const std::vector
 Result<ConversionReport> write_gguf(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
                                     const std::filesystem::path& out, const OutputOptions& options, ThreadPool& pool);
 
+/// Bytes of the tensor file that these would write if it was one. Of matrices only scheme and shape are looked at.
+Result<std::uint64_t> folder_bytes(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                   const OutputOptions& options, ThreadPool& pool);
+Result<std::uint64_t> gguf_file_bytes(const ModelFiles& files, const std::vector<MatrixTarget>& targets,
+                                      const OutputOptions& options, ThreadPool& pool);
+
 }  // namespace nibble

@@ -16,22 +16,26 @@ void weights_as_floats(const QuantizedMatrix& matrix, float* out) {
 }
 
 Result<std::vector<float>> weights_as_floats(const MatrixSource& source, ThreadPool& pool) {
-  const std::int64_t rows = source.rows();
-  const std::int64_t cols = source.cols();
+  std::vector<float> out(static_cast<std::size_t>(source.rows() * source.cols()));
+  NIBBLE_TRY_STATUS(rows_as_floats(source, 0, source.rows(), out.data(), pool));
+  return out;
+}
+
+Status rows_as_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, float* out,
+                      ThreadPool& pool) {
   const std::int64_t step = source.row_step();
-  std::vector<float> out(static_cast<std::size_t>(rows * cols));
-  const auto steps = static_cast<std::size_t>((rows + step - 1) / step);
+  const auto steps = static_cast<std::size_t>((count + step - 1) / step);
   std::vector<Status> failures(steps);
-  pool.run(steps, 8, [&](std::size_t begin, std::size_t end, int) {
+  pool.run(steps, 8, [&](std::size_t from, std::size_t to, int) {
     QuantizedMatrix part;
-    for (std::size_t s = begin; s < end; ++s) {
+    for (std::size_t s = from; s < to; ++s) {
       const std::int64_t first = static_cast<std::int64_t>(s) * step;
-      failures[s] = source.decode(first, std::min(step, rows - first), part);
-      if (failures[s].ok()) weights_as_floats(part, out.data() + first * cols);
+      failures[s] = source.decode(begin + first, std::min(step, count - first), part);
+      if (failures[s].ok()) weights_as_floats(part, out + first * source.cols());
     }
   });
   for (const Status& failure : failures) NIBBLE_TRY_STATUS(failure);
-  return out;
+  return {};
 }
 
 }  // namespace nibble

@@ -193,6 +193,9 @@ void TrainOps::linear_backward(const Handle& x, std::span<const LinearId> linear
     if (outs[i]->gradient == nullptr) continue;
     const DenseMatrix& matrix = weights_.matrix(id);
     const float* d_y = outs[i]->gradient->data;
+    if (request_.at_linear)
+      request_.at_linear(id, {x->data(), static_cast<std::size_t>(x->size())},
+                         {d_y, static_cast<std::size_t>(outs[i]->size())});
     if (request_.matrices.contains(id)) {
       float* d_matrix = parameter(matrix_gradients_, id, matrix.rows * matrix.cols);
       kernel::gemm({GemmInput::transposed(d_y, matrix.rows), GemmInput::rows(x->data(), matrix.cols), matrix.rows,

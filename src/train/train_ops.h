@@ -31,6 +31,9 @@ struct GradientRequest {
   std::set<LinearId> matrices;
   std::set<LinearId> biases;
   std::set<VectorId> vectors;
+  /// Called on the way back at every linear that a gradient reaches, with its input x and the gradient by its output,
+  /// [tokens, width] each; they are valid during the call.
+  std::function<void(LinearId id, std::span<const float> x, std::span<const float> d_y)> at_linear;
 };
 
 class TrainOps final : public Ops {

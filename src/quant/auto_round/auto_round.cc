@@ -15,7 +15,7 @@ namespace {
 
 class Tuner {
  public:
-  Tuner(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme, const AutoRoundOptions& options,
+  Tuner(const BlockTask& task, TrainWeights& weights, const LinearSchemes& schemes, const AutoRoundOptions& options,
         ThreadPool& pool)
       : task_(task),
         weights_(weights),
@@ -29,7 +29,7 @@ class Tuner {
     std::iota(order_.begin(), order_.end(), 0);
     for (const LinearId id : task.linears) {
       DenseMatrix& matrix = weights.matrix(id);
-      rounded_.try_emplace(id, std::move(matrix.values), matrix.rows, matrix.cols, scheme);
+      rounded_.try_emplace(id, std::move(matrix.values), matrix.rows, matrix.cols, schemes.of(id));
       matrix.values.assign(static_cast<std::size_t>(matrix.rows * matrix.cols), 0.0f);
     }
   }
@@ -193,11 +193,11 @@ std::int64_t windows_at_once(const AutoRoundOptions& options, std::int64_t windo
   return std::clamp<std::int64_t>(windows, 1, options.batch);
 }
 
-Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme,
+Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const LinearSchemes& schemes,
                               const AutoRoundOptions& options, ThreadPool& pool) {
   NIBBLE_CHECK(task.windows > 0 && task.window > 0 && options.batch > 0 && options.judge_windows > 0 &&
                options.judge_every > 0 && options.iterations >= 0);
-  return Tuner(task, weights, scheme, options, pool).run();
+  return Tuner(task, weights, schemes, options, pool).run();
 }
 
 }  // namespace nibble

@@ -10,6 +10,7 @@
 
 #include "base/thread_pool.h"
 #include "model/ops.h"
+#include "quant/linear_schemes.h"
 #include "tensor/quantized_matrix.h"
 #include "train/train_weights.h"
 
@@ -60,7 +61,7 @@ struct TunedBlock {
 /// `weights` holds the block's original matrices, finite; those of `linears` are of no meaning afterwards.
 /// The iterate of least loss on the judging windows is kept; a loss that is NaN leaves round-to-nearest. The same bits
 /// for any number of threads.
-Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const QuantScheme& scheme,
+Result<TunedBlock> tune_block(const BlockTask& task, TrainWeights& weights, const LinearSchemes& schemes,
                               const AutoRoundOptions& options, ThreadPool& pool);
 
 }  // namespace nibble

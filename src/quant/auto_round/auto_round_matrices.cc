@@ -10,7 +10,8 @@
 
 #include "model/decoder.h"
 #include "quant/auto_round/searched_rtn.h"
-#include "quant/auto_round/window_reader.h"
+#include "quant/calibration/memory_plan.h"
+#include "quant/calibration/window_reader.h"
 #include "quant/recording_ops.h"
 
 namespace nibble {
@@ -30,12 +31,12 @@ std::vector<LinearId> block_linears(const ModelLayout& layout, int layer) {
 
 class AutoRoundRun {
  public:
-  AutoRoundRun(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+  AutoRoundRun(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                const AutoRoundOptions& options, const StreamOptions& stream, FinishedLinears& finished,
                ThreadPool& pool)
       : source_(weights),
         tokens_(tokens),
-        scheme_(scheme),
+        schemes_(schemes),
         options_(options),
         stream_(stream),
         finished_(finished),
@@ -140,7 +141,7 @@ class AutoRoundRun {
     };
     AutoRoundOptions options = options_;
     options.seed = options_.seed * 1000003 + static_cast<std::uint64_t>(layer);  // other batches for every block
-    Result<TunedBlock> tuned = tune_block(task, weights, scheme_, options, pool_);
+    Result<TunedBlock> tuned = tune_block(task, weights, schemes_, options, pool_);
     weights.forget_matrices();
     return tuned;
   }
@@ -175,7 +176,7 @@ class AutoRoundRun {
 
   const ModelWeights& source_;
   const CalibrationTokens& tokens_;
-  const QuantScheme& scheme_;
+  const LinearSchemes& schemes_;
   const AutoRoundOptions& options_;
   const StreamOptions& stream_;
   FinishedLinears& finished_;
@@ -188,14 +189,14 @@ class AutoRoundRun {
 }  // namespace
 
 Result<std::vector<AutoRoundBlock>> auto_round_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
-                                                        const QuantScheme& scheme, const AutoRoundOptions& options,
+                                                        const LinearSchemes& schemes, const AutoRoundOptions& options,
                                                         StreamOptions stream, FinishedLinears& finished,
                                                         ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_auto_round_scheme(scheme));
-  if (options.iterations > 0) return AutoRoundRun(weights, tokens, scheme, options, stream, finished, pool).run();
+  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_auto_round_scheme(scheme));
+  if (options.iterations > 0) return AutoRoundRun(weights, tokens, schemes, options, stream, finished, pool).run();
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-    return search_linears(weights, linears, gram, scheme, finished, pool);
+    return search_linears(weights, linears, gram, schemes.of(linears), finished, pool);
   };
   stream.known = [&](std::span<const LinearId> linears) { return finished.recorded(linears); };
   NIBBLE_TRY_STATUS(stream_blocks(weights, tokens, quantize, stream, pool));
@@ -216,9 +217,7 @@ std::uint64_t auto_round_bytes(const ModelWeights& weights, std::int64_t window,
   // Weights, offsets, values and their gradients; the codes of the best iterate and those of a better one.
   const std::int64_t of_weights = 18 * block;
   // Values that are kept for the way back and gradients on it, then inputs, targets and the loss's gradient.
-  const std::int64_t q = config.num_attention_heads * config.head_dim;
-  const std::int64_t kv = config.num_key_value_heads * config.head_dim;
-  const std::int64_t of_token = 4 * (17 * config.hidden_size + 5 * q + 5 * kv + 6 * config.intermediate_size);
+  const auto of_token = static_cast<std::int64_t>(train_bytes_of_token(config));
   // A slice of either stream that windows are read from, and the panels of kernel/gemm.
   const std::int64_t of_reading = 8 * config.hidden_size * BlockRunner::slice_tokens(window) + (std::int64_t{10} << 20);
   return static_cast<std::uint64_t>(of_weights + of_token * window * windows_at_once(options, window) + of_reading);

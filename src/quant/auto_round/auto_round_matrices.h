@@ -23,7 +23,7 @@ struct AutoRoundBlock {
 /// With options.iterations 0 nothing is tuned: linears are rounded on searched scales (searched_rtn.h), weighted by the
 /// mean squares of their inputs, and no block is listed.
 Result<std::vector<AutoRoundBlock>> auto_round_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
-                                                        const QuantScheme& scheme, const AutoRoundOptions& options,
+                                                        const LinearSchemes& schemes, const AutoRoundOptions& options,
                                                         StreamOptions stream, FinishedLinears& finished,
                                                         ThreadPool& pool);
 

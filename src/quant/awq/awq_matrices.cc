@@ -24,10 +24,10 @@ struct InputKnowledge {
 class AwqRun {
  public:
   /// `finished` is null where only scales are wanted; `journal` may be null.
-  AwqRun(const ModelWeights& weights, const QuantScheme& scheme, const AwqSettings& settings, FinishedLinears* finished,
+  AwqRun(const ModelWeights& weights, const LinearSchemes& schemes, const AwqSettings& settings, FinishedLinears* finished,
          Journal* journal, ThreadPool& pool)
       : weights_(weights),
-        scheme_(scheme),
+        schemes_(schemes),
         settings_(settings),
         finished_(finished),
         journal_(journal),
@@ -133,7 +133,7 @@ class AwqRun {
       NIBBLE_TRY(block.scales.back(), search(*point, gram, known->whole));
       if (finished_ != nullptr && settings_.clip)
         known->groups =
-            group_forms(gram, group_columns(scheme_, gram.cols), unit, folded_->column_factors(linears.front()));
+            group_forms(gram, group_columns(schemes_.of(linears), gram.cols), unit, folded_->column_factors(linears.front()));
     }
     if (finished_ != nullptr) NIBBLE_TRY_STATUS(quantize_ready(block, *point, known));
     if (journal_ == nullptr || block.scales.size() < block.points.size()) return {};
@@ -163,7 +163,7 @@ class AwqRun {
       NIBBLE_TRY(FloatMatrix matrix, finite_weights(weights_, id, pool_));
       matrices.push_back(std::move(matrix));
     }
-    const ChannelSizes sizes = channel_sizes(point, gram, matrices, group_columns(scheme_, gram.cols), pool_);
+    const ChannelSizes sizes = channel_sizes(point, gram, matrices, group_columns(schemes_.of(point.linears), gram.cols), pool_);
     std::vector<std::vector<float>> channels;  // the scales that can be stored
     std::vector<std::vector<float>> columns;
     for (std::vector<float>& candidate : candidate_scales(sizes)) {
@@ -173,7 +173,7 @@ class AwqRun {
         columns.back()[static_cast<std::size_t>(c)] = settled[static_cast<std::size_t>(point.channel(c))];
       channels.push_back(std::move(settled));
     }
-    const std::vector<double> losses = rounding_losses(matrices, h, scheme_, columns, pool_);
+    const std::vector<double> losses = rounding_losses(matrices, h, schemes_.of(point.linears), columns, pool_);
     std::size_t best = 0;
     for (std::size_t i = 1; i < losses.size(); ++i)
       if (losses[i] < losses[best]) best = i;
@@ -189,14 +189,14 @@ class AwqRun {
     warn_of_non_finite(scaled, name(id));
     const bool clips = std::find(not_clipped_.begin(), not_clipped_.end(), id) == not_clipped_.end();
     QuantizedMatrix matrix =
-        quantize_clipped(scaled, scheme_, clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
+        quantize_clipped(scaled, schemes_.of(id), clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
     FinishedLinear linear;
     if (known.whole.cols() > 0) {
       linear.error = relative_output_error(scaled, matrix, known.whole, folded_->column_factors(id),
                                            folded_->row_divisors(id), pool_);
       NIBBLE_TRY(const FloatMatrix original, finite_weights(weights_, id, pool_));
       linear.rtn_error =
-          relative_output_error(original, quantize_clipped(original, scheme_, {}, pool_), known.whole, {}, {}, pool_);
+          relative_output_error(original, quantize_clipped(original, schemes_.of(id), {}, pool_), known.whole, {}, {}, pool_);
     }
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     NIBBLE_TRY([[maybe_unused]] const MatrixPtr kept, finished_->finish(id, std::move(matrix), std::move(linear)));
@@ -204,7 +204,7 @@ class AwqRun {
   }
 
   const ModelWeights& weights_;
-  const QuantScheme& scheme_;
+  const LinearSchemes& schemes_;
   const AwqSettings& settings_;
   FinishedLinears* finished_;
   Journal* journal_;
@@ -221,18 +221,18 @@ class AwqRun {
 
 Status check_awq_scheme(const QuantScheme& scheme) { return check_integer_groups(scheme, "awq"); }
 
-Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                               const AwqSettings& settings, StreamOptions stream, FinishedLinears& finished,
                               ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
-  return AwqRun(weights, scheme, settings, &finished, finished.journal(), pool).run(tokens, std::move(stream));
+  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
+  return AwqRun(weights, schemes, settings, &finished, finished.journal(), pool).run(tokens, std::move(stream));
 }
 
 Result<AwqModel> awq_scaled_model(const ModelWeights& weights, const CalibrationTokens& tokens,
-                                  const QuantScheme& scheme, StreamOptions stream, Journal* journal, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
+                                  const LinearSchemes& schemes, StreamOptions stream, Journal* journal, ThreadPool& pool) {
+  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
   const AwqSettings settings;
-  return AwqRun(weights, scheme, settings, nullptr, journal, pool).run(tokens, std::move(stream));
+  return AwqRun(weights, schemes, settings, nullptr, journal, pool).run(tokens, std::move(stream));
 }
 
 }  // namespace nibble

@@ -76,6 +76,12 @@ std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t wind
   return block_bytes(layout) + slice_bytes(weights.config(), layout, tokens) + drift;
 }
 
+std::uint64_t train_bytes_of_token(const ModelConfig& config) {
+  const std::int64_t q = config.num_attention_heads * config.head_dim;
+  const std::int64_t kv = config.num_key_value_heads * config.head_dim;
+  return static_cast<std::uint64_t>(4 * (17 * config.hidden_size + 5 * q + 5 * kv + 6 * config.intermediate_size));
+}
+
 Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output) {
   ActivationStore::Options store;

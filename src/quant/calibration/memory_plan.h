@@ -16,6 +16,9 @@ std::uint64_t second_order_bytes(const ModelLayout& layout);
 /// What the original's activations take beside the quantized model's (StreamOptions::drift), those that wait aside.
 std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t window);
 
+/// What the differentiating executor keeps of a token on its way through a block, values and gradients.
+std::uint64_t train_bytes_of_token(const ModelConfig& config);
+
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
   std::int64_t window = 0;         ///< tokens of a calibration window

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "quant/gptq/act_order.h"
 #include "quant/gptq/target_shift.h"
 
 namespace nibble {
@@ -12,40 +13,51 @@ namespace {
 
 class GptqRun {
  public:
-  GptqRun(const ModelWeights& weights, const QuantScheme& scheme, const GptqSettings& settings,
+  GptqRun(const ModelWeights& weights, const LinearSchemes& schemes, const GptqSettings& settings,
           FinishedLinears& finished, ThreadPool& pool)
-      : weights_(weights), scheme_(scheme), settings_(settings), finished_(finished), pool_(pool) {}
+      : weights_(weights), schemes_(schemes), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
-    SecondOrderOptions options = second_order_options(settings_.damping, settings_.order, scheme_, gram.cols);
+    if (!settings_.act_order) return quantize(linears, gram, settings_.order, {gram, {}});
+    const std::vector<std::int32_t> order = activation_order(gram);
+    const InputGram ordered = in_order(gram, order);
+    return quantize(linears, gram, ColumnOrder::kAsStored, {ordered, order});
+  }
+
+ private:
+  /// What error feedback sees of the inputs.
+  struct Columns {
+    const InputGram& gram;
+    std::span<const std::int32_t> order;  ///< of the linear's columns; empty: as they are
+  };
+
+  Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram, ColumnOrder order,
+                                          const Columns& columns) const {
+    SecondOrderOptions options = second_order_options(settings_.damping, order, schemes_.of(linears), gram.cols);
     if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
-    const SecondOrder h = prepare_second_order(gram, options, pool_);
+    const SecondOrder h = prepare_second_order(columns.gram, options, pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, gram, h, form));
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, h, form));
       matrices.push_back(matrix);
     }
     return matrices;
   }
 
- private:
-  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const InputGram& gram, const SecondOrder& h,
+  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const SecondOrder& h,
                                  const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
     GptqReport report;
-    std::vector<float> shifted;
-    std::span<float> targets = weights.values;
-    if (settings_.target_shift > 0) {
-      shifted = weights.values;
-      shift_towards_target(shifted, info.rows, h, gram, settings_.target_shift, pool_);
-      targets = shifted;
-    }
-    QuantizedMatrix matrix = quantize_gptq(targets, info.rows, h, scheme_, settings_.options, pool_, report);
+    std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
+    if (settings_.target_shift > 0)
+      shift_towards_target(targets, info.rows, h, columns.gram, settings_.target_shift, pool_);
+    QuantizedMatrix matrix = quantize_gptq(targets, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
+    if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -53,7 +65,7 @@ class GptqRun {
   }
 
   const ModelWeights& weights_;
-  const QuantScheme& scheme_;
+  const LinearSchemes& schemes_;
   const GptqSettings& settings_;
   FinishedLinears& finished_;
   ThreadPool& pool_;
@@ -61,14 +73,15 @@ class GptqRun {
 
 }  // namespace
 
-Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const GptqSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
-  for (const LinearInfo& info : weights.layout().linears) {
+  for (std::size_t i = 0; i < weights.layout().linears.size(); ++i) {
+    const LinearInfo& info = weights.layout().linears[i];
     if (info.role != LinearInfo::Role::kBlock) continue;
-    if (const Status status = check_gptq_scheme(scheme, info.cols); !status.ok())
+    if (const Status status = check_gptq_scheme(schemes.of(static_cast<LinearId>(i)), info.cols); !status.ok())
       return with_context(status.error(), info.name);
   }
-  const GptqRun run(weights, scheme, settings, finished, pool);
+  const GptqRun run(weights, schemes, settings, finished, pool);
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
     return run.quantize(linears, gram);
   };

@@ -17,9 +17,9 @@ std::vector<float> column_importance(const InputGram& gram) {
   return out;
 }
 
-Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
     const std::vector<float> importance = column_importance(gram);
@@ -29,7 +29,7 @@ Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& token
       const auto begin = std::chrono::steady_clock::now();
       NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
       warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-      QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, settings.fit, pool);
+      QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, schemes.of(id), settings.fit, pool);
       FinishedLinear linear;
       measure_errors(w, matrix, h, linear, pool);
       linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "quant/calibration/finished_linears.h"
+#include "quant/linear_schemes.h"
 #include "quant/wnam/codebooks.h"
 
 namespace nibble {
@@ -17,7 +18,7 @@ std::vector<float> column_importance(const InputGram& gram);
 
 /// Finishes every block linear that `finished` does not know already, each on the inputs that the quantized linears
 /// before it give; the embedding and the head are not among them.
-Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantScheme& scheme,
+Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool);
 
 }  // namespace nibble

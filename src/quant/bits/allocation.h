@@ -1,0 +1,24 @@
+// Choosing one of several sizes for every unit: the least sum of losses within a budget.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nibble {
+
+/// What a unit may become.
+struct SizedChoice {
+  std::int64_t size = 0;  ///< in whatever the budget counts
+  double loss = 0;        ///< not negative, finite
+};
+
+/// For every unit the number of its choice, such that the sizes add up to at most `budget` and the losses to little: the
+/// exact optimum for sizes rounded up to a 32768th part of what lies between the smallest and the largest sum. That
+/// grid is the same for every budget, so that a larger budget never loses more. The smallest choices must fit; each
+/// unit has one choice at least.
+std::vector<std::size_t> allocate_sizes(const std::vector<std::vector<SizedChoice>>& units, std::int64_t budget);
+
+}  // namespace nibble

@@ -1,0 +1,92 @@
+#include "quant/bits/bit_search.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "quant/bits/sensitivity.h"
+#include "quant/bits/substitution.h"
+#include "quant/calibration/model_stream.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::int64_t kWindow = 256;
+constexpr std::int64_t kTokens = 16 * kWindow;
+
+Status report_progress(const Progress& progress, const char* what, std::uint64_t done, std::uint64_t all,
+                       const char* unit) {
+  if (!progress || progress(what, done, all, unit)) return {};
+  return fail(ErrorCode::kCancelled, "the choice of bits was stopped; with --resume it begins again");
+}
+
+/// The original's input of every block, then of the head.
+Result<std::vector<StoredActivations>> original_activations(const BitSearchTask& task,
+                                                            const std::shared_ptr<ActivationStore>& store,
+                                                            ThreadPool& pool) {
+  NIBBLE_TRY(const std::unique_ptr<ModelStream> stream,
+             ModelStream::create(task.weights, task.tokens, store, pool));
+  NIBBLE_TRY_STATUS(stream->embed());
+  std::vector<StoredActivations> out;
+  for (int layer = 0; layer < static_cast<int>(task.weights.config().num_hidden_layers); ++layer) {
+    out.push_back(stream->take_hidden());
+    NIBBLE_TRY_STATUS(stream->run(layer, out.back()));
+  }
+  out.push_back(stream->take_hidden());
+  return out;
+}
+
+}  // namespace
+
+CalibrationTokens bit_search_tokens(const CalibrationTokens& calibration) {
+  CalibrationTokens out;
+  out.window = std::min(kWindow, calibration.window);
+  const std::int64_t all = static_cast<std::int64_t>(calibration.ids.size()) / calibration.window;
+  const std::int64_t count = std::min(all, std::max<std::int64_t>(1, kTokens / out.window));
+  for (std::int64_t w = 0; w < count; ++w) {
+    const auto begin = calibration.ids.begin() + w * all / count * calibration.window;
+    out.ids.insert(out.ids.end(), begin, begin + out.window);
+  }
+  return out;
+}
+
+Result<WeighedChoices> weigh_choices(BitSearchTask task, ThreadPool& pool) {
+  const auto store = std::make_shared<ActivationStore>(task.store);
+  NIBBLE_TRY(const std::vector<StoredActivations> hidden, original_activations(task, store, pool));
+  std::vector<std::vector<QuantScheme>> schemes;
+  for (const UnitChoices& choices : task.choices) {
+    schemes.emplace_back();
+    for (const UnitChoice& choice : choices) schemes.back().push_back(choice.scheme);
+  }
+  NIBBLE_TRY(const auto growth, rounding_sensitivity({task.weights, task.tokens, task.units, schemes, hidden, store,
+                                                      task.seed, task.progress},
+                                                     pool));
+  for (std::size_t u = 0; u < growth.size(); ++u)
+    for (std::size_t c = 0; c < growth[u].size(); ++c) task.choices[u][c].growth = growth[u][c];
+  NIBBLE_TRY(const std::unique_ptr<SubstitutionMeter> meter,
+             SubstitutionMeter::create(task.weights, task.tokens, hidden, store, pool));
+  std::uint64_t done = 0;
+  const MeasureSubstitution measure = [&](const Substitution& substitution) -> Result<double> {
+    NIBBLE_TRY_STATUS(report_progress(task.progress, "measuring substitutions", done++, 20, "substitutions"));
+    std::map<LinearId, QuantScheme> rounded;
+    for (const auto& [unit, choice] : substitution)
+      for (const LinearId id : task.units[unit].linears) rounded.emplace(id, task.choices[unit][choice].scheme);
+    return meter->measure(rounded);
+  };
+  WeighedChoices out;
+  NIBBLE_TRY(out.substitutions, correct_growth(task.units, task.bits, measure, task.choices));
+  out.choices = std::move(task.choices);
+  return out;
+}
+
+std::uint64_t bit_search_bytes(const ModelWeights& weights, std::int64_t window) {
+  const std::int64_t of_window = std::min(kWindow, window);
+  const std::int64_t tokens = std::max<std::int64_t>(1, kTokens / of_window) * of_window;
+  // Two heads are packed while substitutions are measured.
+  const Result<MatrixPtr> head = weights.matrix(weights.layout().head);
+  const std::int64_t packed =
+      head.ok() ? 2 * (*head)->scheme().stored_bytes((*head)->rows(), (*head)->cols()) : std::int64_t{0};
+  return std::max(sensitivity_bytes(weights, tokens, of_window), static_cast<std::uint64_t>(packed));
+}
+
+}  // namespace nibble

@@ -1,0 +1,61 @@
+// A model's way through its blocks, one at a time, and then its head: what evaluation of models that do not fit in memory
+// is made of.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "eval/lockstep.h"
+#include "quant/calibration/block_runner.h"
+
+namespace nibble {
+
+class ModelStream {
+ public:
+  /// What is passed must outlive it.
+  static Result<std::unique_ptr<ModelStream>> create(const ModelWeights& weights, const CalibrationTokens& tokens,
+                                                     std::shared_ptr<ActivationStore> store, ThreadPool& pool);
+
+  std::size_t slices() const { return runner_->slices(); }
+  /// The input of the next block, or of the head.
+  const StoredActivations& hidden() const { return hidden_; }
+  /// Hands it over; the next block must be given its input.
+  StoredActivations take_hidden() { return std::move(hidden_); }
+
+  Status embed();
+  /// Block number `layer` on `in`.
+  Status run(int layer, const StoredActivations& in);
+  /// Block number `layer` on what the one before it gave.
+  Status advance(int layer);
+  Status load_head();
+
+  /// Makes rows of a slice of `in` those whose logits head() gives.
+  Status begin_slice(std::size_t slice, const StoredActivations& in);
+  std::int64_t rows() const;
+  /// Logits of rows [first, first + count), [count, vocabulary].
+  Result<Value> head(std::int64_t first, std::int64_t count);
+
+ private:
+  ModelStream(const ModelWeights& weights, std::unique_ptr<BlockRunner> runner, std::shared_ptr<ActivationStore> store);
+
+  const ModelWeights& weights_;
+  std::unique_ptr<BlockRunner> runner_;
+  std::shared_ptr<ActivationStore> store_;
+  StoredActivations hidden_;
+  std::vector<float> numbers_;
+};
+
+/// What the head of a stream is applied to.
+struct HeadInput {
+  ModelStream& stream;             ///< its head is loaded
+  const StoredActivations& hidden;
+};
+
+/// Scores all windows by both heads.
+Status score_windows(const HeadInput& model, const HeadInput& original, const CalibrationTokens& tokens,
+                     std::int64_t vocab, ThreadPool& pool, ScoreTally& tally);
+
+}  // namespace nibble

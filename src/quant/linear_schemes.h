@@ -1,0 +1,38 @@
+// Which scheme every linear of a model gets: one for all, or each its own.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "model/ops.h"
+#include "tensor/quant_scheme.h"
+
+namespace nibble {
+
+class LinearSchemes {
+ public:
+  /// One for all.
+  LinearSchemes(QuantScheme all) : schemes_{std::move(all)} {}  // NOLINT: a scheme is the plain case of this
+  /// By linear; not empty.
+  explicit LinearSchemes(std::vector<QuantScheme> by_linear) : schemes_(std::move(by_linear)) {}
+
+  const QuantScheme& of(LinearId id) const { return schemes_[schemes_.size() == 1 ? 0 : static_cast<std::size_t>(id)]; }
+  /// Of linears that share an input, and so their scheme.
+  const QuantScheme& of(std::span<const LinearId> linears) const { return of(linears.front()); }
+
+  /// Each scheme once.
+  std::vector<QuantScheme> distinct() const {
+    std::vector<QuantScheme> out;
+    for (const QuantScheme& scheme : schemes_)
+      if (std::find(out.begin(), out.end(), scheme) == out.end()) out.push_back(scheme);
+    return out;
+  }
+
+ private:
+  std::vector<QuantScheme> schemes_;
+};
+
+}  // namespace nibble
