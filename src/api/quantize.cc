@@ -11,6 +11,7 @@
 #include "quant/bits/bit_candidates.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
+#include "quant/gptq/act_order.h"
 #include "quant/hqq/hqq.h"
 
 namespace nibble {
@@ -92,7 +93,18 @@ Result<ConversionReport> quantize_in_budget(const CalibratedMethod& method, cons
     return fail(ErrorCode::kInvalidArgument, "--to {} leaves no bits to choose; name a family", options.to);
   NIBBLE_TRY(const std::vector<QuantScheme> candidates,
              bit_candidates(options.candidates, *format.family, method.check_scheme));
-  return quantize_calibrated(method, {path, files, out, options, std::nullopt, candidates, format, output}, pool);
+  return quantize_calibrated(method, {path, files, out, options, std::nullopt, candidates, true, format, output}, pool);
+}
+
+/// llama.cpp's mixtures by a method of our own.
+Result<ConversionReport> quantize_mixture(const CalibratedMethod& method, const std::string& path,
+                                          const ModelFiles& files, const std::string& out,
+                                          const QuantizeOptions& options, OutputOptions output, ThreadPool& pool) {
+  NIBBLE_TRY(const GgufRecipe* recipe, find_gguf_recipe(options.scheme));
+  NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
+  NIBBLE_TRY(const LinearSchemes schemes, recipe_schemes(files, *recipe, true));
+  output.gguf_file_type = recipe->file_type;
+  return quantize_calibrated(method, {path, files, out, options, schemes, {}, true, format, output}, pool);
 }
 
 }  // namespace
@@ -107,6 +119,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
     // For other methods q4_0 and its like are types that every block linear gets, and mixtures unknown schemes.
     const bool by_recipe = gguf && names_gguf_recipe(options.scheme) && options.method == "rtn";
+    if (options.act_order && (in_budget || (options.method != "gptq" && options.method != "best")))
+      return fail(ErrorCode::kInvalidArgument, "--act-order goes with --method gptq or best and one --scheme");
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
@@ -123,11 +137,13 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
     }
-    if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) && !parse_scheme(options.scheme).ok())
-      return fail(
-          ErrorCode::kUnsupported,
-          "{} does not make llama.cpp's mixtures such as {}; use --method rtn, or a type such as q4_0 or iq4_nl",
-          options.method, options.scheme);
+    if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) &&
+        !parse_scheme(options.scheme).ok()) {
+      if (!gguf || !calibrated)
+        return fail(ErrorCode::kUnsupported,
+                    "{} is one of llama.cpp's mixtures: for GGUF files, by --method rtn, gptq or best", options.scheme);
+      return quantize_mixture(*method, path, *files, out, options, std::move(output), pool);
+    }
     if (in_budget) return quantize_in_budget(*method, path, *files, out, options, output, pool);
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
     if (hqq) {
@@ -135,8 +151,17 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
       scheme = hqq_scheme(scheme, options.to, out);
     }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
-    NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &scheme));
-    if (calibrated) return quantize_calibrated(*method, {path, *files, out, options, scheme, {}, format, output}, pool);
+    QuantScheme stored = scheme;
+    if (options.act_order) {
+      NIBBLE_TRY_STATUS(check_act_order(scheme));
+      stored = with_group_index(scheme, 4096);
+    }
+    NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &stored));
+    if (calibrated) {
+      const LinearSchemes schemes = gguf ? with_fallbacks(files->layout(), scheme) : scheme;
+      return quantize_calibrated(
+          *method, {path, *files, out, options, schemes, {}, options.quantize_head, format, output}, pool);
+    }
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                hqq ? hqq_targets(*files, scheme, options.quantize_head, format)
                    : rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <set>
+#include <tuple>
 
 #include "api/bit_choice.h"
 #include "api/calibration.h"
@@ -13,6 +14,7 @@
 #include "quant/bits/bit_search.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/act_order.h"
+#include "quant/plain_rounding.h"
 
 namespace nibble {
 namespace {
@@ -69,16 +71,23 @@ Json run_description(const CalibratedOutput& what) {
           {"seed", c.seed}};
 }
 
-/// Before hours of work: can the output hold what they make? Of every shape one matrix is tried, rounded to nearest.
-Status check_output(const CalibratedOutput& what, const QuantScheme& scheme, ThreadPool& pool) {
+/// Before hours of work: can the method make the schemes, and the output hold them? Of every shape and scheme one matrix
+/// is tried, rounded to nearest.
+Status check_output(const CalibratedMethod& method, const CalibratedOutput& what, const LinearSchemes& schemes,
+                    ThreadPool& pool) {
   if (what.format.family == nullptr)
     return fail(ErrorCode::kInvalidArgument, "--to {} holds no quantized matrices; name another family",
                 what.options.to);
-  std::set<std::pair<std::int64_t, std::int64_t>> tried;
+  std::set<std::tuple<std::int64_t, std::int64_t, std::string>> tried;
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
-    if (info.role != LinearInfo::Role::kBlock || !tried.emplace(info.rows, info.cols).second) continue;
-    if (what.options.act_order) {
+    const QuantScheme& scheme = schemes.of(static_cast<LinearId>(i));
+    const bool block = info.role == LinearInfo::Role::kBlock;
+    if (!block && !what.with_head) continue;
+    if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;
+    const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
+    if (!possible.ok()) return with_context(possible.error(), info.name);
+    if (what.options.act_order && block) {
       const Status fits =
           what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
@@ -142,10 +151,8 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
                                              ThreadPool& pool) {
   const auto begin = std::chrono::steady_clock::now();
   const BitChoiceTask bits{what.files, what.options, what.format, what.output, what.candidates, method.gain};
-  if (what.scheme) {
-    NIBBLE_TRY_STATUS(method.check_scheme(*what.scheme));
-    if (what.options.quantize_head) NIBBLE_TRY_STATUS(check_rtn_scheme(*what.scheme));
-    NIBBLE_TRY_STATUS(check_output(what, *what.scheme, pool));
+  if (what.schemes) {
+    NIBBLE_TRY_STATUS(check_output(method, what, *what.schemes, pool));
   } else {
     NIBBLE_TRY_STATUS(check_budget_fits(bits, pool));
   }
@@ -157,13 +164,13 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   }
   NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
   std::uint64_t bytes = method.bytes(what.files, window, what.options);
-  if (!what.scheme) bytes = std::max(bytes, bit_search_bytes(what.files, window));
+  if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, window));
   const MemoryNeeds needs{what.options.max_memory, window, bytes};
   NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
   NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, window, *journal));
-  ChosenBits chosen{what.scheme.value_or(QuantScheme()), {}};
-  if (!what.scheme) {
+  ChosenBits chosen{what.schemes.value_or(QuantScheme()), {}};
+  if (!what.schemes) {
     NIBBLE_TRY(chosen, choose_bits(bits, tokens, store, *journal, pool));
   }
   FinishedLinears finished(what.files.layout(), journal);
@@ -176,9 +183,8 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
     if (const auto found = finished.all().find(id); found != finished.all().end()) return found->second.matrix;
     return method.unfinished(std::move(original), chosen.schemes.of(id), pool);
   };
-  const bool quantize_head = what.options.quantize_head || !what.scheme;
   NIBBLE_TRY(std::vector<MatrixTarget> targets,
-             method_targets(what.files, chosen.schemes, as_finished, quantize_head, what.format));
+             method_targets(what.files, chosen.schemes, as_finished, what.with_head, what.format));
   OutputOptions output = what.output;
   if (model.folded != nullptr) {
     output.changes = model.folded->changes();
@@ -189,7 +195,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
   journal->remove();
   add_errors(targets, finished, report);
-  if (!what.scheme) report.bit_choice = std::move(chosen.report);
+  if (!what.schemes) report.bit_choice = std::move(chosen.report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Status reported = add_report({what.path, what.files, what.out, what.options, store},
                                      what.options.report.value_or(ReportLevel::kQuick), report, pool);

@@ -16,14 +16,14 @@ struct CalibratedOutput {
   const ModelFiles& files;
   const std::string& out;
   const QuantizeOptions& options;
-  /// What all get; with a budget in the options empty, and each gets one of `candidates`.
-  const std::optional<QuantScheme>& scheme;
+  /// With a budget in the options empty, and each linear gets one of `candidates`.
+  const std::optional<LinearSchemes>& schemes;
   const std::vector<QuantScheme>& candidates;
+  bool with_head;  ///< embedding and head too, rounded to nearest
   const OutputFormat& format;
   const OutputOptions& output;
 };
 
-/// Embedding and head, when asked for, are rounded to nearest.
 Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, const CalibratedOutput& what,
                                              ThreadPool& pool);
 

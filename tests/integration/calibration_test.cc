@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 
 #include "io/container_test_support.h"
 #include "nibble/evaluate.h"
@@ -91,8 +92,61 @@ TEST_F(Calibration, FamiliesTakeIt) {
   }
 }
 
+TEST_F(Calibration, ActOrderIsStoredWithItsGroups) {
+  for (const char* family : {"nibble", "compressed-tensors"}) {
+    for (const char* method : {"gptq", "best"}) {
+      SCOPED_TRACE(std::string(family) + ", " + method);
+      QuantizeOptions options = gptq("text");
+      options.method = method;
+      options.act_order = true;
+      options.to = family;
+      const auto report = run(options, "out");
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      EXPECT_NE(contents("out/model.safetensors").find(family == std::string("nibble") ? "group_index" : "weight_g_idx"),
+                std::string::npos);
+      EXPECT_LT(divergence("out"), 0.4);
+      std::filesystem::remove_all(root_ / "out");
+    }
+  }
+  QuantizeOptions options = gptq("text");
+  options.act_order = true;
+  options.to = "awq";
+  EXPECT_FALSE(run(options, "none").ok()) << "AWQ has no g_idx";
+  options.to = "nibble";
+  options.scheme = "int4-channel-sym";
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kUnsupported);
+  options.scheme = "int4-g16-sym";
+  options.method = "awq";
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
+}
+
+/// llama.cpp's mixtures, and its fallback for rows that are not whole blocks of 256.
+TEST_F(Calibration, MixturesOfGguf) {
+  QuantizeOptions options = gptq("text", "q4_k_m");
+  options.to = "gguf";
+  for (const auto& [scheme, expected] :
+       {std::pair("q4_k_m", std::set<std::string>{"q5_0", "q8_0"}), {"iq4_xs", {"iq4_nl", "bf16", "f32", "f16"}}}) {
+    SCOPED_TRACE(scheme);
+    options.scheme = scheme;
+    const auto report = run(options, "out.gguf");
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    for (const TensorReport& tensor : report->tensors)
+      EXPECT_TRUE(expected.contains(tensor.scheme)) << tensor.name << ": " << tensor.scheme;
+    EXPECT_LT(divergence("out.gguf"), 0.4);
+    std::filesystem::remove_all(root_ / "out.gguf");
+  }
+  options.method = "awq";
+  options.scheme = "q4_k_m";
+  const auto refused = run(options, "none.gguf");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("awq cannot make"), std::string::npos) << refused.error().message;
+  options.method = "gptq";
+  options.to = "nibble";
+  EXPECT_FALSE(run(options, "none").ok());
+}
+
 TEST_F(Calibration, ThreadsChangeNoByte) {
-  for (const char* method : {"gptq", "awq", "awq+gptq", "autoround", "hqq", "wnam"}) {
+  for (const char* method : {"gptq", "best", "awq", "awq+gptq", "autoround", "hqq", "wnam"}) {
     SCOPED_TRACE(method);
     std::vector<std::string> made;
     for (const int threads : {1, 2, 3}) {

@@ -33,6 +33,25 @@ Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tens
   return std::make_shared<const std::vector<float>>(entry->means());
 }
 
+/// By linear.
+Result<std::vector<int>> recipe_types(const ModelFiles& files, const GgufRecipe& recipe, bool importance) {
+  const ModelConfig& config = files.config();
+  const ModelLayout& layout = files.layout();
+  RecipeModel model;
+  model.architecture = files.architecture().gguf_name;
+  model.layers = config.num_hidden_layers;
+  model.heads = config.num_attention_heads;
+  model.kv_heads = config.num_key_value_heads;
+  model.tied = layout.head == layout.embedding;
+  model.has_imatrix = importance;
+  std::vector<int> types;
+  for (const LinearInfo& info : layout.linears) {
+    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
+    NIBBLE_TRY(types.emplace_back(), recipe_type(recipe, model, {tensor, info.layer, info.cols}));
+  }
+  return types;
+}
+
 }  // namespace
 
 Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance) {
@@ -55,28 +74,40 @@ Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Impo
 
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
                                                  const Imatrix* imatrix) {
-  const ModelConfig& config = files.config();
   const ModelLayout& layout = files.layout();
-  RecipeModel model;
-  model.architecture = files.architecture().gguf_name;
-  model.layers = config.num_hidden_layers;
-  model.heads = config.num_attention_heads;
-  model.kv_heads = config.num_key_value_heads;
-  model.tied = layout.head == layout.embedding;
-  model.has_imatrix = imatrix != nullptr;
+  NIBBLE_TRY(const std::vector<int> types, recipe_types(files, recipe, imatrix != nullptr));
   std::vector<MatrixTarget> targets;
   for (std::size_t i = 0; i < layout.linears.size(); ++i) {
     const LinearInfo& info = layout.linears[i];
     const auto id = static_cast<LinearId>(i);
     const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
-    NIBBLE_TRY(const int type, recipe_type(recipe, model, {tensor, info.layer, info.cols}));
     NIBBLE_TRY(MatrixPtr original, files.matrix(id));
     NIBBLE_TRY(Importance importance, importance_of(imatrix, tensor, info));
-    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
+    Result<MatrixTarget> target = ggml_target(id, std::move(original), types[i], std::move(importance));
     if (!target.ok()) return with_context(target.error(), info.name);
     targets.push_back(std::move(*target));
   }
   return targets;
+}
+
+Result<LinearSchemes> recipe_schemes(const ModelFiles& files, const GgufRecipe& recipe, bool importance) {
+  NIBBLE_TRY(const std::vector<int> types, recipe_types(files, recipe, importance));
+  std::vector<QuantScheme> schemes;
+  for (const int type : types) {
+    NIBBLE_TRY(schemes.emplace_back(), ggml_scheme(type));
+  }
+  return LinearSchemes(std::move(schemes));
+}
+
+LinearSchemes with_fallbacks(const ModelLayout& layout, const QuantScheme& scheme) {
+  const std::optional<int> type = ggml_type_of(scheme);
+  const std::optional<int> other = type ? ggml_fallback(*type) : std::nullopt;
+  if (!other) return scheme;
+  const std::int64_t block = find_ggml_type(*type)->block_values;
+  const QuantScheme fallback = ggml_scheme(*other).value();
+  std::vector<QuantScheme> schemes;
+  for (const LinearInfo& info : layout.linears) schemes.push_back(info.cols % block == 0 ? scheme : fallback);
+  return LinearSchemes(std::move(schemes));
 }
 
 std::string writable_ggml_types() {

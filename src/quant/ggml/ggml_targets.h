@@ -7,6 +7,7 @@
 #include "io/imatrix.h"
 #include "quant/ggml/ggml_quantizer.h"
 #include "quant/ggml/recipe.h"
+#include "quant/linear_schemes.h"
 #include "quant/model_output.h"
 
 namespace nibble {
@@ -19,6 +20,12 @@ Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Impo
 /// quantized without importance, with a warning.
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
                                                  const Imatrix* imatrix);
+
+/// The same as schemes, for methods of their own; `importance`: these know which columns matter.
+Result<LinearSchemes> recipe_schemes(const ModelFiles& files, const GgufRecipe& recipe, bool importance);
+
+/// A block type for all linears, and llama-quantize's fallback where its blocks do not divide a row.
+LinearSchemes with_fallbacks(const ModelLayout& layout, const QuantScheme& scheme);
 
 /// For messages: the types that gguf:TYPE may be.
 std::string writable_ggml_types();

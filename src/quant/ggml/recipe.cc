@@ -182,28 +182,6 @@ int wanted_type(const GgufRecipe& recipe, const RecipeModel& model, const Recipe
   }
 }
 
-/// What takes the place of a type whose blocks do not divide a row; -1: nothing.
-int fallback_of(int type) {
-  switch (type) {
-    case kIq4Xs:
-      return kIq4Nl;
-    case kQ2_0:
-    case kQ2_K:
-    case kQ3_K:
-    case kTq1_0:
-    case kTq2_0:
-      return kQ4_0;
-    case kQ4_K:
-      return kQ5_0;
-    case kQ5_K:
-      return kQ5_1;
-    case kQ6_K:
-      return kQ8_0;
-    default:
-      return -1;
-  }
-}
-
 }  // namespace
 
 std::span<const GgufRecipe> gguf_recipes() { return kRecipes; }
@@ -229,6 +207,27 @@ int gguf_file_type_of(int ggml_type) {
   return kGuessed;
 }
 
+std::optional<int> ggml_fallback(int type) {
+  switch (type) {
+    case kIq4Xs:
+      return kIq4Nl;
+    case kQ2_0:
+    case kQ2_K:
+    case kQ3_K:
+    case kTq1_0:
+    case kTq2_0:
+      return kQ4_0;
+    case kQ4_K:
+      return kQ5_0;
+    case kQ5_K:
+      return kQ5_1;
+    case kQ6_K:
+      return kQ8_0;
+    default:
+      return std::nullopt;
+  }
+}
+
 Result<int> recipe_type(const GgufRecipe& recipe, const RecipeModel& model, const RecipeTensor& tensor) {
   if (find_ggml_type(recipe.default_type)->block_values == 1) return recipe.default_type;
   int type = wanted_type(recipe, model, tensor);
@@ -236,11 +235,11 @@ Result<int> recipe_type(const GgufRecipe& recipe, const RecipeModel& model, cons
     return fail(ErrorCode::kInvalidArgument, "{}: q2_k_s is for importance matrices; add --imatrix or use q2_k",
                 tensor.name);
   if (divides(type, tensor.cols)) return type;
-  const int other = fallback_of(type);
-  if (other < 0)
+  const std::optional<int> other = ggml_fallback(type);
+  if (!other)
     return fail(ErrorCode::kUnsupported, "{}: rows of {} values cannot be {}; use another --scheme, such as f16",
                 tensor.name, tensor.cols, find_ggml_type(type)->name);
-  return divides(other, tensor.cols) ? other : kF16;
+  return divides(*other, tensor.cols) ? *other : kF16;
 }
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +48,9 @@ struct RecipeTensor {
   std::int64_t layer = -1;
   std::int64_t cols = 0;
 };
+
+/// What llama-quantize takes in place of a type whose blocks do not divide a row; nothing for types without one.
+std::optional<int> ggml_fallback(int type);
 
 /// The type that llama-quantize gives the matrix, its fallback for rows that are not whole blocks included. Errors:
 /// there is no fallback; q2_k_s without importance.

@@ -33,13 +33,19 @@ class GptqRun {
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram, ColumnOrder order,
                                           const Columns& columns) const {
-    SecondOrderOptions options = second_order_options(settings_.damping, order, schemes_.of(linears), gram.cols);
-    if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
-    const SecondOrder h = prepare_second_order(columns.gram, options, pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
+    SecondOrder h;
+    std::optional<GridShape> shape;  // of the scheme that h was made for
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
+      const GridShape wanted = grid_shape(schemes_.of(id), gram.cols);
+      if (shape != wanted) {
+        SecondOrderOptions options = second_order_options(settings_.damping, order, schemes_.of(id), gram.cols);
+        if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
+        h = prepare_second_order(columns.gram, options, pool_);
+        shape = wanted;
+      }
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
       NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, h, form));
       matrices.push_back(matrix);

@@ -17,6 +17,7 @@ struct ColumnRun {
 struct GridShape {
   std::int64_t run = 1;
   std::int64_t unit = 1;  ///< a multiple of run
+  bool operator==(const GridShape&) const = default;
 };
 
 /// Of a scheme that check_gptq_scheme() accepts.
