@@ -126,6 +126,8 @@ Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int
     if (auto tokens = tokens_of(*text, window, what.files.config().vocab_size)) return *std::move(tokens);
     log_warning("{}: the journal's calibration tokens are damaged; they are made again", what.out);
   }
+  if (what.options.calibration.texts.empty())
+    NIBBLE_TRY_STATUS(check_memory_for_writing(what.files, what.options.max_memory));
   NIBBLE_TRY(CalibrationTokens tokens, calibration_tokens(what.path, what.files, what.options.calibration,
                                                           what.options.threads, what.options.progress));
   NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json(tokens.ids).dump()));

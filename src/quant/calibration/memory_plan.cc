@@ -82,6 +82,20 @@ std::uint64_t train_bytes_of_token(const ModelConfig& config) {
   return static_cast<std::uint64_t>(4 * (17 * config.hidden_size + 5 * q + 5 * kv + 6 * config.intermediate_size));
 }
 
+Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memory) {
+  if (max_memory == 0) return {};
+  std::uint64_t needed = resident_now() + kSlack;
+  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
+    NIBBLE_TRY(const MatrixPtr matrix, files.matrix(static_cast<LinearId>(i)));
+    needed += static_cast<std::uint64_t>(matrix->scheme().stored_bytes(matrix->rows(), matrix->cols()));
+  }
+  if (needed <= max_memory) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "--max-memory {} MB: without --calibration the model itself writes the text, and for that all of {} is "
+              "loaded, {} MB; give a text",
+              max_memory / kMegabyte, files.path(), needed / kMegabyte + 1);
+}
+
 Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output) {
   ActivationStore::Options store;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "model/model_weights.h"
+#include "model/model_files.h"
 #include "quant/calibration/activation_store.h"
 #include "quant/calibration/block_runner.h"
 
@@ -18,6 +18,9 @@ std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t wind
 
 /// What the differentiating executor keeps of a token on its way through a block, values and gradients.
 std::uint64_t train_bytes_of_token(const ModelConfig& config);
+
+/// Whether the whole model, loaded to write a text, keeps to `max_memory` bytes (0: no bound); else how much it needs.
+Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memory);
 
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
