@@ -5,14 +5,19 @@
     scripts/measure/measure.py quantize SCRATCH    CPU time and memory of quantizing 1.1 B weights from F16 to int4-g32
     scripts/measure/measure.py memory SCRATCH      memory of quantizing a checkpoint of more than 5 GB
     scripts/measure/measure.py conversion SCRATCH  exact conversions of 1.1 B weights beside `cp` of the source
+    scripts/measure/measure.py bound SCRATCH MODEL BOUND TEXT [SAMPLES [METHOD...]]
+                                                   time and memory of the calibrated methods with --max-memory BOUND
+    scripts/measure/measure.py kills SCRATCH MODEL TEXT [SAMPLES [METHOD...]]
+                                                   20 kills inside runs of each, and the bytes at the end
     scripts/measure/measure.py speed [SCHEME...]   prompt and decoding speed of the 1.1 B shape beside the machine's own
 
 SCRATCH is a folder with room for the checkpoint and for what becomes of it; in memory (/dev/shm) the disk is not measured
-along. The program is build/nibble, or the one that NIBBLE names. Nothing else should be running.
+along; of `bound` it should be a disk. The program is build/nibble, or the one that NIBBLE names. Nothing else should be running.
 """
 import json
 import os
 import pathlib
+import random
 import resource
 import shutil
 import statistics
@@ -143,6 +148,65 @@ def measure_conversion(scratch):
            "VmHWM, MB"), rows)
 
 
+CALIBRATED = {  # method: what it is asked for
+    "gptq": ["--scheme", "int3-g32-sym"],
+    "best": ["--scheme", "int3-g32-sym"],
+    "awq": ["--scheme", "int4-g64-asym"],
+    "awq+gptq": ["--scheme", "int4-g64-asym"],
+    "wnam": ["--scheme", "codebook4-row-g64"],
+    "autoround": ["--scheme", "int3-g32-sym", "--iters", "10"],
+}
+
+
+def calibrated(model, out, text, samples, method, *more):
+    return ["quantize", model, "-o", out, "--to", "nibble", "--method", method, *CALIBRATED[method], "--calibration", text,
+            "--samples", samples, "--ctx", 1024, "--report", "off", "--json", *more]
+
+
+def measure_bound(scratch, model, bound, text, samples="128", *methods):
+    out = pathlib.Path(scratch) / "nibble-bound"
+    rows = []
+    for method in methods or CALIBRATED:
+        begin = time.monotonic()
+        _, usage = run(*calibrated(model, out, text, samples, method, "--max-memory", bound))
+        rows.append((method, " ".join(CALIBRATED[method]), f"{time.monotonic() - begin:.0f}",
+                     f"{usage.ru_utime + usage.ru_stime:.0f}", f"{usage.ru_maxrss * 1024 / MB:.0f}"))
+        shutil.rmtree(out)
+    table(("method", "", "seconds", "CPU seconds", f"VmHWM, MB, of {bound}"), rows)
+
+
+def measure_kills(scratch, model, text, samples="8", *methods):
+    whole, out = (pathlib.Path(scratch) / name for name in ("nibble-whole", "nibble-killed"))
+    draw = random.Random(0)
+    rows = []
+    for method in methods or CALIBRATED:
+        begin = time.monotonic()
+        run(*calibrated(model, whole, text, samples, method))
+        one_run = time.monotonic() - begin
+        expected = (whole / "model.safetensors").read_bytes()
+        kills = runs = 0
+        while kills < 20 or not runs:
+            command = [NIBBLE, "-q", *map(str, calibrated(model, out, text, samples, method, "--resume"))]
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                child.wait(one_run * draw.uniform(0, 0.5) if kills < 20 else None)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                kills += 1
+                continue
+            left = [path.name for path in pathlib.Path(scratch).iterdir() if path.name.startswith("nibble-killed")]
+            if child.returncode != 0 or (out / "model.safetensors").read_bytes() != expected or left != [out.name]:
+                sys.exit(f"{method}: after {kills} kills resuming ended with other bytes, or left {left}")
+            shutil.rmtree(out)
+            runs += 1
+        shutil.rmtree(whole)
+        for path in (out, pathlib.Path(f"{out}.nibble-journal")):
+            shutil.rmtree(path, ignore_errors=True)
+        rows.append((method, str(kills), str(runs), f"{one_run:.0f}"))
+    table(("method", "kills", "runs they were in, each with the bytes of one left alone", "seconds of a run left alone"), rows)
+
+
 def measure_speed(schemes):
     rows = []
     for scheme, compute in schemes:
@@ -175,6 +239,10 @@ def main():
         measure_quantize(arguments[0], "llama-2.8b", ("int4-g32-sym", "nf4-g64"))
     elif what == "conversion" and len(arguments) == 1:
         measure_conversion(arguments[0])
+    elif what == "bound" and len(arguments) >= 4:
+        measure_bound(*arguments)
+    elif what == "kills" and len(arguments) >= 3:
+        measure_kills(*arguments)
     elif what == "speed":
         default = [("int4-g32-sym", "int8"), ("int8-channel-sym", "int8"), ("bf16", "int8"), ("f32", "int8"),
                    ("int4-g32-sym", "f32")]
