@@ -26,7 +26,7 @@ struct Flags {
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
-  bool act_order = false;
+  ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;
   std::uint64_t max_memory = 0;
   bool resume = false;
@@ -166,8 +166,14 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
-  command->add_flag("--act-order", flags->act_order,
-                    "gptq, best: columns and their groups by the size of their inputs, with a g_idx (desc_act)");
+  command
+      ->add_option("--act-order", flags->act_order,
+                   "gptq, best: columns by the size of their inputs: groups (within groups, and whole groups; default), "
+                   "full (desc_act: groups as they come, with a g_idx), static (gptq only: scales chosen before)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ActOrder>{
+              {"groups", ActOrder::kGroups}, {"full", ActOrder::kFull}, {"static", ActOrder::kStatic}},
+          CLI::ignore_case));
   command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000));

@@ -31,11 +31,18 @@ enum class ReportLevel {
   kFull,   ///< 64 windows
 };
 
+/// In which order gptq and best quantize columns, by the size of their inputs.
+enum class ActOrder {
+  kGroups,  ///< columns within their groups, and groups
+  kFull,    ///< columns, and groups of them as they come: with a g_idx
+  kStatic,  ///< gptq only: columns, in groups whose scales are chosen before
+};
+
 struct QuantizeOptions {
   std::string method = "rtn";  ///< rtn | hqq | gptq | best | awq | awq+gptq | autoround | wnam
   CalibrationOptions calibration;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
-  bool act_order = false;  ///< gptq, best: columns and their groups by the size of their inputs, with a g_idx
+  ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
   std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets a

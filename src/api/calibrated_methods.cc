@@ -15,7 +15,8 @@ namespace {
 GptqSettings gptq_settings(const QuantizeOptions& options) {
   GptqSettings out;
   out.damping = options.damping;
-  out.act_order = options.act_order;
+  out.act_order = options.act_order == ActOrder::kFull;
+  out.static_groups = options.act_order == ActOrder::kStatic;
   return out;
 }
 

@@ -119,8 +119,10 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
     // For other methods q4_0 and its like are types that every block linear gets, and mixtures unknown schemes.
     const bool by_recipe = gguf && names_gguf_recipe(options.scheme) && options.method == "rtn";
-    if (options.act_order && (in_budget || (options.method != "gptq" && options.method != "best")))
-      return fail(ErrorCode::kInvalidArgument, "--act-order goes with --method gptq or best and one --scheme");
+    const bool by_gptq = options.method == "gptq" || (options.method == "best" && options.act_order != ActOrder::kStatic);
+    if (options.act_order != ActOrder::kGroups && (in_budget || !by_gptq))
+      return fail(ErrorCode::kInvalidArgument,
+                  "--act-order goes with one --scheme and --method gptq, or best unless it is static");
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
@@ -152,10 +154,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     QuantScheme stored = scheme;
-    if (options.act_order) {
-      NIBBLE_TRY_STATUS(check_act_order(scheme));
-      stored = with_group_index(scheme, 4096);
-    }
+    if (options.act_order != ActOrder::kGroups) NIBBLE_TRY_STATUS(check_act_order(scheme));
+    if (options.act_order == ActOrder::kFull) stored = with_group_index(scheme, 4096);
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &stored));
     if (calibrated) {
       const LinearSchemes schemes = gguf ? with_fallbacks(files->layout(), scheme) : scheme;

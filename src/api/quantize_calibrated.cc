@@ -61,7 +61,7 @@ Json run_description(const CalibratedOutput& what) {
           {"quantize_head", o.quantize_head},
           {"shard_bytes", o.shard_bytes},
           {"damping", o.damping},
-          {"act_order", o.act_order},
+          {"act_order", static_cast<int>(o.act_order)},
           {"iterations", o.iterations},
           {"calibration", texts},
           {"samples", c.samples},
@@ -87,7 +87,7 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
-    if (what.options.act_order && block) {
+    if (what.options.act_order == ActOrder::kFull && block) {
       const Status fits =
           what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);

@@ -98,7 +98,7 @@ TEST_F(Calibration, ActOrderIsStoredWithItsGroups) {
       SCOPED_TRACE(std::string(family) + ", " + method);
       QuantizeOptions options = gptq("text");
       options.method = method;
-      options.act_order = true;
+      options.act_order = ActOrder::kFull;
       options.to = family;
       const auto report = run(options, "out");
       ASSERT_TRUE(report.ok()) << report.error().message;
@@ -109,7 +109,13 @@ TEST_F(Calibration, ActOrderIsStoredWithItsGroups) {
     }
   }
   QuantizeOptions options = gptq("text");
-  options.act_order = true;
+  options.act_order = ActOrder::kStatic;
+  ASSERT_TRUE(run(options, "static").ok());
+  EXPECT_LT(divergence("static"), 0.4);
+  options.method = "best";
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
+  options.method = "gptq";
+  options.act_order = ActOrder::kFull;
   options.to = "awq";
   EXPECT_FALSE(run(options, "none").ok()) << "AWQ has no g_idx";
   options.to = "nibble";

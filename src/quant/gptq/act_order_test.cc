@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "quant/gptq/static_groups.h"
 #include "quant/gptq/testing/layer.h"
 
 namespace nibble {
@@ -47,6 +48,40 @@ TEST(ActOrder, LosesLessThanColumnsAsStored) {
     as_stored += layer.error(layer.quantize("int3-g16-sym", {}, ColumnOrder::kAsStored));
   }
   EXPECT_LT(in_order_error, as_stored);
+}
+
+TEST(StaticGroups, KeepTheirGridsAndLoseLessThanWithoutFeedback) {
+  double with_feedback = 0;
+  double without = 0;
+  for (const char* name : {"int3-g16-sym", "int4-g32-asym"}) {
+    for (unsigned seed = 0; seed < 3; ++seed) {
+      Layer layer(21, 80, seed);
+      const QuantScheme scheme = parse_scheme(name).value();
+      GptqOptions plain;
+      plain.feedback = false;
+      const QuantizedMatrix rounded = layer.quantize(name, plain, ColumnOrder::kAsStored);
+      const QuantizedMatrix matrix =
+          quantize_static_groups(layer.weights, layer.rows, layer.gram, scheme, {}, {}, layer.pool);
+      ASSERT_TRUE(matrix.validate().ok());
+      EXPECT_EQ(matrix.scale, rounded.scale);
+      EXPECT_EQ(matrix.zero, rounded.zero);
+      without += layer.error(rounded);
+      with_feedback += layer.error(matrix);
+    }
+  }
+  EXPECT_LT(with_feedback, 0.8 * without);
+}
+
+/// Where columns are as large as each other, in the order of their groups, the codes are those of the plain recursion.
+TEST(StaticGroups, IsTheRecursionInTheOrderOfTheColumns) {
+  Layer layer(17, 64, 5);
+  const QuantScheme scheme = parse_scheme("int4-g64-sym").value();
+  const QuantizedMatrix matrix =
+      quantize_static_groups(layer.weights, layer.rows, layer.gram, scheme, {}, {}, layer.pool);
+  // One group: the same order, and the scale is chosen before any error is made.
+  const QuantizedMatrix whole = layer.quantize(scheme, {});
+  EXPECT_EQ(matrix.codes, whole.codes);
+  EXPECT_EQ(matrix.scale, whole.scale);
 }
 
 TEST(ActOrder, StatisticsMove) {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "quant/gptq/act_order.h"
+#include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
 
 namespace nibble {
@@ -41,9 +42,7 @@ class GptqRun {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
       const GridShape wanted = grid_shape(schemes_.of(id), gram.cols);
       if (shape != wanted) {
-        SecondOrderOptions options = second_order_options(settings_.damping, order, schemes_.of(id), gram.cols);
-        if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
-        h = prepare_second_order(columns.gram, options, pool_);
+        h = prepare_second_order(columns.gram, second_order(order, id, gram), pool_);
         shape = wanted;
       }
       if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
@@ -51,6 +50,12 @@ class GptqRun {
       matrices.push_back(matrix);
     }
     return matrices;
+  }
+
+  SecondOrderOptions second_order(ColumnOrder order, LinearId id, const InputGram& gram) const {
+    SecondOrderOptions options = second_order_options(settings_.damping, order, schemes_.of(id), gram.cols);
+    if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
+    return options;
   }
 
   Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const SecondOrder& h,
@@ -62,7 +67,11 @@ class GptqRun {
     std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
     if (settings_.target_shift > 0)
       shift_towards_target(targets, info.rows, h, columns.gram, settings_.target_shift, pool_);
-    QuantizedMatrix matrix = quantize_gptq(targets, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
+    QuantizedMatrix matrix =
+        settings_.static_groups
+            ? quantize_static_groups(targets, info.rows, columns.gram, schemes_.of(id), settings_.options,
+                                     second_order(ColumnOrder::kAsStored, id, columns.gram), pool_)
+            : quantize_gptq(targets, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
     if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
