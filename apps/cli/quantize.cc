@@ -156,10 +156,11 @@ void add_quantize(CLI::App& app, Action& action) {
                    "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
   CLI::Option* scheme = command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym");
-  CLI::Option* bpw = command->add_option("--target-bpw", flags->target_bpw,
-                                         "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
-  CLI::Option* size = command->add_option("--target-size", flags->target_size,
-                                          "the same in bytes of the tensor files, e.g. 80M");
+  CLI::Option* bpw =
+      command->add_option("--target-bpw", flags->target_bpw,
+                          "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
+  CLI::Option* size =
+      command->add_option("--target-size", flags->target_size, "the same in bytes of the tensor files, e.g. 80M");
   size->transform(CLI::AsSizeValue(true));
   scheme->excludes(bpw)->excludes(size);
   bpw->excludes(size);

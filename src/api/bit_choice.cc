@@ -39,7 +39,8 @@ class Budget {
   static Result<Budget> create(const BitChoiceTask& task, ThreadPool& pool) {
     Budget out(task);
     const bool in_bytes = task.options.target_size > 0;
-    NIBBLE_TRY(out.choices_, unit_choices(task.files.layout(), out.units_, task.candidates, *task.format.family, in_bytes));
+    NIBBLE_TRY(out.choices_,
+               unit_choices(task.files.layout(), out.units_, task.candidates, *task.format.family, in_bytes));
     for (const LinearInfo& info : task.files.layout().linears) out.weights_ += info.rows * info.cols;
     const std::vector<std::size_t> smallest(out.units_.size(), 0);
     if (in_bytes) {
@@ -104,13 +105,14 @@ class Budget {
     least_ = low;
     if (low <= limit_ && limit_ <= high) return {};
     const auto shown = [&](std::int64_t size) {
-      return in_bytes ? fmt::format("{} bytes", size + beside_)
-                      : fmt::format("{:.3f} bits per weight", static_cast<double>(size) / static_cast<double>(weights_));
+      return in_bytes
+                 ? fmt::format("{} bytes", size + beside_)
+                 : fmt::format("{:.3f} bits per weight", static_cast<double>(size) / static_cast<double>(weights_));
     };
     std::string names;
     for (const QuantScheme& scheme : task_->candidates) names += (names.empty() ? "" : ", ") + to_string(scheme);
-    return fail(ErrorCode::kInvalidArgument, "{} is {} than the candidates {} need, {}; {}", wanted_bits(task_->options),
-                limit_ < low ? "less" : "more", names, shown(limit_ < low ? low : high),
+    return fail(ErrorCode::kInvalidArgument, "{} is {} than the candidates {} need, {}; {}",
+                wanted_bits(task_->options), limit_ < low ? "less" : "more", names, shown(limit_ < low ? low : high),
                 limit_ < low ? "allow more, or state smaller --candidates" : "use --scheme with the largest of them");
   }
 
@@ -157,8 +159,9 @@ std::optional<ChosenBits> from_json(const std::string& text, const Budget& budge
   for (const Json& s : measured) {
     if (!s.is_object()) return std::nullopt;
     BitChoiceReport::Substitution substitution;
-    for (const auto& [key, to] : {std::pair("bits", &substitution.bits), std::pair("predicted", &substitution.predicted),
-                                  std::pair("measured", &substitution.measured)}) {
+    for (const auto& [key, to] :
+         {std::pair("bits", &substitution.bits), std::pair("predicted", &substitution.predicted),
+          std::pair("measured", &substitution.measured)}) {
       if (!s.contains(key) || !s[key].is_number()) return std::nullopt;
       *to = s[key].get<double>();
     }
@@ -181,7 +184,8 @@ Result<std::vector<std::size_t>> allocate(const BitChoiceTask& task, const Budge
     if (bytes <= task.options.target_size) return chosen;
     limit -= static_cast<std::int64_t>(bytes - task.options.target_size);
     if (limit < budget.least())
-      return fail(ErrorCode::kInvalidArgument, "{} is a little less than the smallest candidates need; allow {} bytes more",
+      return fail(ErrorCode::kInvalidArgument,
+                  "{} is a little less than the smallest candidates need; allow {} bytes more",
                   wanted_bits(task.options), bytes - task.options.target_size);
   }
 }
@@ -191,9 +195,11 @@ Result<std::vector<std::size_t>> allocate(const BitChoiceTask& task, const Budge
 bool has_bit_budget(const QuantizeOptions& options) { return options.target_bpw > 0 || options.target_size > 0; }
 
 Status check_bit_budget(const QuantizeOptions& options) {
-  const int given = (options.scheme.empty() ? 0 : 1) + (options.target_bpw != 0 ? 1 : 0) + (options.target_size > 0 ? 1 : 0);
+  const int given =
+      (options.scheme.empty() ? 0 : 1) + (options.target_bpw != 0 ? 1 : 0) + (options.target_size > 0 ? 1 : 0);
   if (given != 1)
-    return fail(ErrorCode::kInvalidArgument, "give one of --scheme, --target-bpw and --target-size; {} were given", given);
+    return fail(ErrorCode::kInvalidArgument, "give one of --scheme, --target-bpw and --target-size; {} were given",
+                given);
   if (options.target_bpw != 0 && !(options.target_bpw > 0 && options.target_bpw <= 32))
     return fail(ErrorCode::kInvalidArgument, "--target-bpw {}: bits per weight are more than 0 and 32 at most",
                 options.target_bpw);
@@ -221,8 +227,14 @@ Result<ChosenBits> choose_bits(const BitChoiceTask& task, const CalibrationToken
     log_warning("the journal's choice of bits is damaged; it is made again");
   }
   const CalibrationTokens some = bit_search_tokens(tokens);
-  BitSearchTask search{task.files, some, budget.units(), budget.choices(), budget.bits_per_weight(),
-                       task.options.calibration.seed, store, task.options.progress};
+  BitSearchTask search{task.files,
+                       some,
+                       budget.units(),
+                       budget.choices(),
+                       budget.bits_per_weight(),
+                       task.options.calibration.seed,
+                       store,
+                       task.options.progress};
   NIBBLE_TRY(const WeighedChoices weighed, weigh_choices(std::move(search), pool));
   std::vector<std::vector<SizedChoice>> sized;
   for (std::size_t u = 0; u < budget.units().size(); ++u) {

@@ -123,7 +123,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
       NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
       return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
     }
-    if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) && !parse_scheme(options.scheme).ok())
+    if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) &&
+        !parse_scheme(options.scheme).ok())
       return fail(
           ErrorCode::kUnsupported,
           "{} does not make llama.cpp's mixtures such as {}; use --method rtn, or a type such as q4_0 or iq4_nl",

@@ -203,7 +203,8 @@ std::string size_chart(const std::vector<ReportedOutput>& outputs) {
 
 std::string substitution_table(const BitChoiceReport& choice) {
   std::string out = fmt::format(
-      "<p class=\"note\">Every matrix has the scheme of least expected divergence within the budget; expected of the whole "
+      "<p class=\"note\">Every matrix has the scheme of least expected divergence within the budget; expected of the "
+      "whole "
       "is {:.4f}. Some matrices were rounded to nearest, one row after another, to see how far predictions hold.</p>"
       "<table><tr><th>rounded</th><th>bits</th><th>predicted KL divergence</th><th>measured</th></tr>",
       choice.predicted_kld);

@@ -41,11 +41,10 @@ class Resume : public FolderTest {
                                   (root_ / out).string(),
                                   "--method",
                                   of_method,
-                                  in_budget                ? "--target-bpw"
-                                                           : "--scheme",
-                                  in_budget                ? "4.5"
+                                  in_budget ? "--target-bpw" : "--scheme",
+                                  in_budget             ? "4.5"
                                   : of_method == "wnam" ? "codebook4-row-g16"
-                                                           : "int4-g16-sym",
+                                                        : "int4-g16-sym",
                                   "--to",
                                   "nibble",
                                   "--samples",

@@ -91,8 +91,8 @@ TEST(Sensitivity, IsTheDivergenceOfSmallErrors) {
     constexpr int kDraws = 12;
     std::vector<std::vector<double>> growth(units.size(), std::vector<double>(2, 0.0));
     for (int draw = 0; draw < kDraws; ++draw) {
-      const auto one =
-          rounding_sensitivity({model, tokens, units, choices, hidden, store, static_cast<std::uint64_t>(draw), {}}, pool);
+      const auto one = rounding_sensitivity(
+          {model, tokens, units, choices, hidden, store, static_cast<std::uint64_t>(draw), {}}, pool);
       ASSERT_TRUE(one.ok()) << one.error().message;
       for (std::size_t u = 0; u < units.size(); ++u)
         for (std::size_t c = 0; c < 2; ++c) growth[u][c] += (*one)[u][c] / kDraws;
@@ -106,7 +106,8 @@ TEST(Sensitivity, IsTheDivergenceOfSmallErrors) {
       const double measured = meter->measure(rounded).value();
       EXPECT_GT(measured, 0);
       const BitUnit::Kind kind = units[u].kind;
-      const bool alone = (units[u].layer == last && kind != BitUnit::Kind::kQueryKeyValue) || kind == BitUnit::Kind::kHead;
+      const bool alone =
+          (units[u].layer == last && kind != BitUnit::Kind::kQueryKeyValue) || kind == BitUnit::Kind::kHead;
       if (alone) {
         EXPECT_NEAR(growth[u][0] / measured, 1.0, kind == BitUnit::Kind::kHead ? 0.08 : 0.15)
             << kind_name(kind) << " of " << units[u].layer;

@@ -16,7 +16,8 @@ class GptqRun {
       : weights_(weights), schemes_(schemes), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
-    SecondOrderOptions options = second_order_options(settings_.damping, settings_.order, schemes_.of(linears), gram.cols);
+    SecondOrderOptions options =
+        second_order_options(settings_.damping, settings_.order, schemes_.of(linears), gram.cols);
     if (settings_.shrinkage) options.shrinkage = shrinkage_for(gram.cols, gram.tokens);
     const SecondOrder h = prepare_second_order(gram, options, pool_);
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
@@ -37,7 +38,8 @@ class GptqRun {
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
     GptqReport report;
-    QuantizedMatrix matrix = quantize_gptq(weights.values, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
+    QuantizedMatrix matrix =
+        quantize_gptq(weights.values, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
