@@ -40,6 +40,25 @@ struct Flags {
   std::uint64_t shard_bytes = 0;
 };
 
+/// "down_proj" of "model.layers.3.mlp.down_proj.weight".
+std::string kind_of(const std::string& tensor) {
+  const std::string name = tensor.ends_with(".weight") ? tensor.substr(0, tensor.size() - 7) : tensor;
+  return name.substr(name.rfind('.') + 1);
+}
+
+/// What was chosen for the matrices of each kind, by bits.
+void show_bits(const ConversionReport& r) {
+  std::map<std::string, std::map<std::pair<double, std::string>, int>> kinds;
+  for (const TensorReport& t : r.tensors) ++kinds[kind_of(t.name)][{t.bits_per_weight, t.scheme}];
+  fmt::print("\n  {:<12} bits chosen, for a KL divergence of about {:.4f}\n", "matrices", r.bit_choice->predicted_kld);
+  for (const auto& [kind, schemes] : kinds) {
+    std::string text;
+    for (const auto& [scheme, count] : schemes)
+      text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", count, scheme.second);
+    fmt::print("  {:<12} {}\n", kind, text);
+  }
+}
+
 /// The report's table: the parts of a model by kind, then the whole beside its original.
 void show_held_out(const ConversionReport& r) {
   struct Kind {
@@ -52,8 +71,7 @@ void show_held_out(const ConversionReport& r) {
   std::map<std::string, Kind> kinds;
   for (const TensorReport& t : r.tensors) {
     if (!t.output_error) continue;
-    const std::string name = t.name.ends_with(".weight") ? t.name.substr(0, t.name.size() - 7) : t.name;
-    Kind& kind = kinds[name.substr(name.rfind('.') + 1)];
+    Kind& kind = kinds[kind_of(t.name)];
     ++kind.count;
     kind.error += *t.output_error;
     kind.rtn_error += t.rtn_output_error.value_or(0);
@@ -106,6 +124,7 @@ int show(const Result<ConversionReport>& result, const Flags& flags) {
   if (exact < r.tensors.size())
     fmt::print(", relative error of the rest {:.5f} (largest {:.5f})", r.relative_error, largest);
   fmt::print(", {:.1f} s\n", r.seconds);
+  if (r.bit_choice) show_bits(r);
   if (r.held_out && r.held_out->comparison) show_held_out(r);
   return kExitDone;
 }
@@ -138,10 +157,11 @@ void add_quantize(CLI::App& app, Action& action) {
                    "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
   CLI::Option* scheme = command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym");
-  CLI::Option* bpw = command->add_option("--target-bpw", flags->target_bpw,
-                                         "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
-  CLI::Option* size = command->add_option("--target-size", flags->target_size,
-                                          "the same in bytes of the tensor files, e.g. 80M");
+  CLI::Option* bpw =
+      command->add_option("--target-bpw", flags->target_bpw,
+                          "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
+  CLI::Option* size =
+      command->add_option("--target-size", flags->target_size, "the same in bytes of the tensor files, e.g. 80M");
   size->transform(CLI::AsSizeValue(true));
   scheme->excludes(bpw)->excludes(size);
   bpw->excludes(size);

@@ -45,8 +45,8 @@ struct QuantizeOptions {
   ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;   ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
   std::string scheme;     ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
-  /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets a
-  /// scheme of its own, by how much the model's KL divergence grows. 0: not given.
+  /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets
+  /// a scheme of its own, by how much the model's KL divergence grows. 0: not given.
   double target_bpw = 0;
   std::uint64_t target_size = 0;        ///< the same in bytes of the tensor files; 0: not given
   std::vector<std::string> candidates;  ///< schemes to choose from; none: those that suit family and method
@@ -113,9 +113,9 @@ struct ConversionReport {
   std::vector<TensorReport> tensors;
   double seconds = 0;
   std::optional<BitChoiceReport> bit_choice;  ///< where a budget was given
-  std::string held_out_text;           ///< what the model was measured on beside its original
-  std::optional<Evaluation> held_out;  ///< in float32 arithmetic
-  std::vector<std::string> files;      ///< OUT.report.json and OUT.report.html, where they were written
+  std::string held_out_text;                  ///< what the model was measured on beside its original
+  std::optional<Evaluation> held_out;         ///< in float32 arithmetic
+  std::vector<std::string> files;             ///< OUT.report.json and OUT.report.html, where they were written
 };
 
 /// The report as JSON.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -40,7 +39,8 @@ class Budget {
   static Result<Budget> create(const BitChoiceTask& task, ThreadPool& pool) {
     Budget out(task);
     const bool in_bytes = task.options.target_size > 0;
-    NIBBLE_TRY(out.choices_, unit_choices(task.files.layout(), out.units_, task.candidates, *task.format.family, in_bytes));
+    NIBBLE_TRY(out.choices_,
+               unit_choices(task.files.layout(), out.units_, task.candidates, *task.format.family, in_bytes));
     for (const LinearInfo& info : task.files.layout().linears) out.weights_ += info.rows * info.cols;
     const std::vector<std::size_t> smallest(out.units_.size(), 0);
     if (in_bytes) {
@@ -57,6 +57,8 @@ class Budget {
   const std::vector<BitUnit>& units() const { return units_; }
   const std::vector<UnitChoices>& choices() const { return choices_; }
   std::int64_t limit() const { return limit_; }
+  /// Of the smallest choices.
+  std::int64_t least() const { return least_; }
   /// About what it comes to for a weight.
   double bits_per_weight() const {
     const double bits = static_cast<double>(limit_) * (task_->options.target_size > 0 ? 8.0 : 1.0);
@@ -92,7 +94,7 @@ class Budget {
     return sum;
   }
 
-  Status check(bool in_bytes) const {
+  Status check(bool in_bytes) {
     std::int64_t low = 0;
     std::int64_t high = 0;
     for (const UnitChoices& choices : choices_) {
@@ -100,15 +102,17 @@ class Budget {
       low += std::min_element(choices.begin(), choices.end(), by_size)->size;
       high += std::max_element(choices.begin(), choices.end(), by_size)->size;
     }
+    least_ = low;
     if (low <= limit_ && limit_ <= high) return {};
     const auto shown = [&](std::int64_t size) {
-      return in_bytes ? fmt::format("{} bytes", size + beside_)
-                      : fmt::format("{:.3f} bits per weight", static_cast<double>(size) / static_cast<double>(weights_));
+      return in_bytes
+                 ? fmt::format("{} bytes", size + beside_)
+                 : fmt::format("{:.3f} bits per weight", static_cast<double>(size) / static_cast<double>(weights_));
     };
     std::string names;
     for (const QuantScheme& scheme : task_->candidates) names += (names.empty() ? "" : ", ") + to_string(scheme);
-    return fail(ErrorCode::kInvalidArgument, "{} is {} than the candidates {} need, {}; {}", wanted_bits(task_->options),
-                limit_ < low ? "less" : "more", names, shown(limit_ < low ? low : high),
+    return fail(ErrorCode::kInvalidArgument, "{} is {} than the candidates {} need, {}; {}",
+                wanted_bits(task_->options), limit_ < low ? "less" : "more", names, shown(limit_ < low ? low : high),
                 limit_ < low ? "allow more, or state smaller --candidates" : "use --scheme with the largest of them");
   }
 
@@ -118,6 +122,7 @@ class Budget {
   std::int64_t weights_ = 0;
   std::int64_t beside_ = 0;  ///< bytes of the output that no choice changes
   std::int64_t limit_ = 0;   ///< of the sum of the choices' sizes
+  std::int64_t least_ = 0;
 };
 
 Json to_json(const Budget& budget, const std::vector<std::size_t>& chosen, const BitChoiceReport& report) {
@@ -154,8 +159,9 @@ std::optional<ChosenBits> from_json(const std::string& text, const Budget& budge
   for (const Json& s : measured) {
     if (!s.is_object()) return std::nullopt;
     BitChoiceReport::Substitution substitution;
-    for (const auto& [key, to] : {std::pair("bits", &substitution.bits), std::pair("predicted", &substitution.predicted),
-                                  std::pair("measured", &substitution.measured)}) {
+    for (const auto& [key, to] :
+         {std::pair("bits", &substitution.bits), std::pair("predicted", &substitution.predicted),
+          std::pair("measured", &substitution.measured)}) {
       if (!s.contains(key) || !s[key].is_number()) return std::nullopt;
       *to = s[key].get<double>();
     }
@@ -177,22 +183,10 @@ Result<std::vector<std::size_t>> allocate(const BitChoiceTask& task, const Budge
     NIBBLE_TRY(const std::uint64_t bytes, budget.planned_bytes(chosen, pool));
     if (bytes <= task.options.target_size) return chosen;
     limit -= static_cast<std::int64_t>(bytes - task.options.target_size);
-    std::int64_t low = 0;
-    for (const std::vector<SizedChoice>& choices : sized) low += choices.front().size;
-    if (limit < low)
-      return fail(ErrorCode::kInvalidArgument, "{} is a little less than the smallest candidates need; allow {} bytes more",
+    if (limit < budget.least())
+      return fail(ErrorCode::kInvalidArgument,
+                  "{} is a little less than the smallest candidates need; allow {} bytes more",
                   wanted_bits(task.options), bytes - task.options.target_size);
-  }
-}
-
-void log_choice(const Budget& budget, const std::vector<std::size_t>& chosen) {
-  std::map<std::string, std::map<std::string, int>> kinds;
-  for (std::size_t u = 0; u < chosen.size(); ++u)
-    ++kinds[std::string(kind_name(budget.units()[u].kind))][to_string(budget.choices()[u][chosen[u]].scheme)];
-  for (const auto& [kind, schemes] : kinds) {
-    std::string text;
-    for (const auto& [scheme, count] : schemes) text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", count, scheme);
-    log_info("bits of {}: {}", kind, text);
   }
 }
 
@@ -201,9 +195,11 @@ void log_choice(const Budget& budget, const std::vector<std::size_t>& chosen) {
 bool has_bit_budget(const QuantizeOptions& options) { return options.target_bpw > 0 || options.target_size > 0; }
 
 Status check_bit_budget(const QuantizeOptions& options) {
-  const int given = (options.scheme.empty() ? 0 : 1) + (options.target_bpw != 0 ? 1 : 0) + (options.target_size > 0 ? 1 : 0);
+  const int given =
+      (options.scheme.empty() ? 0 : 1) + (options.target_bpw != 0 ? 1 : 0) + (options.target_size > 0 ? 1 : 0);
   if (given != 1)
-    return fail(ErrorCode::kInvalidArgument, "give one of --scheme, --target-bpw and --target-size; {} were given", given);
+    return fail(ErrorCode::kInvalidArgument, "give one of --scheme, --target-bpw and --target-size; {} were given",
+                given);
   if (options.target_bpw != 0 && !(options.target_bpw > 0 && options.target_bpw <= 32))
     return fail(ErrorCode::kInvalidArgument, "--target-bpw {}: bits per weight are more than 0 and 32 at most",
                 options.target_bpw);
@@ -231,8 +227,14 @@ Result<ChosenBits> choose_bits(const BitChoiceTask& task, const CalibrationToken
     log_warning("the journal's choice of bits is damaged; it is made again");
   }
   const CalibrationTokens some = bit_search_tokens(tokens);
-  BitSearchTask search{task.files, some, budget.units(), budget.choices(), budget.bits_per_weight(),
-                       task.options.calibration.seed, store, task.options.progress};
+  BitSearchTask search{task.files,
+                       some,
+                       budget.units(),
+                       budget.choices(),
+                       budget.bits_per_weight(),
+                       task.options.calibration.seed,
+                       store,
+                       task.options.progress};
   NIBBLE_TRY(const WeighedChoices weighed, weigh_choices(std::move(search), pool));
   std::vector<std::vector<SizedChoice>> sized;
   for (std::size_t u = 0; u < budget.units().size(); ++u) {
@@ -245,7 +247,6 @@ Result<ChosenBits> choose_bits(const BitChoiceTask& task, const CalibrationToken
   for (std::size_t u = 0; u < chosen.size(); ++u) out.report.predicted_kld += sized[u][chosen[u]].loss;
   for (const MeasuredSubstitution& s : weighed.substitutions)
     out.report.substitutions.push_back({s.what, s.bits, s.predicted, s.measured});
-  log_choice(budget, chosen);
   NIBBLE_TRY_STATUS(journal.put_text(kEntry, to_json(budget, chosen, out.report).dump()));
   return out;
 }

@@ -55,7 +55,8 @@ Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finis
 
 /// AWQ's scales, then GPTQ on the scaled model.
 Result<CalibratedModel> run_awq_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_scaled_model(run.files, run.tokens, run.schemes, run.stream, finished.journal(), pool));
+  NIBBLE_TRY(AwqModel model,
+             awq_scaled_model(run.files, run.tokens, run.schemes, run.stream, finished.journal(), pool));
   NIBBLE_TRY_STATUS(
       gptq_matrices(*model.folded, run.tokens, run.schemes, gptq_settings(run.options), run.stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};

@@ -55,7 +55,7 @@ Json run_description(const CalibratedOutput& what) {
           {"model", fs::absolute(what.path, error).string()},
           {"model_files", identity(what.path)},
           {"method", o.method},
-          {"scheme", wanted_bits(o)},
+          {"scheme", what.scheme ? to_string(*what.scheme) : wanted_bits(o)},
           {"candidates", candidates},
           {"to", o.to},
           {"quantize_head", o.quantize_head},
@@ -166,7 +166,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   }
   NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
   std::uint64_t bytes = method.bytes(what.files, window, what.options);
-  if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, window));
+  if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
   const MemoryNeeds needs{what.options.max_memory, window, bytes};
   NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
   NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));

@@ -201,6 +201,19 @@ std::string size_chart(const std::vector<ReportedOutput>& outputs) {
   return std::move(chart).close();
 }
 
+std::string substitution_table(const BitChoiceReport& choice) {
+  std::string out = fmt::format(
+      "<p class=\"note\">Every matrix has the scheme of least expected divergence within the budget; expected of the "
+      "whole "
+      "is {:.4f}. Some matrices were rounded to nearest, one row after another, to see how far predictions hold.</p>"
+      "<table><tr><th>rounded</th><th>bits</th><th>predicted KL divergence</th><th>measured</th></tr>",
+      choice.predicted_kld);
+  for (const BitChoiceReport::Substitution& s : choice.substitutions)
+    out += fmt::format("<tr><td>{}</td><td>{:.3f}</td><td>{:.5f}</td><td>{:.5f}</td></tr>", escaped(s.what), s.bits,
+                       s.predicted, s.measured);
+  return out + "</table>";
+}
+
 std::string tensor_table(const std::vector<TensorReport>& tensors) {
   std::string out =
       "<div class=\"wide\"><table><tr><th>matrix</th><th>scheme</th><th>bits</th><th>output error, to nearest</th>"
@@ -232,6 +245,7 @@ std::string report_html(const std::string& title, const ConversionReport& report
         "calibration text: <b class=\"b\">●</b> quantized, <b class=\"a\">●</b> had it been rounded to nearest.</p>" +
         error_chart(calibrated);
   page += "<h2>Bits per weight of every matrix</h2>" + bits_chart(report.tensors);
+  if (report.bit_choice) page += "<h2>How bits were chosen</h2>" + substitution_table(*report.bit_choice);
   if (!outputs.empty())
     page +=
         "<h2>Size against divergence</h2><p class=\"note\">Megabytes and mean KL divergence from the original, of "

@@ -47,7 +47,8 @@ Json report_json(const ConversionReport& r) {
   if (r.bit_choice) {
     Json substitutions = Json::array();
     for (const BitChoiceReport::Substitution& s : r.bit_choice->substitutions)
-      substitutions.push_back({{"what", s.what}, {"bits", s.bits}, {"predicted", s.predicted}, {"measured", s.measured}});
+      substitutions.push_back(
+          {{"what", s.what}, {"bits", s.bits}, {"predicted", s.predicted}, {"measured", s.measured}});
     json["bit_choice"] = {{"predicted_kld", r.bit_choice->predicted_kld}, {"substitutions", substitutions}};
   }
   if (r.held_out) {

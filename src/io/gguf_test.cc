@@ -132,6 +132,8 @@ std::string rewrite(const GgufFile& file, const std::filesystem::path& target, s
   for (const StoredTensor& tensor : file.tensors.all()) plan.push_back({tensor.name, tensor.shape, tensor.ggml_type});
   auto writer = GgufWriter::create(target, *file.metadata, plan, shard_bytes);
   if (!writer.ok()) return writer.error().message;
+  if (shard_bytes == 0 && gguf_bytes(*file.metadata, plan).value() != file.file_bytes)
+    return "another size was planned";
   for (std::size_t i = plan.size(); i-- > 0;) {
     const std::span<const std::byte> bytes = file.tensors.all()[i].bytes;
     for (std::size_t piece = (bytes.size() + step - 1) / step; piece-- > 0;) {

@@ -272,9 +272,8 @@ class Writer final : public GgufWriter {
       NIBBLE_TRY(shard.alignment, gguf_alignment(metadata));
     }
     const auto pairs = shard_metadata(index, metadata);
-    const Result<FileLayout> layout =
-        lay_out(pairs, std::span(plan_).subspan(shard.first, shard.count),
-                std::span(sizes_).subspan(shard.first, shard.count), shard.alignment);
+    const Result<FileLayout> layout = lay_out(pairs, std::span(plan_).subspan(shard.first, shard.count),
+                                              std::span(sizes_).subspan(shard.first, shard.count), shard.alignment);
     if (!layout.ok()) return with_context(layout.error(), target.string());
     const std::span<const std::byte> header = layout->header.bytes();
     for (const std::uint64_t offset : layout->offsets) places_.push_back({index, header.size() + offset});

@@ -34,6 +34,7 @@ TEST_F(Safetensors, WritesTheOfficialBytes) {
   EXPECT_TRUE((*writer)->write(2, 0, bytes_of(data.substr(12, 1))).ok());
   ASSERT_TRUE((*writer)->finish().ok());
   EXPECT_EQ(names(), std::vector<std::string>{"model.safetensors"});
+  EXPECT_EQ(safetensors_bytes(vector_plan(), {{"format", "pt"}}).value(), contents("model.safetensors").size());
   const std::string written = contents("model.safetensors");
   EXPECT_EQ(written.size(), 239u);
   EXPECT_EQ(written, safetensors_file(kVectorHeader, kVectorData));
@@ -165,6 +166,7 @@ TEST_F(Safetensors, WriterEscapesSortsAndKeepsEmptyTensors) {
   EXPECT_TRUE((*writer)->write(5, 2, bytes_of("23")).ok()) << "a piece may be written again";
   ASSERT_TRUE((*writer)->finish().ok());
   const std::string text = contents("model.safetensors");
+  EXPECT_EQ(safetensors_bytes(plan, {}).value(), text.size());
   const std::string header = text.substr(8);
   EXPECT_EQ(
       header.find(R"({"wide":{"dtype":"U64","shape":[1],"data_offsets":[0,8]},"empty":{"dtype":"F32","shape":[0,4],)"

@@ -29,9 +29,9 @@ using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr orig
 /// The matrix as the format's family stores it, every value kept; else an error that says why and names the linear.
 Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format);
 
-/// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `schemes`; the others
-/// as they are. `transformed`: where the originals come from when it is not the files (a model whose channels were
-/// scaled).
+/// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `schemes`; the
+/// others as they are. `transformed`: where the originals come from when it is not the files (a model whose channels
+/// were scaled).
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const LinearSchemes& schemes,
                                                  const MatrixMethod& method, bool quantize_head,
                                                  const OutputFormat& format, const ModelWeights* transformed = nullptr);

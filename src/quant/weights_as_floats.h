@@ -14,8 +14,8 @@ void weights_as_floats(const QuantizedMatrix& matrix, float* out);
 /// All of a matrix, [rows, cols], decoded by all threads.
 Result<std::vector<float>> weights_as_floats(const MatrixSource& source, ThreadPool& pool);
 
-/// out [count, cols] = rows [begin, begin + count), decoded by all threads; `begin` is a multiple of the row step, and so
-/// is the end, or the last row.
+/// out [count, cols] = rows [begin, begin + count), decoded by all threads; `begin` is a multiple of the row step, and
+/// so is the end, or the last row.
 Status rows_as_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, float* out, ThreadPool& pool);
 
 }  // namespace nibble

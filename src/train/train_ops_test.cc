@@ -131,6 +131,38 @@ class OpsGradient : public ::testing::Test {
   std::vector<std::int64_t> widths_;
 };
 
+/// The gradient of a matrix is the sum over tokens of what is seen at the linear.
+TEST_F(OpsGradient, LinearsCanBeWatched) {
+  inputs_ = {normal_numbers(10 * kHidden, 20)};
+  widths_ = {kHidden};
+  std::map<LinearId, std::vector<float>> products;
+  request_.at_linear = [&](LinearId id, std::span<const float> x, std::span<const float> d_y) {
+    ASSERT_EQ(x.size(), static_cast<std::size_t>(10 * kHidden));
+    ASSERT_EQ(d_y.size(), static_cast<std::size_t>(10 * kWide));
+    std::vector<float>& sum = products[id];
+    sum.resize(static_cast<std::size_t>(kWide * kHidden));
+    for (std::size_t t = 0; t < 10; ++t)
+      for (std::size_t r = 0; r < kWide; ++r)
+        for (std::size_t c = 0; c < kHidden; ++c) sum[r * kHidden + c] += d_y[t * kWide + r] * x[t * kHidden + c];
+  };
+  TrainOps ops(weights_, batch_, request_, pool_);
+  const LinearId linears[] = {kFirst, kWithBias};
+  std::vector<Value> given;
+  const Value y = run(
+      ops,
+      [&](TrainOps& o, const std::vector<Value>& in) {
+        const std::vector<Value> both = o.linear_group(in[0], linears);
+        return o.gated_activation(Activation::kSilu, both[0], both[1]);
+      },
+      &given);
+  ops.backward(y, normal_numbers(10 * kWide, 3));
+  for (const LinearId id : linears) {
+    const std::span<const float> gradient = ops.matrix_gradient(id);
+    ASSERT_EQ(products[id].size(), gradient.size());
+    for (std::size_t i = 0; i < gradient.size(); ++i) EXPECT_NEAR(products[id][i], gradient[i], 1e-4f);
+  }
+}
+
 TEST_F(OpsGradient, Embed) {
   check({}, [](TrainOps& ops, const std::vector<Value>&) { return ops.embed(kTable, 1.75f); });
   TrainOps ops(weights_, batch_, request_, pool_);

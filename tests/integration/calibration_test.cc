@@ -169,6 +169,21 @@ TEST_F(Calibration, ThreadsChangeNoByte) {
   }
 }
 
+TEST_F(Calibration, ThreadsChangeNoChoiceOfBits) {
+  std::vector<std::string> made;
+  for (const int threads : {1, 2, 3}) {
+    QuantizeOptions options = gptq("text", "");
+    options.candidates = {"int2-g16-sym", "int3-g16-sym", "int4-g16-sym", "int8-g16-sym"};
+    options.target_bpw = 4.6;
+    options.threads = threads;
+    const auto report = run(options, "out");
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    made.push_back(contents("out/model.safetensors") + contents("out/config.json"));
+  }
+  EXPECT_EQ(made[0], made[1]);
+  EXPECT_EQ(made[0], made[2]);
+}
+
 /// Every method is nearer to the model than rounding, measured on what it wrote.
 TEST_F(Calibration, MethodsAreNearerThanRounding) {
   QuantizeOptions rtn = gptq("text", "int3-g16-asym");
@@ -183,6 +198,129 @@ TEST_F(Calibration, MethodsAreNearerThanRounding) {
     ASSERT_TRUE(report.ok()) << report.error().message;
     EXPECT_LT(divergence(method), rounded) << method;
   }
+}
+
+/// A budget in bits or bytes, in every family that mixes schemes: kept, and nearly used up.
+TEST_F(Calibration, BudgetsAreKept) {
+  struct Case {
+    const char* method;
+    const char* to;
+    std::vector<std::string> candidates;
+    double bits = 5.0;
+  };
+  const std::vector<std::string> integers{"int2-g16-sym", "int3-g16-sym", "int4-g16-sym", "int8-g16-sym"};
+  const Case cases[] = {{"rtn", "nibble", integers},
+                        {"gptq", "compressed-tensors", integers},
+                        {"best", "nibble", {"int2-g16-sym", "codebook3-row-g16", "int4-g16-sym", "nf4-g16"}},
+                        {"awq", "nibble", {"int2-g16-asym", "int4-g16-asym", "int8-g16-asym"}},
+                        {"awq+gptq", "nibble", {"int2-g16-sym", "int4-g16-asym", "int8-g16-sym"}},
+                        {"autoround", "nibble", integers},
+                        {"hqq", "nibble", {"int2-g16-asym", "int4-g16-asym", "int8-g16-asym"}},
+                        {"wnam", "nibble", {"codebook2-row-g16", "codebook3-row-g16", "codebook4-row-g16"}, 8.0}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::string(c.method) + " to " + c.to);
+    QuantizeOptions options = gptq("text", "");
+    options.method = c.method;
+    options.to = c.to;
+    options.candidates = c.candidates;
+    options.iterations = 2;
+    options.target_bpw = c.bits;
+    const auto in_bits = run(options, "out");
+    ASSERT_TRUE(in_bits.ok()) << in_bits.error().message;
+    EXPECT_LE(in_bits->bits_per_weight, c.bits);
+    EXPECT_GT(in_bits->bits_per_weight, 0.9 * c.bits);
+    ASSERT_TRUE(in_bits->bit_choice);
+    EXPECT_GT(in_bits->bit_choice->predicted_kld, 0);
+    EXPECT_LE(in_bits->bit_choice->substitutions.size(), 20u);
+    EXPECT_LT(divergence("out"), 1.0);
+    options.target_bpw = 0;
+    options.target_size = std::filesystem::file_size(root_ / "out/model.safetensors");
+    const auto in_bytes = run(options, "same");
+    ASSERT_TRUE(in_bytes.ok()) << in_bytes.error().message;
+    EXPECT_LE(std::filesystem::file_size(root_ / "same/model.safetensors"), options.target_size);
+    EXPECT_GT(std::filesystem::file_size(root_ / "same/model.safetensors"), options.target_size * 98 / 100);
+    std::filesystem::remove_all(root_ / "out");
+    std::filesystem::remove_all(root_ / "same");
+  }
+}
+
+/// Families that want rows in multiples of 32, on a model that has them.
+TEST_F(Calibration, BudgetsOfLargerMatrices) {
+  write_large_model(root_ / "large");
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+    std::filesystem::copy_file(root_ / "m" / file, root_ / "large" / file);
+  EvaluateOptions evaluation;
+  evaluation.context = 64;
+  std::string lines;
+  for (int i = 0; i < 4 * 64; ++i) {
+    evaluation.tokens.push_back(i * 37 % 512);
+    lines += std::to_string(i * 37 % 512) + (i % 64 == 63 ? "\n" : " ");
+  }
+  put("text.tokens", lines);
+  struct Case {
+    const char* method;
+    const char* out;
+    const char* to;
+    std::vector<std::string> candidates;
+  };
+  const Case cases[] = {{"best", "out.gguf", "", {"q4_0", "q5_0", "q8_0"}},
+                        {"gptq", "out", "auto-round", {"int2-g32-sym", "int4-g32-sym", "int8-g32-sym"}},
+                        {"rtn", "out", "gptq", {"int2-g32-sym", "int4-g32-asym", "int8-g32-sym"}}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::string(c.method) + " to " + c.out + c.to);
+    QuantizeOptions options = gptq("text.tokens", "");
+    options.method = c.method;
+    options.to = c.to;
+    options.candidates = c.candidates;
+    options.calibration.context = 64;
+    options.threads = 2;
+    options.target_size = 18'000'000;
+    const auto report = quantize(at("large"), at(c.out), options);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    std::filesystem::path file = root_ / c.out;
+    if (std::filesystem::is_directory(file)) file /= "model.safetensors";
+    EXPECT_LE(std::filesystem::file_size(file), options.target_size);
+    EXPECT_GT(std::filesystem::file_size(file), options.target_size * 98 / 100);
+    EXPECT_TRUE(evaluate(at(c.out), at("large"), evaluation).ok()) << "it can be read again";
+    std::filesystem::remove_all(root_ / c.out);
+  }
+}
+
+TEST_F(Calibration, BudgetsThatCannotBe) {
+  QuantizeOptions options = gptq("text", "");
+  options.candidates = {"int2-g16-sym", "int4-g16-sym"};
+  const auto error = [&] {
+    const auto report = run(options, "out");
+    EXPECT_FALSE(report.ok());
+    EXPECT_FALSE(std::filesystem::exists(root_ / "out"));
+    return report.ok() ? std::string() : report.error().message;
+  };
+  options.target_bpw = 2.9;
+  EXPECT_NE(error().find("2.9 bits per weight is less than the candidates int2-g16-sym, int4-g16-sym need, 3.000"),
+            std::string::npos)
+      << error();
+  options.target_bpw = 5.1;
+  EXPECT_NE(error().find("more than the candidates int2-g16-sym, int4-g16-sym need, 5.000"), std::string::npos)
+      << error();
+  options.target_bpw = 0;
+  options.target_size = 3000;
+  EXPECT_NE(error().find("3000 bytes is less"), std::string::npos) << error();
+  options.scheme = "int4-g16-sym";
+  EXPECT_NE(error().find("--target-size"), std::string::npos) << error();
+  options.scheme = "";
+  options.target_size = 0;
+  EXPECT_NE(error().find("--scheme"), std::string::npos) << error();
+  options.scheme = "int4-g16-sym";
+  EXPECT_NE(error().find("--candidates"), std::string::npos) << error();
+  options.scheme = "";
+  options.target_bpw = 4;
+  options.to = "awq";
+  EXPECT_NE(error().find("one scheme for all"), std::string::npos) << error();
+  options.to = "hf:f16";
+  EXPECT_NE(error().find("hf:f16"), std::string::npos) << error();
+  options.to = "nibble";
+  options.max_memory = 1'000'000;
+  EXPECT_NE(error().find("needs at least"), std::string::npos) << error();
 }
 
 TEST_F(Calibration, WithoutATextTheModelWritesOne) {

@@ -74,6 +74,13 @@ TEST_F(CommandLine, UnknownNamesAreErrorsThatListTheKnown) {
   expect_error({"quantize", at("m"), "-o", out, "--scheme", "int9-g32"}, 2, {"int9-g32", "int4"});
   expect_error({"quantize", at("m"), "-o", out, "--scheme", "int4-g32-sym", "--method", "magic"}, 2, {"magic", "rtn"});
   expect_error({"quantize", at("m"), "-o", out, "--scheme", "int4-g32-sym", "--to", "zip"}, 2, {"zip", "gguf"});
+  expect_error({"quantize", at("m"), "-o", out}, 2, {"--scheme", "--target-bpw", "--target-size"});
+  expect_error({"quantize", at("m"), "-o", out, "--scheme", "int4-g32-sym", "--target-bpw", "4"}, 2,
+               {"--scheme", "--target-bpw"});
+  expect_error({"quantize", at("m"), "-o", out, "--target-size", "large"}, 2, {"large"});
+  expect_error({"quantize", at("m"), "-o", out, "--target-bpw", "-3"}, 2, {"-3"});
+  expect_error({"quantize", at("m"), "-o", out, "--target-bpw", "4", "--candidates", "int4-g32,q9"}, 2, {"q9", "int4"});
+  expect_error({"quantize", at("m"), "-o", out, "--target-bpw", "4", "--imatrix", at("text")}, 2, {"--imatrix"});
   expect_error({"quantize", at("m"), "-o", out, "--scheme", "int4-g32-sym", "--range", "wide"}, 2, {"wide", "mse"});
   expect_error({"convert", at("m"), "-o", out, "--to", "hf:f64"}, 2, {"hf:f64", "hf:bf16"});
   expect_error({"convert", at("m"), "-o", out, "--to", "gguf:q9"}, 2, {"q9", "q4_0"});

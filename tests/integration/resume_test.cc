@@ -33,14 +33,18 @@ class Resume : public FolderTest {
 
   std::vector<std::string> args(const std::string& out, bool resume, const std::string& samples = "40",
                                 const std::string& method = "gptq") const {
+    const bool in_budget = method.ends_with(" in a budget");
+    const std::string of_method = method.substr(0, method.find(' '));
     std::vector<std::string> list{"quantize",
                                   (root_ / "m").string(),
                                   "-o",
                                   (root_ / out).string(),
                                   "--method",
-                                  method,
-                                  "--scheme",
-                                  method == "wnam" ? "codebook4-row-g16" : "int4-g16-sym",
+                                  of_method,
+                                  in_budget ? "--target-bpw" : "--scheme",
+                                  in_budget             ? "4.5"
+                                  : of_method == "wnam" ? "codebook4-row-g16"
+                                                        : "int4-g16-sym",
                                   "--to",
                                   "nibble",
                                   "--samples",
@@ -53,7 +57,8 @@ class Resume : public FolderTest {
                                   "2",
                                   "--report",
                                   "off"};
-    if (method == "autoround") list.emplace_back("--iters=10");
+    if (of_method == "autoround") list.emplace_back("--iters=10");
+    if (in_budget) list.emplace_back("--candidates=int2-g16-sym,int3-g16-sym,int4-g16-sym,int8-g16-sym");
     if (resume) list.emplace_back("--resume");
     return list;
   }
@@ -63,7 +68,7 @@ class Resume : public FolderTest {
 };
 
 TEST_F(Resume, KilledAtAnyTimeItEndsWithTheSameBytes) {
-  for (const char* method : {"gptq", "best", "autoround", "awq", "awq+gptq", "wnam"}) {
+  for (const char* method : {"gptq", "best", "gptq in a budget", "rtn in a budget", "autoround", "awq", "awq+gptq", "wnam"}) {
     SCOPED_TRACE(method);
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);
@@ -147,7 +152,7 @@ TEST_F(Resume, WholeOutputsAndOtherRuns) {
 
 /// Every entry of a journal is damaged in turn: what it held is made again.
 TEST_F(Resume, DamagedJournals) {
-  for (const char* method : {"gptq", "awq", "awq+gptq"}) {
+  for (const char* method : {"gptq", "gptq in a budget", "awq", "awq+gptq"}) {
     SCOPED_TRACE(method);
     ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);
     for (const char* damage : {"", "[]", "{}", "[[1, 2]]", "nonsense"}) {

@@ -24,8 +24,8 @@ struct InputKnowledge {
 class AwqRun {
  public:
   /// `finished` is null where only scales are wanted; `journal` may be null.
-  AwqRun(const ModelWeights& weights, const LinearSchemes& schemes, const AwqSettings& settings, FinishedLinears* finished,
-         Journal* journal, ThreadPool& pool)
+  AwqRun(const ModelWeights& weights, const LinearSchemes& schemes, const AwqSettings& settings,
+         FinishedLinears* finished, Journal* journal, ThreadPool& pool)
       : weights_(weights),
         schemes_(schemes),
         settings_(settings),
@@ -132,8 +132,8 @@ class AwqRun {
       known->whole = QuadraticForm(gram, 0, gram.cols, unit);
       NIBBLE_TRY(block.scales.back(), search(*point, gram, known->whole));
       if (finished_ != nullptr && settings_.clip)
-        known->groups =
-            group_forms(gram, group_columns(schemes_.of(linears), gram.cols), unit, folded_->column_factors(linears.front()));
+        known->groups = group_forms(gram, group_columns(schemes_.of(linears), gram.cols), unit,
+                                    folded_->column_factors(linears.front()));
     }
     if (finished_ != nullptr) NIBBLE_TRY_STATUS(quantize_ready(block, *point, known));
     if (journal_ == nullptr || block.scales.size() < block.points.size()) return {};
@@ -163,7 +163,8 @@ class AwqRun {
       NIBBLE_TRY(FloatMatrix matrix, finite_weights(weights_, id, pool_));
       matrices.push_back(std::move(matrix));
     }
-    const ChannelSizes sizes = channel_sizes(point, gram, matrices, group_columns(schemes_.of(point.linears), gram.cols), pool_);
+    const ChannelSizes sizes =
+        channel_sizes(point, gram, matrices, group_columns(schemes_.of(point.linears), gram.cols), pool_);
     std::vector<std::vector<float>> channels;  // the scales that can be stored
     std::vector<std::vector<float>> columns;
     for (std::vector<float>& candidate : candidate_scales(sizes)) {
@@ -188,15 +189,15 @@ class AwqRun {
     NIBBLE_TRY(const FloatMatrix scaled, finite_weights(*folded_, id, pool_));
     warn_of_non_finite(scaled, name(id));
     const bool clips = std::find(not_clipped_.begin(), not_clipped_.end(), id) == not_clipped_.end();
-    QuantizedMatrix matrix =
-        quantize_clipped(scaled, schemes_.of(id), clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
+    QuantizedMatrix matrix = quantize_clipped(
+        scaled, schemes_.of(id), clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
     FinishedLinear linear;
     if (known.whole.cols() > 0) {
       linear.error = relative_output_error(scaled, matrix, known.whole, folded_->column_factors(id),
                                            folded_->row_divisors(id), pool_);
       NIBBLE_TRY(const FloatMatrix original, finite_weights(weights_, id, pool_));
-      linear.rtn_error =
-          relative_output_error(original, quantize_clipped(original, schemes_.of(id), {}, pool_), known.whole, {}, {}, pool_);
+      linear.rtn_error = relative_output_error(original, quantize_clipped(original, schemes_.of(id), {}, pool_),
+                                               known.whole, {}, {}, pool_);
     }
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     NIBBLE_TRY([[maybe_unused]] const MatrixPtr kept, finished_->finish(id, std::move(matrix), std::move(linear)));
@@ -221,15 +222,16 @@ class AwqRun {
 
 Status check_awq_scheme(const QuantScheme& scheme) { return check_integer_groups(scheme, "awq"); }
 
-Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
-                              const AwqSettings& settings, StreamOptions stream, FinishedLinears& finished,
-                              ThreadPool& pool) {
+Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
+                              const LinearSchemes& schemes, const AwqSettings& settings, StreamOptions stream,
+                              FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
   return AwqRun(weights, schemes, settings, &finished, finished.journal(), pool).run(tokens, std::move(stream));
 }
 
 Result<AwqModel> awq_scaled_model(const ModelWeights& weights, const CalibrationTokens& tokens,
-                                  const LinearSchemes& schemes, StreamOptions stream, Journal* journal, ThreadPool& pool) {
+                                  const LinearSchemes& schemes, StreamOptions stream, Journal* journal,
+                                  ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
   const AwqSettings settings;
   return AwqRun(weights, schemes, settings, nullptr, journal, pool).run(tokens, std::move(stream));

@@ -34,13 +34,14 @@ Status check_awq_scheme(const QuantScheme& scheme);
 /// Finishes every block linear that `finished` does not know already; their columns and rows are scaled as `folded`
 /// says, their errors have the scales taken out again. Blocks are recorded as a whole. `weights` must outlive the
 /// result.
-Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
-                              const AwqSettings& settings, StreamOptions stream, FinishedLinears& finished,
-                              ThreadPool& pool);
+Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
+                              const LinearSchemes& schemes, const AwqSettings& settings, StreamOptions stream,
+                              FinishedLinears& finished, ThreadPool& pool);
 
 /// Only the scales, chosen for `schemes`, recorded in the journal (which may be null): the model that another quantizer
 /// then runs on.
 Result<AwqModel> awq_scaled_model(const ModelWeights& weights, const CalibrationTokens& tokens,
-                                  const LinearSchemes& schemes, StreamOptions stream, Journal* journal, ThreadPool& pool);
+                                  const LinearSchemes& schemes, StreamOptions stream, Journal* journal,
+                                  ThreadPool& pool);
 
 }  // namespace nibble

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "base/check.h"
 
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kSteps = 32768;
+constexpr std::int64_t kSteps = 65536;
 
 std::int64_t smallest(const std::vector<SizedChoice>& choices) {
   const auto least = std::min_element(choices.begin(), choices.end(),
@@ -23,6 +24,14 @@ std::int64_t largest(const std::vector<SizedChoice>& choices) {
   return out;
 }
 
+/// What all differences of sizes are multiples of: sizes of matrices have much in common.
+std::int64_t common_step(const std::vector<std::vector<SizedChoice>>& units) {
+  std::int64_t step = 0;
+  for (const std::vector<SizedChoice>& choices : units)
+    for (const SizedChoice& choice : choices) step = std::gcd(step, choice.size - choices.front().size);
+  return std::max<std::int64_t>(step, 1);
+}
+
 }  // namespace
 
 std::vector<std::size_t> allocate_sizes(const std::vector<std::vector<SizedChoice>>& units, std::int64_t budget) {
@@ -34,7 +43,8 @@ std::vector<std::size_t> allocate_sizes(const std::vector<std::vector<SizedChoic
     high += largest(choices);
   }
   NIBBLE_CHECK(low <= budget);
-  const std::int64_t step = std::max<std::int64_t>(1, (high - low + kSteps - 1) / kSteps);
+  const std::int64_t unit = common_step(units);
+  const std::int64_t step = unit * std::max<std::int64_t>(1, (high - low + unit * kSteps - 1) / (unit * kSteps));
   const auto steps = static_cast<std::size_t>(std::min(budget - low, high - low) / step) + 1;
   constexpr double kImpossible = std::numeric_limits<double>::infinity();
   std::vector<double> least(steps, 0.0);

@@ -20,8 +20,8 @@ using SchemeCheck = std::function<Status(const QuantScheme& scheme)>;
 Result<std::vector<QuantScheme>> bit_candidates(const std::vector<std::string>& stated, const Family& family,
                                                 const SchemeCheck& method);
 
-/// For each unit the candidates that the family can hold in its matrices, by ascending bits; sizes are the bits that the
-/// schemes store or, with `in_bytes`, the bytes of the family's tensors. An error names a unit without any.
+/// For each unit the candidates that the family can hold in its matrices, by ascending bits; sizes are the bits that
+/// the schemes store or, with `in_bytes`, the bytes of the family's tensors. An error names a unit without any.
 Result<std::vector<UnitChoices>> unit_choices(const ModelLayout& layout, const std::vector<BitUnit>& units,
                                               const std::vector<QuantScheme>& candidates, const Family& family,
                                               bool in_bytes);

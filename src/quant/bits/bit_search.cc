@@ -7,6 +7,7 @@
 #include "quant/bits/sensitivity.h"
 #include "quant/bits/substitution.h"
 #include "quant/calibration/model_stream.h"
+#include "quant/rtn/rtn.h"
 
 namespace nibble {
 namespace {
@@ -24,8 +25,7 @@ Status report_progress(const Progress& progress, const char* what, std::uint64_t
 Result<std::vector<StoredActivations>> original_activations(const BitSearchTask& task,
                                                             const std::shared_ptr<ActivationStore>& store,
                                                             ThreadPool& pool) {
-  NIBBLE_TRY(const std::unique_ptr<ModelStream> stream,
-             ModelStream::create(task.weights, task.tokens, store, pool));
+  NIBBLE_TRY(const std::unique_ptr<ModelStream> stream, ModelStream::create(task.weights, task.tokens, store, pool));
   NIBBLE_TRY_STATUS(stream->embed());
   std::vector<StoredActivations> out;
   for (int layer = 0; layer < static_cast<int>(task.weights.config().num_hidden_layers); ++layer) {
@@ -58,9 +58,9 @@ Result<WeighedChoices> weigh_choices(BitSearchTask task, ThreadPool& pool) {
     schemes.emplace_back();
     for (const UnitChoice& choice : choices) schemes.back().push_back(choice.scheme);
   }
-  NIBBLE_TRY(const auto growth, rounding_sensitivity({task.weights, task.tokens, task.units, schemes, hidden, store,
-                                                      task.seed, task.progress},
-                                                     pool));
+  NIBBLE_TRY(const auto growth,
+             rounding_sensitivity(
+                 {task.weights, task.tokens, task.units, schemes, hidden, store, task.seed, task.progress}, pool));
   for (std::size_t u = 0; u < growth.size(); ++u)
     for (std::size_t c = 0; c < growth[u].size(); ++c) task.choices[u][c].growth = growth[u][c];
   NIBBLE_TRY(const std::unique_ptr<SubstitutionMeter> meter,
@@ -79,14 +79,22 @@ Result<WeighedChoices> weigh_choices(BitSearchTask task, ThreadPool& pool) {
   return out;
 }
 
-std::uint64_t bit_search_bytes(const ModelWeights& weights, std::int64_t window) {
+std::uint64_t bit_search_bytes(const ModelWeights& weights, const std::vector<QuantScheme>& candidates,
+                               std::int64_t window) {
   const std::int64_t of_window = std::min(kWindow, window);
   const std::int64_t tokens = std::max<std::int64_t>(1, kTokens / of_window) * of_window;
   // Two heads are packed while substitutions are measured.
   const Result<MatrixPtr> head = weights.matrix(weights.layout().head);
   const std::int64_t packed =
       head.ok() ? 2 * (*head)->scheme().stored_bytes((*head)->rows(), (*head)->cols()) : std::int64_t{0};
-  return std::max(sensitivity_bytes(weights, tokens, of_window), static_cast<std::uint64_t>(packed));
+  // Schemes that need a matrix as a whole are made at once, from floats.
+  std::int64_t largest = 0;
+  for (const LinearInfo& info : weights.layout().linears) largest = std::max(largest, info.rows * info.cols);
+  std::int64_t whole = 0;
+  for (const QuantScheme& scheme : candidates)
+    if (check_rtn_scheme(scheme).ok() && rtn_row_step(scheme) == 0) whole += (whole == 0 ? 5 : 1) * largest;
+  return std::max(sensitivity_bytes(weights, tokens, of_window), static_cast<std::uint64_t>(packed)) +
+         static_cast<std::uint64_t>(whole);
 }
 
 }  // namespace nibble

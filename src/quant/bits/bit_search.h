@@ -16,10 +16,10 @@ namespace nibble {
 /// What the choice is made from.
 struct BitSearchTask {
   const ModelWeights& weights;
-  const CalibrationTokens& tokens;        ///< see bit_search_tokens()
+  const CalibrationTokens& tokens;  ///< see bit_search_tokens()
   const std::vector<BitUnit>& units;
-  std::vector<UnitChoices> choices;       ///< of each unit; growths are filled in
-  double bits = 0;                        ///< per weight, about what the budget comes to
+  std::vector<UnitChoices> choices;  ///< of each unit; growths are filled in
+  double bits = 0;                   ///< per weight, about what the budget comes to
   std::uint64_t seed = 0;
   ActivationStore::Options store;
   Progress progress;
@@ -39,6 +39,7 @@ CalibrationTokens bit_search_tokens(const CalibrationTokens& calibration);
 Result<WeighedChoices> weigh_choices(BitSearchTask task, ThreadPool& pool);
 
 /// What weighing holds at most beside one block's packed matrices and a slice of activations.
-std::uint64_t bit_search_bytes(const ModelWeights& weights, std::int64_t window);
+std::uint64_t bit_search_bytes(const ModelWeights& weights, const std::vector<QuantScheme>& candidates,
+                               std::int64_t window);
 
 }  // namespace nibble

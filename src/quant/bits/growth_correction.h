@@ -30,9 +30,9 @@ using Substitution = std::map<std::size_t, std::size_t>;
 using MeasureSubstitution = std::function<Result<double>(const Substitution&)>;
 
 struct MeasuredSubstitution {
-  std::string what;       ///< "down of blocks 0 to 9"
-  double bits = 0;        ///< per weight, of the first unit
-  double predicted = 0;   ///< nats, before any correction
+  std::string what;      ///< "down of blocks 0 to 9"
+  double bits = 0;       ///< per weight, of the first unit
+  double predicted = 0;  ///< nats, before any correction
   double measured = 0;
 };
 

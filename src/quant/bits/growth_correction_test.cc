@@ -13,8 +13,8 @@ constexpr int kLayers = 7;
 std::vector<BitUnit> some_units() {
   std::vector<BitUnit> units;
   for (int layer = 0; layer < kLayers; ++layer)
-    for (const BitUnit::Kind kind : {BitUnit::Kind::kQueryKeyValue, BitUnit::Kind::kAttentionOutput,
-                                     BitUnit::Kind::kGateUp, BitUnit::Kind::kDown})
+    for (const BitUnit::Kind kind :
+         {BitUnit::Kind::kQueryKeyValue, BitUnit::Kind::kAttentionOutput, BitUnit::Kind::kGateUp, BitUnit::Kind::kDown})
       units.push_back({kind, layer, {}});
   units.push_back({BitUnit::Kind::kEmbedding, -1, {}});
   units.push_back({BitUnit::Kind::kHead, -1, {}});

@@ -24,8 +24,8 @@ double uniform_at(std::uint64_t seed, std::uint64_t position) {
 /// What is known of one token's distribution while tiles go by.
 struct TokenState {
   float max = -std::numeric_limits<float>::infinity();
-  double sum = 0;         ///< of exp(logit - max)
-  double draw = 0;        ///< the token drawn is where the cumulative probability passes this
+  double sum = 0;   ///< of exp(logit - max)
+  double draw = 0;  ///< the token drawn is where the cumulative probability passes this
   double cumulative = 0;
   bool drawn = false;
 };
@@ -139,8 +139,8 @@ class HeadPass {
       const std::int64_t drawn = drawn_at_[t];
       for (std::int64_t v = 0; v < count; ++v) p[v] = ((v == drawn ? 1.0f : 0.0f) - p[v]) * slope[v];
     });
-    kernel::gemm({GemmInput::rows(logits_.data(), count), GemmInput::rows(tile_.data(), width_), tokens_, width_,
-                  count, out_.gradient.data(), width_, true},
+    kernel::gemm({GemmInput::rows(logits_.data(), count), GemmInput::rows(tile_.data(), width_), tokens_, width_, count,
+                  out_.gradient.data(), width_, true},
                  pool_);
     return {};
   }

@@ -5,27 +5,23 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <span>
 #include <utility>
 
 #include "base/check.h"
-#include "kernel/gemm/gemm.h"
 #include "model/decoder.h"
-#include "quant/calibration/window_reader.h"
 #include "quant/bits/head_sensitivity.h"
+#include "quant/bits/likelihood_changes.h"
 #include "quant/bits/rounding_errors.h"
 #include "quant/calibration/memory_plan.h"
+#include "quant/calibration/window_reader.h"
 #include "quant/float_matrix.h"
 #include "train/train_ops.h"
 
 namespace nibble {
 namespace {
 
-using kernel::GemmInput;
-
-constexpr std::int64_t kBatchTokens = 1024;   ///< that go through a block together
-constexpr std::int64_t kProductTokens = 512;  ///< whose output changes are held at once
+constexpr std::int64_t kBatchTokens = 1024;  ///< that go through a block together
 
 std::int64_t windows_at_once(std::int64_t window) { return std::max<std::int64_t>(1, kBatchTokens / window); }
 
@@ -58,10 +54,11 @@ class SensitivityPass {
     for (std::size_t u = 0; u < growth_.size(); ++u)
       for (const double growth : growth_[u])
         if (!std::isfinite(growth))
-          return fail(ErrorCode::kUnsupported,
-                      "{}: rounding it changes the model by {}: weights or activations are NaN or infinite, and no bits "
-                      "can be chosen; use --scheme",
-                      name(task_.units[u].linears.front()), growth);
+          return fail(
+              ErrorCode::kUnsupported,
+              "{}: rounding it changes the model by {}: weights or activations are NaN or infinite, and no bits "
+              "can be chosen; use --scheme",
+              name(task_.units[u].linears.front()), growth);
     return std::move(growth_);
   }
 
@@ -104,7 +101,8 @@ class SensitivityPass {
     NIBBLE_CHECK(unit_of(tied ? BitUnit::Kind::kEmbedding : BitUnit::Kind::kHead, unit) != nullptr);
     std::vector<float> normed_input;
     std::vector<float> numbers;
-    const auto each_batch = [&](const std::function<Status(TrainOps&, const Value&, const Value&, std::size_t)>& body) -> Status {
+    const auto each_batch =
+        [&](const std::function<Status(TrainOps&, const Value&, const Value&, std::size_t)>& body) -> Status {
       for (std::size_t batch = 0; batch < batches_; ++batch) {
         NIBBLE_TRY_STATUS(read_batch(task_.hidden.back(), batch, numbers));
         TrainBatch shape{batch_count(batch), window_, {}, {}};
@@ -199,7 +197,7 @@ class SensitivityPass {
 
   Status weigh(std::size_t unit, const Seen& seen) {
     const std::vector<QuantScheme>& schemes = task_.choices[unit];
-    std::vector<std::vector<double>> changes(schemes.size(), std::vector<double>(static_cast<std::size_t>(tokens_)));
+    std::vector<LikelihoodChanges> changes(schemes.size(), LikelihoodChanges(tokens_));
     std::vector<float> x;
     NIBBLE_TRY_STATUS(read_all(seen.x, batches_, x));
     std::vector<float> d_y;
@@ -212,39 +210,12 @@ class SensitivityPass {
       NIBBLE_TRY_STATUS(rounding.weights(0, rounding.rows(), weights, pool_));
       for (std::size_t s = 0; s < schemes.size(); ++s) {
         NIBBLE_TRY_STATUS(rounding.errors(s, 0, rounding.rows(), weights, errors, pool_));
-        add_changes(x, d_y, errors, rounding.rows(), rounding.cols(), changes[s]);
+        changes[s].add_linear(x, d_y, errors, rounding.cols(), pool_);
       }
       rounding.release();
     }
-    for (const std::vector<double>& change : changes) growth_[unit].push_back(mean_square(change));
+    for (const LikelihoodChanges& each : changes) growth_[unit].push_back(each.growth());
     return {};
-  }
-
-  /// changes[t] += g_t . E x_t
-  void add_changes(const std::vector<float>& x, const std::vector<float>& d_y, const std::vector<float>& errors,
-                   std::int64_t rows, std::int64_t cols, std::vector<double>& changes) {
-    outputs_.resize(static_cast<std::size_t>(std::min(kProductTokens, tokens_) * rows));
-    for (std::int64_t first = 0; first < tokens_; first += kProductTokens) {
-      const std::int64_t count = std::min(kProductTokens, tokens_ - first);
-      kernel::gemm({GemmInput::rows(x.data() + first * cols, cols), GemmInput::transposed(errors.data(), cols), count,
-                    rows, cols, outputs_.data(), rows, false},
-                   pool_);
-      pool_.run(static_cast<std::size_t>(count), 16, [&](std::size_t begin, std::size_t end, int) {
-        for (std::size_t t = begin; t < end; ++t) {
-          const float* output = outputs_.data() + static_cast<std::int64_t>(t) * rows;
-          const float* gradient = d_y.data() + (first + static_cast<std::int64_t>(t)) * rows;
-          double sum = 0;
-          for (std::int64_t r = 0; r < rows; ++r) sum += static_cast<double>(output[r] * gradient[r]);
-          changes[static_cast<std::size_t>(first) + t] += sum;
-        }
-      });
-    }
-  }
-
-  double mean_square(const std::vector<double>& changes) const {
-    double sum = 0;
-    for (const double change : changes) sum += change * change;
-    return 0.5 * sum / static_cast<double>(tokens_);
   }
 
   /// Only rows of tokens that occur are rounded.
@@ -252,8 +223,7 @@ class SensitivityPass {
     std::size_t unit = 0;
     NIBBLE_CHECK(unit_of(BitUnit::Kind::kEmbedding, unit) != nullptr);
     NIBBLE_TRY(MatrixPtr matrix, task_.weights.matrix(layout_.embedding));
-    NIBBLE_TRY(const RoundingErrors rounding,
-               RoundingErrors::create(std::move(matrix), task_.choices[unit], pool_));
+    NIBBLE_TRY(const RoundingErrors rounding, RoundingErrors::create(std::move(matrix), task_.choices[unit], pool_));
     std::vector<float> gradient;
     NIBBLE_TRY_STATUS(read_all(gradient_, batches_, gradient));
     const std::int64_t step = rounding.row_step();
@@ -261,8 +231,7 @@ class SensitivityPass {
     for (std::int64_t t = 0; t < tokens_; ++t)
       positions[task_.tokens.ids[static_cast<std::size_t>(t)] / step * step].push_back(t);
     growth_[unit].resize(rounding.schemes(), 0.0);
-    std::vector<std::vector<double>> changes(rounding.schemes(),
-                                             std::vector<double>(static_cast<std::size_t>(tokens_)));
+    std::vector<LikelihoodChanges> changes(rounding.schemes(), LikelihoodChanges(tokens_));
     std::vector<float> weights;
     std::vector<float> errors;
     for (const auto& [first, where] : positions) {
@@ -276,12 +245,12 @@ class SensitivityPass {
           for (std::int64_t c = 0; c < rounding.cols(); ++c)
             sum += static_cast<double>(errors[static_cast<std::size_t>(row * rounding.cols() + c)] *
                                        gradient[static_cast<std::size_t>(t * rounding.cols() + c)]);
-          changes[s][static_cast<std::size_t>(t)] = sum * static_cast<double>(config_.embedding_scale);
+          changes[s].add(t, sum * static_cast<double>(config_.embedding_scale));
         }
       }
     }
     rounding.release();
-    for (std::size_t s = 0; s < rounding.schemes(); ++s) growth_[unit][s] += mean_square(changes[s]);
+    for (std::size_t s = 0; s < rounding.schemes(); ++s) growth_[unit][s] += changes[s].growth();
     return task_.weights.check_intact();
   }
 
@@ -295,7 +264,6 @@ class SensitivityPass {
   std::size_t batches_;
   StoredActivations gradient_;  ///< by the output of the block that is next
   std::vector<std::vector<double>> growth_;
-  std::vector<float> outputs_;
 };
 
 }  // namespace
@@ -314,7 +282,7 @@ std::uint64_t sensitivity_bytes(const ModelWeights& weights, std::int64_t tokens
     blocks[info.layer] += 4 * info.rows * info.cols;
     // A linear's weights and errors, its inputs and gradients, and some outputs.
     const std::int64_t of_linear = 8 * info.rows * info.cols + 4 * tokens * (info.rows + info.cols) +
-                                   4 * kProductTokens * info.rows;
+                                   4 * LikelihoodChanges::kTokensAtOnce * info.rows;
     weighing = std::max(weighing, of_linear);
   }
   std::int64_t block = 0;

@@ -1,5 +1,5 @@
-// How much the KL divergence of a model from its original grows when linears are rounded, to second order and each unit by
-// itself: one backward pass through the whole model.
+// How much the KL divergence of a model from its original grows when linears are rounded, to second order and each unit
+// by itself: one backward pass through the whole model.
 //
 // At the original the divergence and its gradient are 0; what it grows by is half the curvature along the change, and
 // the curvature is the Fisher information: with tokens y drawn from the model's own distribution,
@@ -28,7 +28,8 @@ struct SensitivityTask {
   const CalibrationTokens& tokens;
   const std::vector<BitUnit>& units;
   const std::vector<std::vector<QuantScheme>>& choices;  ///< schemes of each unit
-  const std::vector<StoredActivations>& hidden;  ///< the input of every block, then of the head, in a BlockRunner's slices
+  const std::vector<StoredActivations>&
+      hidden;  ///< the input of every block, then of the head, in a BlockRunner's slices
   std::shared_ptr<ActivationStore> store;
   std::uint64_t seed = 0;  ///< of the tokens drawn
   Progress progress;

@@ -40,8 +40,8 @@ Result<std::unique_ptr<SubstitutionMeter>> SubstitutionMeter::create(const Model
                                                                      const std::vector<StoredActivations>& hidden,
                                                                      std::shared_ptr<ActivationStore> store,
                                                                      ThreadPool& pool) {
-  auto meter = std::unique_ptr<SubstitutionMeter>(
-      new SubstitutionMeter(weights, tokens, hidden, std::move(store), pool));
+  auto meter =
+      std::unique_ptr<SubstitutionMeter>(new SubstitutionMeter(weights, tokens, hidden, std::move(store), pool));
   NIBBLE_TRY(meter->original_, ModelStream::create(weights, tokens, meter->store_, pool));
   NIBBLE_TRY_STATUS(meter->original_->load_head());
   return meter;

@@ -1,5 +1,5 @@
-// A model's way through its blocks, one at a time, and then its head: what evaluation of models that do not fit in memory
-// is made of.
+// A model's way through its blocks, one at a time, and then its head: what evaluation of models that do not fit in
+// memory is made of.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ class ModelStream {
 
 /// What the head of a stream is applied to.
 struct HeadInput {
-  ModelStream& stream;             ///< its head is loaded
+  ModelStream& stream;  ///< its head is loaded
   const StoredActivations& hidden;
 };
 

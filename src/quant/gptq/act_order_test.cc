@@ -92,7 +92,9 @@ TEST(ActOrder, StatisticsMove) {
   const InputGram gram = in_order(layer.gram, order);
   for (std::size_t i = 0; i < 32; ++i)
     for (std::size_t j = 0; j < 32; ++j) {
-      if (i <= j) EXPECT_EQ(gram.sums[i * 32 + j], layer.h(order[i], order[j]));
+      if (i <= j) {
+        EXPECT_EQ(gram.sums[i * 32 + j], layer.h(order[i], order[j]));
+      }
       EXPECT_EQ(gram.drift[i * 32 + j], static_cast<double>(order[i] * 32 + order[j]));
     }
   EXPECT_EQ(gram.tokens, layer.gram.tokens);
