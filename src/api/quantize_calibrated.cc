@@ -47,6 +47,7 @@ Json run_description(const CalibratedOutput& what) {
   const QuantizeOptions& o = what.options;
   const CalibrationOptions& c = o.calibration;
   std::error_code error;
+  const Result<QuantScheme> scheme = parse_scheme(o.scheme);
   Json texts = Json::array();
   Json candidates = Json::array();
   for (const QuantScheme& scheme : what.candidates) candidates.push_back(to_string(scheme));
@@ -55,7 +56,7 @@ Json run_description(const CalibratedOutput& what) {
           {"model", fs::absolute(what.path, error).string()},
           {"model_files", identity(what.path)},
           {"method", o.method},
-          {"scheme", what.scheme ? to_string(*what.scheme) : wanted_bits(o)},
+          {"scheme", scheme.ok() ? to_string(*scheme) : wanted_bits(o)},
           {"candidates", candidates},
           {"to", o.to},
           {"quantize_head", o.quantize_head},
