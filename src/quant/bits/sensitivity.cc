@@ -45,7 +45,6 @@ class SensitivityPass {
     const std::int64_t layers = config_.num_hidden_layers;
     for (int layer = static_cast<int>(layers); layer-- > 0;) {
       NIBBLE_TRY_STATUS(visit_block(layer, weights));
-      weights.forget_matrices();
       if (task_.progress && !task_.progress("weighing bits", static_cast<std::uint64_t>(layers - layer),
                                             static_cast<std::uint64_t>(layers), "blocks"))
         return fail(ErrorCode::kCancelled, "the choice of bits was stopped");
