@@ -83,6 +83,7 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
     const QuantScheme& scheme = schemes.of(static_cast<LinearId>(i));
+    if (scheme.is_float() && schemes.distinct().size() > 1) continue;  // of a mixture
     const bool block = info.role == LinearInfo::Role::kBlock;
     if (!block && !what.with_head) continue;
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;

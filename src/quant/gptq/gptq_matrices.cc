@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "quant/float_view.h"
 #include "quant/gptq/act_order.h"
 #include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
@@ -40,6 +41,11 @@ class GptqRun {
     std::optional<GridShape> shape;  // of the scheme that h was made for
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
+      if (schemes_.of(id).is_float()) {  // of a mixture: no type with fewer bits has rows of this length
+        NIBBLE_TRY(MatrixPtr original, weights_.matrix(id));
+        matrices.push_back(float_view(std::move(original), schemes_.of(id).code.float_type));
+        continue;
+      }
       const GridShape wanted = grid_shape(schemes_.of(id), gram.cols);
       if (shape != wanted) {
         h = prepare_second_order(columns.gram, second_order(order, id, gram), pool_);
@@ -92,8 +98,9 @@ Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& token
                      const GptqSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
   for (std::size_t i = 0; i < weights.layout().linears.size(); ++i) {
     const LinearInfo& info = weights.layout().linears[i];
-    if (info.role != LinearInfo::Role::kBlock) continue;
-    if (const Status status = check_gptq_scheme(schemes.of(static_cast<LinearId>(i)), info.cols); !status.ok())
+    const QuantScheme& scheme = schemes.of(static_cast<LinearId>(i));
+    if (info.role != LinearInfo::Role::kBlock || scheme.is_float()) continue;
+    if (const Status status = check_gptq_scheme(scheme, info.cols); !status.ok())
       return with_context(status.error(), info.name);
   }
   const GptqRun run(weights, schemes, settings, finished, pool);
