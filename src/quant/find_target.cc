@@ -84,7 +84,7 @@ Status try_regrid(const MatrixSource& source, const QuantScheme& to, PlaneRoundi
   QuantizedMatrix moved;
   for (std::int64_t row = 0; row < source.rows(); row += rows_at_once) {
     NIBBLE_TRY_STATUS(source.decode(row, std::min(rows_at_once, source.rows() - row), from));
-    NIBBLE_TRY_STATUS(regrid(from, to, rounding, moved));
+    NIBBLE_TRY_STATUS(regrid(std::move(from), to, rounding, moved));
   }
   return {};
 }
