@@ -5,7 +5,6 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kernel/grid_search/grid_search.h"
@@ -80,6 +79,25 @@ float mean_magnitude(std::span<const float> x) {
   return x.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(x.size()));
 }
 
+kernel::GridFloats floats_of(ElementType type) {
+  if (type == ElementType::kE4m3) return {448.0f, 0x1p-6f, 0x1p-3f};
+  if (type == ElementType::kE5m2) return {57344.0f, 0x1p-14f, 0x1p-2f};
+  return {6.0f, 1.0f, 0.5f};
+}
+
+void encode_floats(ElementType type, std::span<const float> x, float scale, std::uint8_t* codes) {
+  constexpr std::size_t kPiece = 256;
+  float scaled[kPiece];
+  for (std::size_t begin = 0; begin < x.size(); begin += kPiece) {
+    const std::size_t count = std::min(kPiece, x.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) scaled[i] = x[begin + i] / scale;
+    if (type == ElementType::kF4)
+      std::transform(scaled, scaled + count, codes + begin, f32_to_e2m1);
+    else
+      encode_elements(type, scaled, count, reinterpret_cast<std::byte*>(codes + begin));
+  }
+}
+
 std::uint8_t nearest_entry(std::span<const float> table, float x) {
   std::size_t best = 0;
   for (std::size_t i = 1; i < table.size(); ++i)
@@ -110,8 +128,7 @@ GroupQuantizer::GroupQuantizer(const QuantScheme& scheme, const RangeRule& range
 
 float GroupQuantizer::table_limit() const {
   const CodeFormat& code = scheme_.code;
-  if (code.kind == CodeFormat::Kind::kFloat)
-    return code.float_type == ElementType::kE4m3 ? 448.0f : code.float_type == ElementType::kE5m2 ? 57344.0f : 6.0f;
+  if (code.kind == CodeFormat::Kind::kFloat) return floats_of(code.float_type).largest;
   float limit = 0;
   for (const float v : table_) limit = std::max(limit, std::fabs(v));
   return limit > 0 ? limit : 1.0f;
@@ -166,28 +183,6 @@ GroupQuantizer::CodeRange GroupQuantizer::code_range() const {
   const bool restricted = range_.kind == RangeRule::Kind::kAbsmax && scheme_.zero_kind == ZeroKind::kNone &&
                           code.bits > 1 && !is_ternary(code);
   return {restricted ? 1.0f : 0.0f, is_ternary(code) ? 2.0f : static_cast<float>((1 << code.bits) - 1)};
-}
-
-float GroupQuantizer::float_of(std::uint8_t code) const {
-  return scheme_.code.float_type == ElementType::kE4m3   ? e4m3_to_f32(code)
-         : scheme_.code.float_type == ElementType::kE5m2 ? e5m2_to_f32(code)
-                                                         : e2m1_to_f32(code);
-}
-
-/// Of float codes; at least `limit` when it is not below.
-double GroupQuantizer::squared_error(std::span<const float> x, float scale, double limit) const {
-  constexpr std::size_t kPiece = 64;
-  std::uint8_t codes[kPiece];
-  double error = 0;
-  for (std::size_t begin = 0; begin < x.size() && error < limit; begin += kPiece) {
-    const std::span<const float> piece = x.subspan(begin, std::min(kPiece, x.size() - begin));
-    encode(piece, {scale, 0}, codes);
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      const double difference = static_cast<double>(piece[i]) - static_cast<double>(scale * float_of(codes[i]));
-      error += difference * difference;
-    }
-  }
-  return error;
 }
 
 /// Shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point.
@@ -248,20 +243,13 @@ GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const RoundSca
   round_scales({&none.scale, 1});
   if (std::max(-e.low, e.high) == 0.0f) return none;
   const Trials trials(*this, e, round_scales);
-  int best = -1;
-  if (scheme_.code.kind == CodeFormat::Kind::kFloat) {
-    double least = std::numeric_limits<double>::infinity();
-    for (int t = 0; t < trials.count(); ++t) {
-      const double error = squared_error(x, trials.grid(t).scale, least);
-      if (error < least) least = error, best = t;
-    }
-  } else {
-    const CodeRange range = code_range();
-    const kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
-                                  static_cast<int>(table_.size())};
-    best =
-        kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
-  }
+  const CodeRange range = code_range();
+  kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
+                          static_cast<int>(table_.size())};
+  const kernel::GridFloats floats = floats_of(scheme_.code.float_type);
+  if (scheme_.code.kind == CodeFormat::Kind::kFloat) codes.floats = &floats;
+  const int best =
+      kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
   return best < 0 ? none : trials.grid(best);
 }
 
@@ -284,13 +272,7 @@ void GroupQuantizer::encode(std::span<const float> x, const GroupGrid& grid, std
       for (std::size_t i = 0; i < x.size(); ++i) codes[i] = nearest_entry(table_, x[i] / grid.scale);
       return;
     case CodeFormat::Kind::kFloat:
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const float v = x[i] / grid.scale;
-        codes[i] = code.float_type == ElementType::kE4m3   ? f32_to_e4m3(v)
-                   : code.float_type == ElementType::kE5m2 ? f32_to_e5m2(v)
-                                                           : f32_to_e2m1(v);
-      }
-      return;
+      return encode_floats(code.float_type, x, grid.scale, codes);
   }
 }
 
