@@ -385,7 +385,8 @@ TEST_F(TlsPullTest, OtherCertificatesAreRefusedAtOnce) {
   setenv("SSL_CERT_FILE", (root_ / "absent.pem").c_str(), 1);
   refused(host);
   setenv("SSL_CERT_FILE", kCertificate, 1);
-  refused("https://127.0.0.1" + host.substr(std::string("https://localhost").size()));  // a certificate for another name
+  refused("https://127.0.0.1" +
+          host.substr(std::string("https://localhost").size()));  // a certificate for another name
   EXPECT_EQ(requests(), "");
   EXPECT_FALSE(fs::exists(repo()));
 }
