@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kernel/grid_search/grid_search.h"
@@ -98,31 +99,42 @@ void encode_floats(ElementType type, std::span<const float> x, float scale, std:
   }
 }
 
-/// The nearest entries, the first of equals. Entry by entry over a piece of the weights, which compilers turn into
-/// vectors.
-void encode_entries(std::span<const float> table, std::span<const float> x, float scale, std::uint8_t* codes) {
-  constexpr std::size_t kPiece = 256;
-  float scaled[kPiece];
-  float least[kPiece];
-  std::int32_t nearest[kPiece];
-  for (std::size_t begin = 0; begin < x.size(); begin += kPiece) {
-    const std::size_t count = std::min(kPiece, x.size() - begin);
-    for (std::size_t i = 0; i < count; ++i) {
-      scaled[i] = x[begin + i] / scale;
-      least[i] = std::fabs(scaled[i] - table[0]);
-      nearest[i] = 0;
-    }
-    for (std::size_t entry = 1; entry < table.size(); ++entry) {
-      const float value = table[entry];
-      for (std::size_t i = 0; i < count; ++i) {
-        const float distance = std::fabs(scaled[i] - value);
-        const bool nearer = distance < least[i];
-        least[i] = nearer ? distance : least[i];
-        nearest[i] = nearer ? static_cast<std::int32_t>(entry) : nearest[i];
-      }
-    }
-    for (std::size_t i = 0; i < count; ++i) codes[begin + i] = static_cast<std::uint8_t>(nearest[i]);
+typedef float F4 __attribute__((vector_size(16)));
+typedef std::int32_t I4 __attribute__((vector_size(16)));
+
+/// The nearest entries of sixteen weights, the first of equals.
+void encode_entries_of_16(std::span<const float> table, const float* x, float scale, std::uint8_t* codes) {
+  constexpr int kVectors = 4;  // to overlap their comparisons
+  F4 scaled[kVectors];
+  F4 least[kVectors];
+  I4 nearest[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    std::memcpy(&scaled[v], x + 4 * v, sizeof(F4));
+    scaled[v] = scaled[v] / scale;
+    least[v] = (F4)((I4)(scaled[v] - table[0]) & 0x7FFFFFFF);
+    nearest[v] = I4{};
   }
+  for (std::size_t entry = 1; entry < table.size(); ++entry) {
+    for (int v = 0; v < kVectors; ++v) {
+      const F4 distance = (F4)((I4)(scaled[v] - table[entry]) & 0x7FFFFFFF);
+      const I4 nearer = distance < least[v];
+      least[v] = nearer ? distance : least[v];
+      nearest[v] = nearer ? I4{} + static_cast<std::int32_t>(entry) : nearest[v];
+    }
+  }
+  for (int i = 0; i < 4 * kVectors; ++i) codes[i] = static_cast<std::uint8_t>(nearest[i / 4][i % 4]);
+}
+
+void encode_entries(std::span<const float> table, std::span<const float> x, float scale, std::uint8_t* codes) {
+  constexpr std::size_t kAtOnce = 16;
+  const std::size_t whole = x.size() / kAtOnce * kAtOnce;
+  for (std::size_t i = 0; i < whole; i += kAtOnce) encode_entries_of_16(table, &x[i], scale, codes + i);
+  if (whole == x.size()) return;
+  float last[kAtOnce] = {};
+  std::uint8_t last_codes[kAtOnce];
+  std::copy(x.begin() + static_cast<std::ptrdiff_t>(whole), x.end(), last);
+  encode_entries_of_16(table, last, scale, last_codes);
+  std::copy_n(last_codes, x.size() - whole, codes + whole);
 }
 
 }  // namespace
