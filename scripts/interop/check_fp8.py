@@ -17,13 +17,12 @@ from agreement import FROM_NIBBLE, TO_NIBBLE, Report, logits_agree, weights_agre
 from models import linear_names, make_tiny, smollm2, torch_logits
 
 LIBRARY = f"transformers {transformers.__version__}"
-PER_TENSOR = "per tensor"
 # case: transformers' configuration, the scheme that Nibble quantizes to (None: through its own family and back)
 CASES = {
     "block 64x64": (dict(weight_block_size=(64, 64)), "fp8-e4m3-block64x64-scale:f32", True),
     "block 128x128": (dict(weight_block_size=(128, 128)), "fp8-e4m3-block128x128-scale:f32", False),
     "block 32x128": (dict(weight_block_size=(32, 128)), None, False),
-    PER_TENSOR: (dict(weight_block_size=None), None, False),
+    "per tensor": (dict(weight_block_size=None), "fp8-e4m3-tensor-scale:f32", True),
     "block 128x128, scales of powers of two": (dict(weight_block_size=(128, 128), scale_fmt="ue8m0"), None, False),
 }
 
@@ -85,11 +84,7 @@ def main():
         for case, (options, scheme, main_type) in CASES.items():
             for model in [tiny] + [large] * (large is not None and main_type):
                 report.check(case, TO_NIBBLE, model.name, LIBRARY, lambda: library_wrote(model, options))
-                if case == PER_TENSOR:
-                    report.empty(case, FROM_NIBBLE, LIBRARY, "Nibble names the scale as vLLM does, weight_scale, which "
-                                 "transformers passes over without a word; it reads weight_scale_inv, as Nibble does too")
-                else:
-                    report.check(case, FROM_NIBBLE, model.name, LIBRARY, lambda: nibble_wrote(model, options, scheme))
+                report.check(case, FROM_NIBBLE, model.name, LIBRARY, lambda: nibble_wrote(model, options, scheme))
     for direction in (TO_NIBBLE, FROM_NIBBLE):
         report.empty("blocks at the edge that are not whole", direction, LIBRARY,
                      "transformers takes the block size from the grid and refuses sizes that it does not divide")

@@ -20,6 +20,8 @@ from models import add_tokenizer, linear_names, make_tiny, smollm2, torch_logits
 
 LIBRARY = f"gptqmodel {gptqmodel.__version__}"
 BOTH = f"{LIBRARY}, transformers {transformers_version}"
+MIXED = "mixed"  # modules of both kinds
+SYMMETRIC_OF_MIXED = ("q_proj", "up_proj", "down_proj")
 # case: bits, group size, symmetric, act-order, format, the scheme that Nibble quantizes to, also on SmolLM2
 CASES = {
     **{f"{bits} bits, group 32": (bits, 32, True, False, "gptq", f"int{bits}-g32-sym", bits == 4) for bits in (2, 3, 4, 8)},
@@ -27,6 +29,8 @@ CASES = {
     "4 bits, channel": (4, -1, True, False, "gptq", "int4-channel-sym", False),
     **{f"{bits} bits, asymmetric, v2": (bits, 32, False, False, "gptq_v2", f"int{bits}-g32-asym", False)
        for bits in (2, 3, 4, 8)},
+    "4 bits, symmetric beside asymmetric, v2": (4, 32, MIXED, False, "gptq_v2", None, False),
+    "8 bits, symmetric beside asymmetric, v2": (8, 32, MIXED, False, "gptq_v2", None, False),
     "4 bits, asymmetric, v1": (4, 32, False, False, "gptq", None, False),
     "4 bits, act-order": (4, 32, True, True, "gptq", None, False),
     "4 bits, act-order, asymmetric": (4, 32, False, True, "gptq_v2", None, False),
@@ -52,8 +56,11 @@ def grid(weight, bits, group, symmetric):
     return scale, (-low / scale).round().clamp(1, top)  # no zero point 0: v1 has no one way to store it
 
 
-def pack(linear, settings):
-    bits, group, symmetric, act_order, layout = settings
+def is_symmetric(symmetric, name):
+    return name.endswith(SYMMETRIC_OF_MIXED) if symmetric is MIXED else symmetric
+
+
+def pack(linear, bits, group, symmetric, act_order, layout):
     weight = linear.weight.detach().float()
     rows, cols = weight.shape
     size = cols if group == -1 else group
@@ -64,7 +71,7 @@ def pack(linear, settings):
         scale, zero = grid(weight[:, order], bits, group, symmetric)
     else:
         scale, zero = grid(weight, bits, group, symmetric)
-    module = new_module(*settings, rows, cols)
+    module = new_module(bits, group, symmetric, act_order, layout, rows, cols)
     codes = ((weight / scale[:, index]).round() + zero[:, index]).clamp(0, 2**bits - 1)
     packed = torch.nn.Linear(cols, rows, bias=False)
     packed.weight.data = (codes - zero[:, index]) * scale[:, index]
@@ -83,14 +90,15 @@ def dequantized(module):
 def write(model, settings, folder):
     bits, group, symmetric, act_order, layout = settings
     network = model.load(torch.float32)
-    config = QuantizeConfig(bits=bits, group_size=group, sym=symmetric, desc_act=act_order, act_group_aware=False,
-                            format=FORMAT(layout))
+    dynamic = {rf"+:.*\.{name}$": {"sym": True} for name in SYMMETRIC_OF_MIXED} if symmetric is MIXED else None
+    config = QuantizeConfig(bits=bits, group_size=group, sym=symmetric is True, desc_act=act_order, act_group_aware=False,
+                            format=FORMAT(layout), dynamic=dynamic)
     tensors = dict(network.state_dict())
     if network.config.tie_word_embeddings:
         del tensors["lm_head.weight"]
     weights = {}
     for name in linear_names(network):
-        module = pack(network.get_submodule(name), settings)
+        module = pack(network.get_submodule(name), bits, group, is_symmetric(symmetric, name), act_order, layout)
         stored = {key: value.clone() for key, value in module.state_dict().items()}
         if layout == "gptq":
             convert_gptq_v2_to_v1_format_module(module, config)

@@ -113,6 +113,10 @@ CONVERSIONS = [("gptq", "gguf"), ("gptq", "compressed-tensors"), ("gptq", "auto-
                ("awq", "compressed-tensors"), ("int8", "gguf"), ("int8", "gptq"), ("nf4", "bitsandbytes"), ("nf4", "nibble")]
 
 
+def spread(seconds):
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
 def copy_seconds(source, target):
     begin = time.monotonic()
     subprocess.run(["cp", "-r", "--reflink=never", source, target], check=True)
@@ -141,11 +145,11 @@ def measure_conversion(scratch):
         if not all(tensor["exact"] for tensor in report["tensors"]):
             sys.exit(f"{name} to {target} is not exact")
         size = sum(path.stat().st_size for path in source.iterdir())
-        rows.append((f"{name} {CONVERTED[name][0]} to {target}", f"{size / MB:.0f}", f"{min(copies):.2f}",
-                     f"{min(conversions):.2f}", f"{min(copies) / min(conversions):.2f}",
+        rows.append((f"{name} {CONVERTED[name][0]} to {target}", f"{size / MB:.0f}", spread(copies), spread(conversions),
+                     f"{min(copies) / min(conversions):.2f}, {statistics.median(copies) / statistics.median(conversions):.2f}",
                      f"{usage.ru_utime:.2f} + {usage.ru_stime:.2f}", f"{usage.ru_maxrss * 1024 / MB:.0f}"))
-    table(("conversion", "source, MB", "cp, s", "convert, s", "of the copy's speed", "CPU seconds, user + system",
-           "VmHWM, MB"), rows)
+    table(("conversion", "source, MB", "cp, s", "convert, s", "of the copy's speed: best, median",
+           "CPU seconds, user + system", "VmHWM, MB"), rows)
 
 
 CALIBRATED = {  # method: what it is asked for

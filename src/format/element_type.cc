@@ -44,17 +44,24 @@ float small_float(std::uint8_t code, int exponent_bits, int mantissa_bits, int b
   return (code & 0x80) != 0 ? -magnitude : magnitude;
 }
 
-/// Rounds a finite positive float to a code of `mantissa_bits`, ties to even; the caller has clamped it to the range.
-std::uint8_t round_small_float(float magnitude, int mantissa_bits, int bias) noexcept {
-  const auto bits = std::bit_cast<std::uint32_t>(magnitude);
-  const int exponent = static_cast<int>(bits >> 23) - 127;
-  if (exponent < 1 - bias) {  // subnormal: a multiple of 2^(1 - bias - mantissa_bits)
-    return static_cast<std::uint8_t>(std::nearbyint(std::ldexp(magnitude, bias - 1 + mantissa_bits)));
-  }
-  const int shift = 23 - mantissa_bits;
-  const std::uint32_t half = (1u << (shift - 1)) - 1u + ((bits >> shift) & 1u);
-  const std::uint32_t rounded = (bits + half) >> shift;
-  return static_cast<std::uint8_t>(rounded - (static_cast<std::uint32_t>(127 - bias) << mantissa_bits));
+/// The code of a float of few bits, ties to even, clamped to `largest`; NaN is all ones. Without branches, so that
+/// loops over it become vectors.
+template <int kMantissaBits, int kBias>
+inline std::uint8_t small_float_code(float value, float largest) noexcept {
+  constexpr float kLeastNormal = std::bit_cast<float>(static_cast<std::uint32_t>(128 - kBias) << 23);
+  // Its last bit is the spacing of the subnormal codes: a sum with it is rounded to one of them.
+  constexpr auto kSpaced = static_cast<std::uint32_t>(128 - kBias + 23 - kMantissaBits) << 23;
+  constexpr int kShift = 23 - kMantissaBits;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const float magnitude = std::bit_cast<float>(bits & 0x7FFFFFFFu);
+  const float clamped = magnitude < largest ? magnitude : largest;
+  const auto kept = std::bit_cast<std::uint32_t>(clamped);
+  const std::uint32_t half = (1u << (kShift - 1)) - 1u + ((kept >> kShift) & 1u);
+  const std::uint32_t normal = ((kept + half) >> kShift) - (static_cast<std::uint32_t>(127 - kBias) << kMantissaBits);
+  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(clamped + std::bit_cast<float>(kSpaced)) - kSpaced;
+  std::uint32_t code = clamped < kLeastNormal ? subnormal : normal;
+  code = (bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7Fu : code;
+  return static_cast<std::uint8_t>(code | (bits >> 24 & 0x80u));
 }
 
 template <typename T>
@@ -128,19 +135,11 @@ std::optional<std::uint64_t> element_bytes(ElementType type, std::uint64_t count
 
 float e4m3_to_f32(std::uint8_t code) noexcept { return decoded_table<e4m3_slow>()[code]; }
 
-std::uint8_t f32_to_e4m3(float value) noexcept {
-  const auto sign = static_cast<std::uint8_t>(std::signbit(value) ? 0x80 : 0);
-  if (std::isnan(value)) return static_cast<std::uint8_t>(sign | 0x7F);
-  return static_cast<std::uint8_t>(sign | round_small_float(std::fmin(std::fabs(value), 448.0f), 3, 7));
-}
+std::uint8_t f32_to_e4m3(float value) noexcept { return small_float_code<3, 7>(value, 448.0f); }
 
 float e5m2_to_f32(std::uint8_t code) noexcept { return decoded_table<e5m2_slow>()[code]; }
 
-std::uint8_t f32_to_e5m2(float value) noexcept {
-  const auto sign = static_cast<std::uint8_t>(std::signbit(value) ? 0x80 : 0);
-  if (std::isnan(value)) return static_cast<std::uint8_t>(sign | 0x7F);
-  return static_cast<std::uint8_t>(sign | round_small_float(std::fmin(std::fabs(value), 57344.0f), 2, 15));
-}
+std::uint8_t f32_to_e5m2(float value) noexcept { return small_float_code<2, 15>(value, 57344.0f); }
 
 float e8m0_to_f32(std::uint8_t code) noexcept {
   if (code == 0xFF) return std::numeric_limits<float>::quiet_NaN();

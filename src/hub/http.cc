@@ -157,6 +157,11 @@ Result<HttpResponse> HttpSession::send(const HttpRequest& request, const BodySin
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
   curl_slist_free_all(headers);
   if (transfer.error) return *transfer.error;
+  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)  // no other try would tell otherwise
+    return fail(ErrorCode::kIo,
+                "{}: the server's certificate is not accepted: {}; an authority of one's own goes into the file that "
+                "SSL_CERT_FILE names",
+                url_origin(request.url), *message != '\0' ? message : curl_easy_strerror(code));
   if (code != CURLE_OK) transfer.response.broken = *message != '\0' ? message : curl_easy_strerror(code);
   return transfer.response;
 }

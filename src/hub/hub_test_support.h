@@ -1,6 +1,7 @@
 // A hub of one's own for tests: tests/integration/hub_server.py as a child process.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -12,19 +13,20 @@
 
 namespace nibble {
 
-/// Starts the server on a folder; it ends with the object, or with this process.
+/// Starts the server on a folder, with TLS where a certificate is given; it ends with the object, or with this process.
 class HubServer {
  public:
-  explicit HubServer(const std::filesystem::path& folder) {
+  explicit HubServer(const std::filesystem::path& folder, const char* certificate = nullptr) {
     int input[2];
     int output[2];
-    if (pipe(input) != 0 || pipe(output) != 0) return;
+    // Another server must not hold this one's input open.
+    if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0) return;
     child_ = fork();
     if (child_ == 0) {
       dup2(input[0], STDIN_FILENO);
       dup2(output[1], STDOUT_FILENO);
-      for (const int fd : {input[0], input[1], output[0], output[1]}) close(fd);
-      execlp("python3", "python3", NIBBLE_SOURCE_DIR "/tests/integration/hub_server.py", folder.c_str(), nullptr);
+      execlp("python3", "python3", NIBBLE_SOURCE_DIR "/tests/integration/hub_server.py", folder.c_str(), certificate,
+             nullptr);
       _exit(127);
     }
     close(input[0]);

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -329,6 +331,64 @@ TEST_F(PullTest, SnapshotsOfOthersAreFound) {
   EXPECT_TRUE(find_snapshot(environment_, {"org/tiny", "main"}).ok());
   put("cache/models--org--tiny/refs/main", "../../elsewhere");
   EXPECT_FALSE(find_snapshot(environment_, {"org/tiny", "main"}).ok());
+}
+
+/// A hub whose certificate no public authority has signed (tests/golden/tls).
+class TlsPullTest : public PullTest {
+ protected:
+  static constexpr const char* kCertificate = NIBBLE_SOURCE_DIR "/tests/golden/tls/localhost.pem";
+  static constexpr const char* kVariables[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"};
+
+  void SetUp() override {
+    PullTest::SetUp();
+    if (IsSkipped()) return;
+    server_ = std::make_unique<HubServer>(root_ / "hub", kCertificate);
+    ASSERT_TRUE(server_->endpoint().starts_with("https://localhost:")) << server_->endpoint();
+    environment_.endpoint = server_->endpoint();
+    for (const char* name : kVariables) {
+      const char* value = std::getenv(name);
+      before_.push_back(value == nullptr ? std::nullopt : std::optional<std::string>(value));
+      unsetenv(name);
+    }
+  }
+  void TearDown() override {
+    for (std::size_t i = 0; i < before_.size(); ++i)
+      before_[i] ? setenv(kVariables[i], before_[i]->c_str(), 1) : unsetenv(kVariables[i]);
+    PullTest::TearDown();
+  }
+
+  std::vector<std::optional<std::string>> before_;
+};
+
+TEST_F(TlsPullTest, AnAuthorityOfOnesOwnIsNamedInAVariable) {
+  for (const char* name : kVariables) {
+    setenv(name, kCertificate, 1);
+    std::filesystem::remove_all(root_ / "cache");
+    const auto report = pull();
+    ASSERT_TRUE(report.ok()) << name << ": " << report.error().message;
+    EXPECT_EQ(in_snapshot("model.safetensors"), weights()) << name;
+    unsetenv(name);
+  }
+}
+
+TEST_F(TlsPullTest, OtherCertificatesAreRefusedAtOnce) {
+  const std::string host = environment_.endpoint;
+  const auto refused = [&](const std::string& endpoint) {
+    environment_.endpoint = endpoint;
+    EXPECT_ERROR(pull(), ErrorCode::kIo, "certificate is not accepted");
+    EXPECT_ERROR(pull(), ErrorCode::kIo, endpoint);
+    EXPECT_ERROR(pull(), ErrorCode::kIo, "SSL_CERT_FILE");
+  };
+  refused(host);  // signed by nobody that is known
+  setenv("SSL_CERT_FILE", NIBBLE_SOURCE_DIR "/tests/golden/tls/other.pem", 1);
+  refused(host);
+  setenv("SSL_CERT_FILE", (root_ / "absent.pem").c_str(), 1);
+  refused(host);
+  setenv("SSL_CERT_FILE", kCertificate, 1);
+  refused("https://127.0.0.1" +
+          host.substr(std::string("https://localhost").size()));  // a certificate for another name
+  EXPECT_EQ(requests(), "");
+  EXPECT_FALSE(fs::exists(repo()));
 }
 
 }  // namespace

@@ -4,73 +4,21 @@
 #include <algorithm>
 #include <cstring>
 
-#include "io/bit_packing.h"
+#include "io/awq_words.h"
 #include "io/refused_fields.h"
 #include "io/stored_matrix.h"
+#include "io/word_columns.h"
 
 namespace nibble {
 namespace {
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Nibble i of a word holds column kOrder[i] of its eight; column j is in nibble kNibble[j].
-constexpr int kOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
-constexpr int kNibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-/// A row of words holds one input of all outputs, the hub's rows hold one output: they are moved in strips of inputs.
-constexpr std::int64_t kStrip = 64;
-
-/// 1 to 8 codes, nearly always 8.
-void copy_codes(const void* from, std::int64_t count, void* to) {
-  if (count == 8)
-    std::memcpy(to, from, 8);
-  else
-    std::memcpy(to, from, static_cast<std::size_t>(count));
-}
-
-/// qweight[k][c], nibble i = code of output 8c + kOrder[i] at input k.
 CodeReader gemm_codes(HeldBytes held, std::int64_t rows, std::int64_t cols) {
   return [held = std::move(held), rows, cols](std::int64_t begin, std::int64_t count, std::uint8_t* codes) -> Status {
-    const WordColumns words{held.data(), rows / 8};
-    // Of a line of words only these rows' are wanted: inputs in strips, so that the lines stay in the cache for all
-    // rows.
-    for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
-      const std::int64_t strip_end = std::min(strip + kStrip, cols);
-      for (std::int64_t column = begin / 8; column * 8 < begin + count; ++column) {
-        for (std::int64_t k = strip; k < strip_end; k += 8) {
-          const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
-          std::uint64_t tile[8] = {};
-          for (std::int64_t j = 0; j < take; ++j) tile[j] = spread_nibbles(words.word(k + j, column));
-          transpose_8x8(tile);
-          for (int i = 0; i < 8; ++i) {
-            const std::int64_t row = column * 8 + kOrder[i] - begin;
-            if (row < 0 || row >= count) continue;
-            copy_codes(&tile[i], take, codes + row * cols + k);
-          }
-        }
-      }
-    }
+    unpack_awq_words(held.data(), rows / 8, begin, count, cols, codes);
     return {};
   };
-}
-
-/// The inverse: all rows, a multiple of 8.
-std::vector<std::uint32_t> pack_gemm_codes(const std::uint8_t* codes, std::int64_t rows, std::int64_t cols) {
-  const std::int64_t columns = rows / 8;
-  std::vector<std::uint32_t> words(static_cast<std::size_t>(cols * columns));
-  for (std::int64_t strip = 0; strip < cols; strip += kStrip) {
-    const std::int64_t strip_end = std::min(strip + kStrip, cols);
-    for (std::int64_t column = 0; column < columns; ++column) {
-      for (std::int64_t k = strip; k < strip_end; k += 8) {
-        const std::int64_t take = std::min<std::int64_t>(8, strip_end - k);
-        std::uint64_t tile[8] = {};
-        for (int i = 0; i < 8; ++i) copy_codes(codes + (column * 8 + kOrder[i]) * cols + k, take, &tile[i]);
-        transpose_8x8(tile);
-        for (std::int64_t j = 0; j < take; ++j)
-          words[static_cast<std::size_t>((k + j) * columns + column)] = gather_nibbles(tile[j]);
-      }
-    }
-  }
-  return words;
 }
 
 /// I16 words: rows in blocks of 4, columns in blocks of 64 = 4 rows x 16 words; a word holds columns 8 apart.
@@ -129,7 +77,7 @@ Result<FamilyModule> open_gemm(AwqModule& m, const StoredTensor& weight) {
       zero_entries([held = HeldBytes(*zeros), columns = rows / 8, groups = m.groups](std::int64_t entry) {
         const std::int64_t row = entry / groups;
         const std::uint32_t word = WordColumns{held.data(), columns}.word(entry % groups, row / 8);
-        return static_cast<std::int32_t>(word >> (4 * kNibble[row % 8]) & 15u);
+        return static_cast<std::int32_t>(word >> (4 * kAwqNibble[row % 8]) & 15u);
       });
   m.parts.codes = gemm_codes(HeldBytes(weight), rows, m.parts.cols);
   m.parts.by_matrix = {HeldBytes(weight), HeldBytes(*scales), HeldBytes(*zeros)};
@@ -282,7 +230,7 @@ Result<std::vector<std::uint32_t>> pack_zeros(const QuantizedMatrix& m, std::int
       if (field < 0 || field > 15)
         return fail(ErrorCode::kInvalidArgument, "the zero point {} does not fit in 4 bits", field);
       words[static_cast<std::size_t>(g * (m.rows / 8) + row / 8)] |= static_cast<std::uint32_t>(field)
-                                                                     << (4 * kNibble[row % 8]);
+                                                                     << (4 * kAwqNibble[row % 8]);
     }
   }
   return words;
@@ -290,7 +238,10 @@ Result<std::vector<std::uint32_t>> pack_zeros(const QuantizedMatrix& m, std::int
 
 Status encode(const QuantizedMatrix& m, const std::string& module, const EncodedSink& sink) {
   const std::int64_t groups = m.scheme.scale->grouping.entries_per_row(m.rows, m.cols);
-  const std::vector<std::uint32_t> weight = pack_gemm_codes(m.codes.data(), m.rows, m.cols);
+  thread_local std::vector<std::uint32_t>
+      weight;  // whole matrices: kept, or the system would clear its pages each time
+  weight.resize(static_cast<std::size_t>(m.cols * m.rows / 8));
+  pack_awq_words(m.codes.data(), m.rows / 8, m.cols, weight.data());
   NIBBLE_TRY_STATUS(sink(0, 0, std::as_bytes(std::span(weight))));
   const auto zeros = pack_zeros(m, groups);
   if (!zeros.ok()) return with_context(zeros.error(), "module \"" + module + "\"");

@@ -99,32 +99,6 @@ void pack(const std::uint8_t* codes, std::size_t count, std::byte* stream) noexc
   std::memcpy(stream, &x, packed_bytes(count, B));
 }
 
-/// Columns of words in tiles that share the cache lines of their words and keep as many write streams.
-template <int B>
-void unpack_columns(const WordColumns& words, std::int64_t first, std::int64_t columns, std::int64_t count,
-                    std::uint8_t* codes, std::int64_t pitch) noexcept {
-  constexpr std::int64_t kTile = 32;
-  std::uint32_t column[B];  // 32 codes
-  for (std::int64_t tile = 0; tile < columns; tile += kTile) {
-    const std::int64_t tile_end = std::min(tile + kTile, columns);
-    for (std::int64_t i = 0; i < count; i += 32) {
-      const std::int64_t take = std::min<std::int64_t>(32, count - i);
-      const std::int64_t row = i / 32 * B;
-      for (std::int64_t c = tile; c < tile_end; ++c) {
-        std::uint8_t* to = codes + c * pitch + i;
-        if (take == 32) {
-          for (int j = 0; j < B; ++j) column[j] = words.word(row + j, first + c);
-          unpack<B>(reinterpret_cast<const std::byte*>(column), 32, to);
-        } else {
-          const auto left = static_cast<std::int64_t>(packed_word_bytes(static_cast<std::uint64_t>(take), B) / 4);
-          for (std::int64_t j = 0; j < left; ++j) column[j] = words.word(row + j, first + c);
-          unpack<B>(reinterpret_cast<const std::byte*>(column), static_cast<std::size_t>(take), to);
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void unpack_bits(const std::byte* stream, int bits, std::size_t count, std::uint8_t* codes) noexcept {
@@ -221,28 +195,6 @@ void unpack_slabs(const std::byte* elements, bool wide, std::int64_t slab, std::
       codes[i] = static_cast<std::uint8_t>((element >> shift) & mask);
     }
     first += run, count -= run, codes += run;
-  }
-}
-
-void WordColumns::unpack(std::int64_t first, std::int64_t column_count, int bits, std::int64_t count,
-                         std::uint8_t* codes, std::int64_t pitch) const noexcept {
-  switch (bits) {
-    case 1:
-      return unpack_columns<1>(*this, first, column_count, count, codes, pitch);
-    case 2:
-      return unpack_columns<2>(*this, first, column_count, count, codes, pitch);
-    case 3:
-      return unpack_columns<3>(*this, first, column_count, count, codes, pitch);
-    case 4:
-      return unpack_columns<4>(*this, first, column_count, count, codes, pitch);
-    case 5:
-      return unpack_columns<5>(*this, first, column_count, count, codes, pitch);
-    case 6:
-      return unpack_columns<6>(*this, first, column_count, count, codes, pitch);
-    case 7:
-      return unpack_columns<7>(*this, first, column_count, count, codes, pitch);
-    default:
-      return unpack_columns<8>(*this, first, column_count, count, codes, pitch);
   }
 }
 

@@ -72,35 +72,6 @@ TEST(BitPacking, HighNibblesFromAnyStart) {
   EXPECT_EQ(packed, bytes);
 }
 
-TEST(BitPacking, ColumnsOfWords) {
-  for (int bits = 1; bits <= 8; ++bits) {
-    for (const std::int64_t count : {1, 31, 32, 33, 77}) {
-      constexpr std::int64_t kColumns = 45;
-      const std::size_t words = packed_word_bytes(static_cast<std::uint64_t>(count), bits) / 4;
-      std::vector<std::uint32_t> file(words * kColumns);
-      std::vector<std::vector<std::uint8_t>> codes;
-      for (std::int64_t c = 0; c < kColumns; ++c) {
-        codes.push_back(random_codes(static_cast<std::size_t>(count), bits, static_cast<unsigned>(c)));
-        std::vector<std::uint32_t> column(words);
-        pack_bits(codes.back().data(), bits, codes.back().size(), reinterpret_cast<std::byte*>(column.data()));
-        for (std::size_t w = 0; w < words; ++w) file[w * kColumns + static_cast<std::size_t>(c)] = column[w];
-      }
-      const WordColumns columns{reinterpret_cast<const std::byte*>(file.data()), kColumns};
-      for (const std::int64_t first : {0, 1, 44}) {
-        const std::int64_t n = kColumns - first;
-        std::vector<std::uint8_t> out(static_cast<std::size_t>(n * count));
-        columns.unpack(first, n, bits, count, out.data(), count);
-        for (std::int64_t c = 0; c < n; ++c)
-          for (std::int64_t i = 0; i < count; ++i) {
-            const auto want = codes[static_cast<std::size_t>(first + c)][static_cast<std::size_t>(i)];
-            ASSERT_EQ(out[static_cast<std::size_t>(c * count + i)], want);
-            ASSERT_EQ(columns.code_at(first + c, i * bits, bits), want);
-          }
-      }
-    }
-  }
-}
-
 TEST(BitPacking, TransposeAndNibbles) {
   std::uint64_t words[8];
   for (std::uint64_t j = 0; j < 8; ++j) {

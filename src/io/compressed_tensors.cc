@@ -11,6 +11,7 @@
 #include "io/compressed_tensors_write.h"
 #include "io/module_tensors.h"
 #include "io/stored_matrix.h"
+#include "io/word_columns.h"
 
 namespace nibble {
 namespace {

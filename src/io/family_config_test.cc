@@ -203,6 +203,75 @@ TEST(Fp8Config, ChannelScalesOfFbgemm) {
   testing::expect_same_matrix(decode_rows(*open_one(checkpoint, kFp8Family), 0, 8), matrix);
 }
 
+/// One scale goes by transformers' name; vLLM's is read as well. Without a configuration, one scale is no block's.
+TEST(Fp8Config, OneScaleByEitherName) {
+  Written module(kFp8Family, "fp8-e4m3-tensor-scale:f32+dyn-token");
+  ASSERT_TRUE(module.tensors.contains("m.weight_scale_inv"));
+  const WrittenModule written{"m", module.matrix.scheme, true, 64, 96};
+  const Json config = kFp8Family.quantization_config({&written, 1}, {});
+  ASSERT_TRUE(config.contains("weight_block_size"));  // transformers takes an absent one for 128 x 128
+  EXPECT_TRUE(config["weight_block_size"].is_null());
+  for (const Json& given : {config, Json()}) {
+    const auto opened = module.open(kFp8Family, given);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    const QuantizedMatrix read = decode_rows(*opened->front().weight, 0, 64);
+    EXPECT_EQ(read.scheme.scale->grouping, Grouping::tensor());
+    EXPECT_EQ(read.codes, module.matrix.codes);
+    EXPECT_TRUE(read.scale == module.matrix.scale);
+  }
+  Json blocks = config;
+  blocks["weight_block_size"] = {32, 48};
+  EXPECT_THAT(module.error(kFp8Family, blocks), HasSubstr("weight_scale_inv"));
+  module.tensors["m.weight_scale"] = module.tensors.at("m.weight_scale_inv");
+  module.tensors.erase("m.weight_scale_inv");
+  const auto opened = module.open(kFp8Family, config);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+}
+
+/// llama4 by fbgemm: codes [experts, inputs, outputs] under a scale per output.
+TEST(Fp8Config, FusedExpertsOfFbgemm) {
+  constexpr std::int64_t kExperts = 3;
+  constexpr std::int64_t kInputs = 16;
+  constexpr std::int64_t kOutputs = 8;
+  const QuantScheme scheme = parse_scheme("fp8-e4m3-channel-scale:f32+dyn-token").value();
+  const QuantizedMatrix matrix = random_matrix(scheme, kExperts * kOutputs, kInputs, 2);
+  std::vector<std::byte> stored(matrix.codes.size());
+  for (std::int64_t row = 0; row < matrix.rows; ++row)
+    for (std::int64_t c = 0; c < kInputs; ++c)
+      stored[static_cast<std::size_t>((row / kOutputs * kInputs + c) * kOutputs + row % kOutputs)] =
+          static_cast<std::byte>(matrix.codes[static_cast<std::size_t>(row * kInputs + c)]);
+  const auto opened = [&](ElementType element, const char* scale, std::vector<std::byte> scales) {
+    MemoryCheckpoint checkpoint;
+    checkpoint.add("mlp.experts.up", element, {kExperts, kInputs, kOutputs}, stored);
+    const auto count = static_cast<std::int64_t>(scales.size() / 4);
+    checkpoint.add(scale, ElementType::kF32, {count}, std::move(scales));
+    checkpoint.quantization_config = {{"quant_method", "fbgemm_fp8"}};
+    const auto modules = checkpoint.open(kFp8Family);
+    if (!modules.ok()) return modules.error().message;
+    EXPECT_EQ(modules->size(), 1u);
+    EXPECT_EQ(modules->front().consumed.size(), 2u);
+    testing::check_ranges(*modules->front().weight);
+    testing::expect_same_matrix(decode_rows(*modules->front().weight, 0, matrix.rows), matrix);
+    return std::string();
+  };
+  const std::vector<std::byte>& scales = matrix.scale.entries;
+  EXPECT_EQ(opened(ElementType::kE4m3, "mlp.experts.up_scale", scales), "");
+  EXPECT_THAT(opened(ElementType::kE4m3, "mlp.experts.up_scale", {scales.begin(), scales.end() - 4}),
+              HasSubstr("mlp.experts.up_scale"));
+  EXPECT_THAT(opened(ElementType::kE4m3, "mlp.experts.up_scale_inv", scales), HasSubstr("\"mlp.experts.up\""));
+  EXPECT_THAT(opened(ElementType::kE5m2, "mlp.experts.up_scale", scales), HasSubstr("F8_E5M2"));
+}
+
+/// Weights of eight bits with a scale beside them are never read without it.
+TEST(Fp8Config, OtherCodesUnderAScaleAreRefused) {
+  for (const ElementType element : {ElementType::kE5m2, ElementType::kI8}) {
+    Written module(kFp8Family, "fp8-e4m3-tensor-scale:f32+dyn-token");
+    module.tensors.at("m.weight").plan.element = element;
+    EXPECT_THAT(module.error(kFp8Family, {{"quant_method", "fp8"}}), HasSubstr("module \"m\""));
+  }
+}
+
 /// Every family names the field that it does not implement.
 TEST(FamilyConfig, FieldsThatChangeWeightsAreRefusedByName) {
   const Written gptq(kGptqFamily, "int4-g32-sym");

@@ -69,6 +69,37 @@ Result<FamilyModule> open_fp4_expert(ModuleTensors& tensors) {
   return tensors.finish(make_stored_matrix(std::move(parts)));
 }
 
+/// Experts of llama4 by fbgemm: codes [experts, inputs, outputs], a scale per expert and output. The hub sees the
+/// experts' outputs as rows, one expert after another.
+Result<FamilyModule> open_fused_experts(ModuleTensors& tensors, const ActivationScheme& activations) {
+  NIBBLE_TRY(const StoredTensor* weight, tensors.need("", {kE4m3}, {kAnyExtent, kAnyExtent, kAnyExtent}));
+  const std::int64_t outputs = weight->shape[2];
+  StoredParts parts;
+  parts.rows = weight->shape[0] * outputs;
+  parts.cols = weight->shape[1];
+  if (parts.rows > kMaxExtent) return tensors.error(ErrorCode::kCorrupt, "{} rows are not possible", parts.rows);
+  NIBBLE_TRY(const StoredTensor* scale, tensors.need_count("_scale", {kF32, kBf16, kF16}, parts.rows));
+  parts.scheme.code = CodeFormat::floating(kE4m3);
+  parts.scheme.scale = PlaneFormat{Grouping::row(), scale->element, false, std::nullopt};
+  parts.scheme.activations = activations;
+  parts.scale.entries = entries_in_order(HeldBytes(*scale), element_size(scale->element));
+  parts.codes = [held = HeldBytes(*weight), outputs, cols = parts.cols](std::int64_t begin, std::int64_t count,
+                                                                        std::uint8_t* codes) -> Status {
+    for (std::int64_t done = 0; done < count;) {
+      const std::int64_t first = (begin + done) % outputs;
+      const std::int64_t run = std::min(count - done, outputs - first);  // rows of one expert
+      const std::byte* from = held.data() + (begin + done) / outputs * cols * outputs + first;
+      for (std::int64_t c = 0; c < cols; ++c)
+        for (std::int64_t r = 0; r < run; ++r)
+          codes[(done + r) * cols + c] = std::to_integer<std::uint8_t>(from[c * outputs + r]);
+      done += run;
+    }
+    return {};
+  };
+  parts.by_matrix = {HeldBytes(*weight)};
+  return tensors.finish(make_stored_matrix(std::move(parts)));
+}
+
 /// A scale in E8M0 or of a power of two is a scale like others; experts in FP4 are told by their tensors.
 constexpr RefusedField kRefused[] = {
     {"fmt", "e4m3 e4m3fn float8_e4m3fn"}, {"scale_fmt", "float ue8m0"}, {"expert_dtype", "fp8 fp4"}};
@@ -76,6 +107,7 @@ constexpr RefusedField kRefused[] = {
 struct Fp8Config {
   std::int64_t block_rows = 0;
   std::int64_t block_cols = 0;
+  bool guessed_blocks = false;  ///< nothing says the size: DeepSeek's, where there is more than one scale
   ActivationScheme activations;
 };
 
@@ -84,6 +116,8 @@ Result<Fp8Config> parse_config(const FamilyInput& input) {
   const JsonFields fields(input.quantization_config, what);
   NIBBLE_TRY_STATUS(refuse_fields(input.quantization_config, kRefused, what));
   Fp8Config config;
+  config.guessed_blocks = !input.quantization_config.is_object();
+  if (config.guessed_blocks) config.block_rows = config.block_cols = 128;
   if (const Json* block = fields.child("weight_block_size")) {
     const auto extents = extent_pair(*block);
     if (!extents) return fail(ErrorCode::kCorrupt, "{}: \"weight_block_size\" must be two positive numbers", what);
@@ -108,26 +142,57 @@ bool detect(const FamilyInput& input) {
                      [](const StoredTensor& tensor) { return tensor.name.ends_with(".weight_scale_inv"); });
 }
 
-Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
-  NIBBLE_TRY(Fp8Config config, parse_config(input));
-  if (!input.quantization_config.is_object()) config.block_rows = config.block_cols = 128;
+/// The module of `name`.weight, when its weight and scale are of a kind that this family holds.
+Result<std::optional<FamilyModule>> open_module(const FamilyInput& input, const std::string& name,
+                                                const Fp8Config& config) {
+  ModuleTensors tensors(input, name);
+  const ElementType element = tensors.find(".weight")->element;
+  std::string_view suffix;
+  for (const std::string_view each : {".weight_scale_inv", ".weight_scale", ".scale"})
+    if (suffix.empty() && tensors.find(each) != nullptr) suffix = each;
+  if (suffix.empty()) return std::optional<FamilyModule>();
+  if (element == kE4m3) {
+    const std::vector<std::int64_t>& scales = tensors.find(suffix)->shape;
+    const bool one = std::all_of(scales.begin(), scales.end(), [](std::int64_t extent) { return extent == 1; });
+    const bool block = suffix != ".weight_scale" && !(one && config.guessed_blocks);
+    NIBBLE_TRY(FamilyModule module, open_fp8_module(tensors, suffix, block ? config.block_rows : 0,
+                                                    block ? config.block_cols : 0, config.activations));
+    return std::optional(std::move(module));
+  }
+  if (element == ElementType::kI8 && suffix == ".scale") {
+    NIBBLE_TRY(FamilyModule module, open_fp4_expert(tensors));
+    return std::optional(std::move(module));
+  }
+  if (element_info(element).bits == 8)
+    return tensors.error(ErrorCode::kUnsupported, "the weight is {} with \"{}\" beside it; FP8 is read as F8_E4M3",
+                         element_info(element).safetensors, suffix);
+  return std::optional<FamilyModule>();
+}
+
+/// Weights of all experts in one tensor, which have no ".weight" in their names.
+Result<std::vector<FamilyModule>> open_experts(const FamilyInput& input, const Fp8Config& config) {
   std::vector<FamilyModule> modules;
-  for (const std::string& name : modules_with(input.tensors, ".weight")) {
-    ModuleTensors tensors(input, name);
-    const ElementType element = tensors.find(".weight")->element;
-    std::string_view scale;
-    for (const std::string_view suffix : {".weight_scale_inv", ".weight_scale", ".scale"})
-      if (scale.empty() && tensors.find(suffix) != nullptr) scale = suffix;
-    if (scale.empty()) continue;
-    if (element == kE4m3) {
-      const bool block = scale != ".weight_scale";
-      NIBBLE_TRY(FamilyModule module, open_fp8_module(tensors, scale, block ? config.block_rows : 0,
-                                                      block ? config.block_cols : 0, config.activations));
+  for (const StoredTensor& tensor : input.tensors.all()) {
+    const bool fp8 = tensor.element == kE4m3 || tensor.element == ElementType::kE5m2;
+    if (!fp8 || tensor.name.ends_with(".weight")) continue;
+    ModuleTensors tensors(input, tensor.name);
+    if (tensor.element == kE4m3 && tensors.find("_scale") != nullptr) {
+      NIBBLE_TRY(FamilyModule module, open_fused_experts(tensors, config.activations));
       modules.push_back(std::move(module));
-    } else if (element == ElementType::kI8 && scale == ".scale") {
-      NIBBLE_TRY(FamilyModule module, open_fp4_expert(tensors));
-      modules.push_back(std::move(module));
+    } else if (tensors.find("_scale_inv") != nullptr || tensors.find("_scale") != nullptr) {
+      return tensors.error(ErrorCode::kUnsupported, "{} {} is no layout of FP8 weights that Nibble reads",
+                           element_info(tensor.element).safetensors, shape_text(tensor.shape));
     }
+  }
+  return modules;
+}
+
+Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
+  NIBBLE_TRY(const Fp8Config config, parse_config(input));
+  NIBBLE_TRY(std::vector<FamilyModule> modules, open_experts(input, config));
+  for (const std::string& name : modules_with(input.tensors, ".weight")) {
+    NIBBLE_TRY(std::optional<FamilyModule> module, open_module(input, name, config));
+    if (module) modules.push_back(std::move(*module));
   }
   return modules;
 }
@@ -154,15 +219,10 @@ Result<std::vector<EncodedPlan>> plan(const QuantScheme& scheme, std::int64_t ro
                                       const std::string& module) {
   NIBBLE_TRY_STATUS(can_express(scheme, rows, cols));
   const Grouping& grouping = scheme.scale->grouping;
-  std::vector<EncodedPlan> planned = {{module + ".weight", {rows, cols}, kE4m3, -1}};
-  if (is_block(scheme))
-    planned.push_back({module + ".weight_scale_inv",
-                       {divide_up(rows, grouping.rows), divide_up(cols, grouping.size)},
-                       scheme.scale->element,
-                       -1});
-  else
-    planned.push_back({module + ".weight_scale", {}, kF32, -1});
-  return planned;
+  std::vector<std::int64_t> scales;  // a scalar, unless there are blocks
+  if (is_block(scheme)) scales = {divide_up(rows, grouping.rows), divide_up(cols, grouping.size)};
+  return std::vector<EncodedPlan>{{module + ".weight", {rows, cols}, kE4m3, -1},
+                                  {module + ".weight_scale_inv", scales, scheme.scale->element, -1}};
 }
 
 Status encode(const QuantizedMatrix& m, const std::string&, const EncodedSink& sink) {
@@ -179,6 +239,7 @@ Json quantization_config(std::span<const WrittenModule> modules, std::span<const
   Json config = {{"quant_method", "fp8"},
                  {"fmt", "e4m3"},
                  {"activation_scheme", "dynamic"},
+                 {"weight_block_size", nullptr},  // absent, transformers takes it for 128 x 128
                  {"modules_to_not_convert", skipped},
                  {"ignored_layers", skipped}};
   if (modules.empty()) return config;

@@ -9,6 +9,7 @@
 #include "io/name_pattern.h"
 #include "io/refused_fields.h"
 #include "io/stored_matrix.h"
+#include "io/word_columns.h"
 
 namespace nibble {
 namespace {
@@ -397,17 +398,10 @@ Status encode(const QuantizedMatrix& m, const std::string& module, const Encoded
   const auto rows = static_cast<std::size_t>(m.rows);
   const auto cols = static_cast<std::size_t>(m.cols);
   const std::size_t words = cols * static_cast<std::size_t>(bits) / 32;
-  std::vector<std::uint32_t> weight(words * rows);
-  constexpr std::size_t kColumns = 16;  // as many words fill a cache line
-  std::vector<std::uint32_t> columns(words * kColumns);
-  for (std::size_t first = 0; first < rows; first += kColumns) {
-    const std::size_t count = std::min(kColumns, rows - first);
-    for (std::size_t j = 0; j < count; ++j)
-      pack_bits(m.codes.data() + (first + j) * cols, bits, cols,
-                reinterpret_cast<std::byte*>(columns.data() + j * words));
-    for (std::size_t w = 0; w < words; ++w)
-      for (std::size_t j = 0; j < count; ++j) weight[w * rows + first + j] = columns[j * words + w];
-  }
+  thread_local std::vector<std::uint32_t>
+      weight;  // whole matrices: kept, or the system would clear its pages each time
+  weight.resize(words * rows);
+  pack_word_columns(m.codes.data(), m.rows, bits, m.cols, weight.data());
   NIBBLE_TRY_STATUS(sink(0, 0, std::as_bytes(std::span(weight))));
   const std::int64_t groups = group_count(m.scheme, m.rows, m.cols);
   auto zeros = pack_zeros(m, groups);

@@ -23,9 +23,28 @@ Result<std::optional<std::int64_t>> integer(ModuleTensors& tensors, std::string_
   return std::optional<std::int64_t>(integer_element(*tensor, 0));
 }
 
+/// How the library stores codes of `nbits`: 1.58 is ternary.
+struct Packing {
+  float nbits;
+  std::string_view name;
+  int code_bits;
+  int field_bits;
+};
+/// The first of an nbits is the library's choice. Ternary checkpoints that it has loaded and saved again say 1.
+constexpr Packing kPackings[] = {{8.0f, "8bit_u8", 8, 8},  {6.0f, "8bit_u8", 6, 8}, {5.0f, "8bit_u8", 5, 8},
+                                 {4.0f, "4bit_u8", 4, 4},  {3.0f, "3bit_32", 3, 3}, {2.0f, "2bit_u8", 2, 2},
+                                 {1.58f, "2bit_u8", 2, 2}, {1.0f, "1bit_u8", 1, 1}, {1.0f, "2bit_u8", 2, 2}};
+
+/// A text that HQQ stores as one character per byte.
+Result<std::optional<std::string>> text(ModuleTensors& tensors, std::string_view suffix) {
+  if (tensors.find(suffix) == nullptr) return std::optional<std::string>{};
+  NIBBLE_TRY(const StoredTensor* tensor, tensors.need(suffix, {E::kU8}));
+  return std::optional(std::string(reinterpret_cast<const char*>(tensor->bytes.data()), tensor->bytes.size()));
+}
+
 struct HqqModule {
   ModuleTensors& tensors;
-  std::int64_t bits = 0;
+  Packing packing = kPackings[3];
   std::int64_t axis = 1;
   std::int64_t group = 0;
   StoredParts parts = {};
@@ -34,12 +53,30 @@ struct HqqModule {
 /// Metadata that says nothing about the values but belongs to the module.
 Status consume_metadata(HqqModule& m) {
   for (const std::string_view suffix :
-       {".packing", ".unpack_view_dtype", ".view_as_float", ".compute_dtype", ".channel_wise", ".optimize",
-        ".round_zero", ".offload_meta", ".stores_quant_config", ".encoded_state_dict"}) {
+       {".unpack_view_dtype", ".view_as_float", ".compute_dtype", ".channel_wise", ".optimize", ".round_zero",
+        ".offload_meta", ".stores_quant_config", ".encoded_state_dict"}) {
     if (m.tensors.find(suffix) != nullptr)
       NIBBLE_TRY_STATUS(m.tensors.need(suffix, {E::kU8, E::kI8, E::kBool, E::kI32, E::kI64, E::kF32, E::kF64}));
   }
   return {};
+}
+
+Status read_packing(HqqModule& m) {
+  float nbits = 4.0f;
+  if (m.tensors.find(".nbits") != nullptr) {
+    NIBBLE_TRY(const StoredTensor* tensor, m.tensors.need_count(".nbits", {E::kI32, E::kI64, E::kU8, E::kF32}, 1));
+    nbits = scalar_value(*tensor);
+  }
+  NIBBLE_TRY(const auto name, text(m.tensors, ".packing"));
+  for (const Packing& packing : kPackings) {
+    if (packing.nbits != nbits || (name && packing.name != *name)) continue;
+    m.packing = packing;
+    return {};
+  }
+  return m.tensors.error(ErrorCode::kUnsupported,
+                         "\"nbits\" is {} and \"packing\" \"{}\"; known: 8bit_u8 (8, 6, 5), 4bit_u8 (4), 3bit_32 (3), "
+                         "2bit_u8 (2, 1.58), 1bit_u8 (1)",
+                         nbits, printable(name.value_or("")));
 }
 
 Status read_shape(HqqModule& m) {
@@ -48,14 +85,11 @@ Status read_shape(HqqModule& m) {
   m.parts.cols = integer_element(*shape, 1);
   if (m.parts.rows < 1 || m.parts.cols < 1 || m.parts.rows > kMaxExtent || m.parts.cols > kMaxExtent)
     return m.tensors.error(ErrorCode::kCorrupt, "\"shape\" is [{}, {}]", m.parts.rows, m.parts.cols);
-  NIBBLE_TRY(const auto bits, integer(m.tensors, ".nbits"));
   NIBBLE_TRY(const auto axis, integer(m.tensors, ".axis"));
   NIBBLE_TRY(const auto group, integer(m.tensors, ".group_size"));
-  m.bits = bits.value_or(4);
   m.axis = axis.value_or(1);
   m.group = group.value_or(m.axis == 1 ? m.parts.cols : m.parts.rows);
-  if (m.bits < 1 || m.bits > 8 || m.bits == 7 || m.axis < 0 || m.axis > 1)
-    return m.tensors.error(ErrorCode::kUnsupported, "\"nbits\" is {} and \"axis\" {}", m.bits, m.axis);
+  if (m.axis < 0 || m.axis > 1) return m.tensors.error(ErrorCode::kUnsupported, "\"axis\" is {}", m.axis);
   // rows * cols is below 2^62; that the weight is as large is checked with W_q.
   if (m.group < 1 || m.parts.rows * m.parts.cols % m.group != 0)
     return m.tensors.error(ErrorCode::kCorrupt, "\"group_size\" {} does not divide {} x {} weights", m.group,
@@ -66,9 +100,9 @@ Status read_shape(HqqModule& m) {
 /// Weight f lies in slab f / slab, whose bits begin at `shift(slab)` of element f % slab.
 Status read_codes(HqqModule& m) {
   NIBBLE_TRY(const StoredTensor* packed, m.tensors.need(".W_q", {E::kU8, E::kI32, E::kF16, E::kBf16, E::kF32}));
-  const int bits = static_cast<int>(m.bits);
-  const int width = bits == 3 ? 4 : 1;          // bytes of one packed element; W_q may be viewed as another type
-  const int stored_bits = bits > 4 ? 8 : bits;  // 5 and 6 bits are not packed
+  const int bits = m.packing.code_bits;
+  const int width = bits == 3 ? 4 : 1;  // bytes of one packed element; W_q may be viewed as another type
+  const int stored_bits = m.packing.field_bits;
   const int slabs = bits == 3 ? 10 : 8 / stored_bits;
   const std::int64_t count = m.parts.rows * m.parts.cols;
   const std::int64_t line = m.axis == 1 ? m.group : count / m.group;  // columns of the reshaped weight
@@ -93,6 +127,7 @@ Status read_codes(HqqModule& m) {
 Result<FamilyModule> open_module(const FamilyInput& input, const std::string& name) {
   ModuleTensors tensors(input, name);
   HqqModule m{tensors};
+  NIBBLE_TRY_STATUS(read_packing(m));
   NIBBLE_TRY_STATUS(read_shape(m));
   NIBBLE_TRY_STATUS(read_codes(m));
   NIBBLE_TRY_STATUS(consume_metadata(m));
@@ -103,7 +138,7 @@ Result<FamilyModule> open_module(const FamilyInput& input, const std::string& na
   const auto types = {E::kF16, E::kBf16, E::kF32};
   NIBBLE_TRY(const StoredTensor* scale, tensors.need_count(".scale", types, entries));
   NIBBLE_TRY(const StoredTensor* zero, tensors.need_count(".zero", types, entries));
-  m.parts.scheme.code = CodeFormat::integer(static_cast<int>(m.bits), 0);
+  m.parts.scheme.code = CodeFormat::integer(m.packing.code_bits, 0);
   m.parts.scheme.scale = PlaneFormat{grouping, scale->element, false, std::nullopt};
   m.parts.scheme.zero_kind = ZeroKind::kReal;
   m.parts.scheme.zero = PlaneFormat{grouping, zero->element, false, std::nullopt};

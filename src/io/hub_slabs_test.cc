@@ -1,4 +1,5 @@
 // The hub holds every layout (see hub_test.cc): HQQ and Quanto, whose weights are cut into slabs that share bytes.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "io/family_test_support.h"
@@ -9,6 +10,7 @@ namespace nibble {
 namespace {
 
 using testing::check_ranges;
+using ::testing::HasSubstr;
 using testing::MemoryCheckpoint;
 using testing::open_one;
 
@@ -39,6 +41,11 @@ std::vector<std::byte> i64_bytes(std::vector<std::int64_t> values) {
 
 std::vector<std::byte> i32_bytes(std::int32_t value) {
   const auto bytes = std::as_bytes(std::span(&value, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::vector<std::byte> text_bytes(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
 
@@ -79,6 +86,10 @@ TEST(Hub, Hqq) {
       checkpoint.add("m.zero", ElementType::kF32, {count, 1}, bytes_of(ElementType::kF32, zero));
       checkpoint.add("m.shape", ElementType::kI64, {2}, i64_bytes({kRows, kCols}));
       checkpoint.add("m.nbits", ElementType::kI32, {}, i32_bytes(bits));
+      if (axis == 1) {  // what is not said is the library's choice
+        const std::string packing = bits == 5 ? "8bit_u8" : fmt::format("{}bit_{}", bits, bits == 3 ? "32" : "u8");
+        checkpoint.add("m.packing", ElementType::kU8, {static_cast<std::int64_t>(packing.size())}, text_bytes(packing));
+      }
       checkpoint.add("m.axis", ElementType::kI32, {}, i32_bytes(axis));
       checkpoint.add("m.group_size", ElementType::kI32, {}, i32_bytes(static_cast<std::int32_t>(group)));
       checkpoint.quantization_config = {{"quant_method", "hqq"}};
@@ -90,6 +101,46 @@ TEST(Hub, Hqq) {
         ASSERT_EQ(values[i], scale[g] * (static_cast<float>(codes[i]) - zero[g])) << i;
       }
     }
+  }
+}
+
+/// 8 x 4 codes in groups of 4, of `nbits` in the packing of that name.
+Result<std::vector<FamilyModule>> open_packed(MemoryCheckpoint& checkpoint, float nbits, std::string_view packing,
+                                              std::vector<std::byte> codes) {
+  const auto count = static_cast<std::int64_t>(codes.size());
+  checkpoint.add("m.W_q", ElementType::kU8, {count}, std::move(codes));
+  checkpoint.add("m.scale", ElementType::kF32, {8, 1}, bytes_of(ElementType::kF32, std::vector<float>(8, 1.0f)));
+  checkpoint.add("m.zero", ElementType::kF32, {8, 1}, bytes_of(ElementType::kF32, std::vector<float>(8, 1.0f)));
+  checkpoint.add("m.shape", ElementType::kI64, {2}, i64_bytes({8, 4}));
+  checkpoint.add("m.group_size", ElementType::kI32, {}, i32_bytes(4));
+  checkpoint.add("m.nbits", ElementType::kF32, {}, bytes_of(ElementType::kF32, {nbits}));
+  checkpoint.add("m.packing", ElementType::kU8, {static_cast<std::int64_t>(packing.size())}, text_bytes(packing));
+  checkpoint.quantization_config = {{"quant_method", "hqq"}};
+  return checkpoint.open(kHqqFamily);
+}
+
+/// Three values per weight lie in fields of two bits, whether they are called 1.58 bits or, saved again, 1.
+TEST(Hub, HqqTernary) {
+  std::vector<std::uint8_t> codes(32);
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(i * i % 3);
+  for (const float nbits : {1.58f, 1.0f}) {
+    MemoryCheckpoint checkpoint;
+    const auto modules = open_packed(checkpoint, nbits, "2bit_u8", pack_slabs(codes, 2, true));
+    ASSERT_TRUE(modules.ok()) << modules.error().message;
+    const std::vector<float> values = check_ranges(*modules->front().weight);
+    for (std::size_t i = 0; i < codes.size(); ++i) EXPECT_EQ(values[i], static_cast<float>(codes[i]) - 1.0f) << i;
+  }
+}
+
+TEST(Hub, HqqPackingsAreRefusedByName) {
+  for (const auto& [nbits, packing, bytes] :
+       {std::tuple(4.0f, "4bit_32", 16), {6.0f, "6bit_32", 28}, {4.0f, "8bit_u8", 32}, {7.0f, "8bit_u8", 32}}) {
+    MemoryCheckpoint checkpoint;
+    const auto modules =
+        open_packed(checkpoint, nbits, packing, std::vector<std::byte>(static_cast<std::size_t>(bytes)));
+    ASSERT_FALSE(modules.ok()) << packing;
+    EXPECT_THAT(modules.error().message, HasSubstr(fmt::format("\"packing\" \"{}\"", packing)));
+    EXPECT_THAT(modules.error().message, HasSubstr("module \"m\""));
   }
 }
 

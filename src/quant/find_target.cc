@@ -19,6 +19,9 @@ struct Candidate {
   std::int64_t bits = 0;  ///< stored
 };
 
+/// For families that hold no integers with plain scales (fp8, bitsandbytes): what their tools write.
+constexpr std::string_view kGridsWithoutIntegers[] = {"fp8-e4m3-block128x128-scale:f32", "nf4-g64-scale:f32"};
+
 /// Codes with their zero points.
 struct CodeChoice {
   CodeFormat code;
@@ -84,7 +87,7 @@ Status try_regrid(const MatrixSource& source, const QuantScheme& to, PlaneRoundi
   QuantizedMatrix moved;
   for (std::int64_t row = 0; row < source.rows(); row += rows_at_once) {
     NIBBLE_TRY_STATUS(source.decode(row, std::min(rows_at_once, source.rows() - row), from));
-    NIBBLE_TRY_STATUS(regrid(from, to, rounding, moved));
+    NIBBLE_TRY_STATUS(regrid(std::move(from), to, rounding, moved));
   }
   return {};
 }
@@ -154,6 +157,10 @@ Result<QuantScheme> nearest_scheme(const QuantScheme& scheme, std::int64_t rows,
       continue;
     }
     if (check_rtn_scheme(to).ok() && family.can_express(to, rows, cols).ok()) return to;
+  }
+  for (const std::string_view name : kGridsWithoutIntegers) {
+    NIBBLE_TRY(const QuantScheme to, parse_scheme(name));
+    if (family.can_express(to, rows, cols).ok()) return to;
   }
   return fail(ErrorCode::kUnsupported, "{} has no scheme near {} for {} x {}", family.name, to_string(scheme), rows,
               cols);

@@ -141,6 +141,8 @@ TEST(NearestScheme, IsAsWideAndAsFine) {
   EXPECT_EQ(nearest("fp8-e4m3-channel", "gguf"), to_string(*parse_scheme("q8_0")));
   EXPECT_EQ(nearest("q4_k", "gptq"), "int4-g32-sym");
   EXPECT_EQ(nearest("q6_k", "gptq"), "int8-g16-sym");
+  EXPECT_EQ(nearest("int4-g32-sym", "fp8"), "fp8-e4m3-block128x128-scale:f32");
+  EXPECT_EQ(nearest("int4-g32-sym", "bitsandbytes"), "nf4-g64-scale:f32");
 }
 
 }  // namespace

@@ -204,10 +204,10 @@ void for_each_entry(const Grouping& grouping, const QuantizedMatrix& m, const Vi
   }
 }
 
-/// Regrids one range of rows.
+/// Regrids one range of rows; codes that stay as they are change hands.
 class Regridder {
  public:
-  Regridder(const QuantizedMatrix& from, PlaneRounding rounding, QuantizedMatrix& out)
+  Regridder(QuantizedMatrix& from, PlaneRounding rounding, QuantizedMatrix& out)
       : from_(from), rounding_(rounding), out_(out), to_(out.scheme) {}
 
   Status run() {
@@ -275,7 +275,7 @@ class Regridder {
 
   Status move_codes() {
     if (same_codes(from_.scheme, to_)) {
-      out_.codes = from_.codes;
+      std::swap(out_.codes, from_.codes);
       out_.tables = from_.tables;
       out_.first_table = from_.first_table;
       out_.selector = from_.selector;
@@ -284,13 +284,13 @@ class Regridder {
       return {};
     }
     if (becomes_offset(from_.scheme, to_)) {
-      out_.codes = from_.codes;
+      std::swap(out_.codes, from_.codes);
       return {};
     }
     if (has_integer_zero(to_)) {
       // Codes stay, and so does the code that stands for 0.
       NIBBLE_TRY_STATUS(check_width());
-      out_.codes = from_.codes;
+      std::swap(out_.codes, from_.codes);
       move_zeros(from_.scheme.code.bias - to_.code.bias);
       return {};
     }
@@ -377,7 +377,7 @@ class Regridder {
     }
   }
 
-  const QuantizedMatrix& from_;
+  QuantizedMatrix& from_;
   PlaneRounding rounding_;
   QuantizedMatrix& out_;
   const QuantScheme& to_;
@@ -395,7 +395,7 @@ class RegridSource final : public MatrixSource {
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix from;
     NIBBLE_TRY_STATUS(source_->decode(begin, count, from));
-    return regrid(from, scheme_, rounding_, out);
+    return regrid(std::move(from), scheme_, rounding_, out);
   }
 
  private:
@@ -424,10 +424,14 @@ Regrid can_keep_codes(const QuantScheme& from, const QuantScheme& to, std::int64
   return planes ? codes_fit(from, to, rows, cols) : Regrid::kNever;
 }
 
-Status regrid(const QuantizedMatrix& from, const QuantScheme& to, PlaneRounding rounding, QuantizedMatrix& out) {
+Status regrid(QuantizedMatrix&& from, const QuantScheme& to, PlaneRounding rounding, QuantizedMatrix& out) {
   out.allocate(to, from.rows, from.cols, from.row_begin, from.row_count);
   if (to.scale && to.scale->grouping.kind == Kind::kIndexed) out.group_index = from.group_index;
   return Regridder(from, rounding, out).run();
+}
+
+Status regrid(const QuantizedMatrix& from, const QuantScheme& to, PlaneRounding rounding, QuantizedMatrix& out) {
+  return regrid(QuantizedMatrix(from), to, rounding, out);
 }
 
 MatrixPtr regrid_source(MatrixPtr source, QuantScheme to, PlaneRounding rounding) {

@@ -34,6 +34,8 @@ Regrid can_keep_codes(const QuantScheme& from, const QuantScheme& to, std::int64
 
 /// `from` in the terms of `to`, for pairs that are not kNever. kUnsupported, naming the row, when a value does not fit.
 Status regrid(const QuantizedMatrix& from, const QuantScheme& to, PlaneRounding rounding, QuantizedMatrix& out);
+/// The same for a matrix that is not needed any more: its codes are taken where they stay as they are.
+Status regrid(QuantizedMatrix&& from, const QuantScheme& to, PlaneRounding rounding, QuantizedMatrix& out);
 
 /// `source` seen through regrid(), tile by tile.
 MatrixPtr regrid_source(MatrixPtr source, QuantScheme to, PlaneRounding rounding);

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A small Hugging Face hub on the loopback interface, for tests of downloads.
 
-    hub_server.py FOLDER      prints its endpoint; ends when its standard input closes
+    hub_server.py FOLDER [PEM]    prints its endpoint; ends when its standard input closes
+
+With PEM, a certificate for localhost and its key, it speaks TLS.
 
 FOLDER/ORG/NAME/... are the files of the repository ORG/NAME, in one commit. Files of 100 bytes and more are "large": named
 by their SHA-256 and redirected to a second port, as the hub redirects them to another host. Repositories whose names begin
@@ -18,11 +20,14 @@ import hashlib
 import http.server
 import json
 import pathlib
+import ssl
 import sys
 import threading
 import urllib.parse
 
 ROOT = pathlib.Path(sys.argv[1])
+CERTIFICATE = sys.argv[2] if len(sys.argv) > 2 else None
+BASE = "https://localhost" if CERTIFICATE else "http://127.0.0.1"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISIONS = ("main", "v1", "refs/pr/1", COMMIT)
 LARGE = 100
@@ -104,7 +109,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if len(content) < LARGE:
             return self.send_content(content, headers, fault or {"do": "nothing"})
         headers.update({"X-Linked-Etag": headers.pop("ETag"), "X-Linked-Size": str(10**15 if file.stem == "huge" else len(content)),
-                        "Location": f"http://127.0.0.1:{ports['cdn']}/cdn/{urllib.parse.quote(repo + '/' + name)}?signature=1"})
+                        "Location": f"{BASE}:{ports['cdn']}/cdn/{urllib.parse.quote(repo + '/' + name)}?signature=1"})
         return self.answer(302, headers=headers)
 
     def allowed(self, repo):
@@ -167,9 +172,13 @@ def main():
     for name in ("hub", "cdn"):
         server = Server(("127.0.0.1", 0), Handler)
         server.name = name
+        if CERTIFICATE:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         ports[name] = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{ports['hub']}", flush=True)
+    print(f"{BASE}:{ports['hub']}", flush=True)
     sys.stdin.read()
 
 

@@ -8,19 +8,27 @@
 
 namespace nibble::kernel {
 
-/// Grids to choose among: value = scale * (code - zero) or scale * table[code].
+/// Grids to choose among: value = scale * (code - zero), scale * table[code] or scale * float.
 struct GridTrials {
   const float* scales = nullptr;  ///< [count], finite and not 0
   const float* zeros = nullptr;   ///< [count], whole numbers: the code that stands for 0; of integer codes only
   int count = 0;
 };
 
-/// The values that codes stand for: integers low .. high, or a table.
+/// Floats of few bits without infinities.
+struct GridFloats {
+  float largest = 0.0f;
+  float least_normal = 0.0f;  ///< a power of two: below it the values are evenly spaced
+  float spacing = 0.0f;       ///< of the values from 1 to 2
+};
+
+/// The values that codes stand for: integers low .. high, a table, or floats.
 struct GridCodes {
   float low = 0.0f;  ///< |low|, |high| and |zeros| below 512
   float high = 0.0f;
-  const float* table = nullptr;  ///< null: integers
+  const float* table = nullptr;  ///< null: integers, or floats
   int entries = 0;
+  const GridFloats* floats = nullptr;
 };
 
 /// The first trial of least error, and that error.
@@ -32,8 +40,9 @@ struct BestGrid {
 struct GridSearchKernel {
   KernelInfo info;
   /// error(trial) = sum over i in order, in double, of (x[i] - scale * value)^2 where x[i] / scale (in float32) takes
-  /// the nearest value: integers round halves to even and are clamped, tables give ties to the lower code. x: [n],
-  /// finite. Equal results on every instruction set. A trial is given up where its partial sum reaches the least error.
+  /// the nearest value: integers and floats round halves to even and are clamped, tables give ties to the lower code.
+  /// x: [n], finite. Equal results on every instruction set. A trial is given up where its partial sum reaches the
+  /// least error.
   BestGrid (*search)(const float* x, std::int64_t n, const GridTrials& trials, const GridCodes& codes) noexcept;
 };
 

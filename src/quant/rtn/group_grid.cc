@@ -5,7 +5,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
+#include <cstring>
 #include <vector>
 
 #include "kernel/grid_search/grid_search.h"
@@ -80,11 +80,61 @@ float mean_magnitude(std::span<const float> x) {
   return x.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(x.size()));
 }
 
-std::uint8_t nearest_entry(std::span<const float> table, float x) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < table.size(); ++i)
-    if (std::fabs(x - table[i]) < std::fabs(x - table[best])) best = i;
-  return static_cast<std::uint8_t>(best);
+kernel::GridFloats floats_of(ElementType type) {
+  if (type == ElementType::kE4m3) return {448.0f, 0x1p-6f, 0x1p-3f};
+  if (type == ElementType::kE5m2) return {57344.0f, 0x1p-14f, 0x1p-2f};
+  return {6.0f, 1.0f, 0.5f};
+}
+
+void encode_floats(ElementType type, std::span<const float> x, float scale, std::uint8_t* codes) {
+  constexpr std::size_t kPiece = 256;
+  float scaled[kPiece];
+  for (std::size_t begin = 0; begin < x.size(); begin += kPiece) {
+    const std::size_t count = std::min(kPiece, x.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) scaled[i] = x[begin + i] / scale;
+    if (type == ElementType::kF4)
+      std::transform(scaled, scaled + count, codes + begin, f32_to_e2m1);
+    else
+      encode_elements(type, scaled, count, reinterpret_cast<std::byte*>(codes + begin));
+  }
+}
+
+typedef float F4 __attribute__((vector_size(16)));
+typedef std::int32_t I4 __attribute__((vector_size(16)));
+
+/// The nearest entries of sixteen weights, the first of equals.
+void encode_entries_of_16(std::span<const float> table, const float* x, float scale, std::uint8_t* codes) {
+  constexpr int kVectors = 4;  // to overlap their comparisons
+  F4 scaled[kVectors];
+  F4 least[kVectors];
+  I4 nearest[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    std::memcpy(&scaled[v], x + 4 * v, sizeof(F4));
+    scaled[v] = scaled[v] / scale;
+    least[v] = (F4)((I4)(scaled[v] - table[0]) & 0x7FFFFFFF);
+    nearest[v] = I4{};
+  }
+  for (std::size_t entry = 1; entry < table.size(); ++entry) {
+    for (int v = 0; v < kVectors; ++v) {
+      const F4 distance = (F4)((I4)(scaled[v] - table[entry]) & 0x7FFFFFFF);
+      const I4 nearer = distance < least[v];
+      least[v] = nearer ? distance : least[v];
+      nearest[v] = nearer ? I4{} + static_cast<std::int32_t>(entry) : nearest[v];
+    }
+  }
+  for (int i = 0; i < 4 * kVectors; ++i) codes[i] = static_cast<std::uint8_t>(nearest[i / 4][i % 4]);
+}
+
+void encode_entries(std::span<const float> table, std::span<const float> x, float scale, std::uint8_t* codes) {
+  constexpr std::size_t kAtOnce = 16;
+  const std::size_t whole = x.size() / kAtOnce * kAtOnce;
+  for (std::size_t i = 0; i < whole; i += kAtOnce) encode_entries_of_16(table, &x[i], scale, codes + i);
+  if (whole == x.size()) return;
+  float last[kAtOnce] = {};
+  std::uint8_t last_codes[kAtOnce];
+  std::copy(x.begin() + static_cast<std::ptrdiff_t>(whole), x.end(), last);
+  encode_entries_of_16(table, last, scale, last_codes);
+  std::copy_n(last_codes, x.size() - whole, codes + whole);
 }
 
 }  // namespace
@@ -110,8 +160,7 @@ GroupQuantizer::GroupQuantizer(const QuantScheme& scheme, const RangeRule& range
 
 float GroupQuantizer::table_limit() const {
   const CodeFormat& code = scheme_.code;
-  if (code.kind == CodeFormat::Kind::kFloat)
-    return code.float_type == ElementType::kE4m3 ? 448.0f : code.float_type == ElementType::kE5m2 ? 57344.0f : 6.0f;
+  if (code.kind == CodeFormat::Kind::kFloat) return floats_of(code.float_type).largest;
   float limit = 0;
   for (const float v : table_) limit = std::max(limit, std::fabs(v));
   return limit > 0 ? limit : 1.0f;
@@ -166,28 +215,6 @@ GroupQuantizer::CodeRange GroupQuantizer::code_range() const {
   const bool restricted = range_.kind == RangeRule::Kind::kAbsmax && scheme_.zero_kind == ZeroKind::kNone &&
                           code.bits > 1 && !is_ternary(code);
   return {restricted ? 1.0f : 0.0f, is_ternary(code) ? 2.0f : static_cast<float>((1 << code.bits) - 1)};
-}
-
-float GroupQuantizer::float_of(std::uint8_t code) const {
-  return scheme_.code.float_type == ElementType::kE4m3   ? e4m3_to_f32(code)
-         : scheme_.code.float_type == ElementType::kE5m2 ? e5m2_to_f32(code)
-                                                         : e2m1_to_f32(code);
-}
-
-/// Of float codes; at least `limit` when it is not below.
-double GroupQuantizer::squared_error(std::span<const float> x, float scale, double limit) const {
-  constexpr std::size_t kPiece = 64;
-  std::uint8_t codes[kPiece];
-  double error = 0;
-  for (std::size_t begin = 0; begin < x.size() && error < limit; begin += kPiece) {
-    const std::span<const float> piece = x.subspan(begin, std::min(kPiece, x.size() - begin));
-    encode(piece, {scale, 0}, codes);
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      const double difference = static_cast<double>(piece[i]) - static_cast<double>(scale * float_of(codes[i]));
-      error += difference * difference;
-    }
-  }
-  return error;
 }
 
 /// Shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point.
@@ -248,20 +275,13 @@ GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const RoundSca
   round_scales({&none.scale, 1});
   if (std::max(-e.low, e.high) == 0.0f) return none;
   const Trials trials(*this, e, round_scales);
-  int best = -1;
-  if (scheme_.code.kind == CodeFormat::Kind::kFloat) {
-    double least = std::numeric_limits<double>::infinity();
-    for (int t = 0; t < trials.count(); ++t) {
-      const double error = squared_error(x, trials.grid(t).scale, least);
-      if (error < least) least = error, best = t;
-    }
-  } else {
-    const CodeRange range = code_range();
-    const kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
-                                  static_cast<int>(table_.size())};
-    best =
-        kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
-  }
+  const CodeRange range = code_range();
+  kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
+                          static_cast<int>(table_.size())};
+  const kernel::GridFloats floats = floats_of(scheme_.code.float_type);
+  if (scheme_.code.kind == CodeFormat::Kind::kFloat) codes.floats = &floats;
+  const int best =
+      kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
   return best < 0 ? none : trials.grid(best);
 }
 
@@ -281,16 +301,9 @@ void GroupQuantizer::encode(std::span<const float> x, const GroupGrid& grid, std
       return;
     }
     case CodeFormat::Kind::kTable:
-      for (std::size_t i = 0; i < x.size(); ++i) codes[i] = nearest_entry(table_, x[i] / grid.scale);
-      return;
+      return encode_entries(table_, x, grid.scale, codes);
     case CodeFormat::Kind::kFloat:
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const float v = x[i] / grid.scale;
-        codes[i] = code.float_type == ElementType::kE4m3   ? f32_to_e4m3(v)
-                   : code.float_type == ElementType::kE5m2 ? f32_to_e5m2(v)
-                                                           : f32_to_e2m1(v);
-      }
-      return;
+      return encode_floats(code.float_type, x, grid.scale, codes);
   }
 }
 

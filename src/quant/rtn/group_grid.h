@@ -36,8 +36,6 @@ class GroupQuantizer {
   float table_limit() const;
   float symmetric_scale(std::span<const float> x) const;
   GroupGrid least_squares(std::span<const float> x, const RoundScales& round_scales) const;
-  double squared_error(std::span<const float> x, float scale, double limit) const;
-  float float_of(std::uint8_t code) const;
 
   struct CodeRange {
     float low;

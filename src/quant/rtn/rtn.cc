@@ -8,11 +8,12 @@
 #include <cstring>
 #include <numeric>
 
-#include "base/check.h"
-#include "base/half.h"
-#include "base/log.h"
+#include "quant/matrix_view.h"
 #include "quant/rtn/codebook.h"
+#include "quant/rtn/finite_rows.h"
 #include "quant/rtn/group_grid.h"
+#include "quant/rtn/group_view.h"
+#include "quant/rtn/nested_scales.h"
 #include "quant/stored_scale.h"
 #include "quant/weights_as_floats.h"
 
@@ -22,51 +23,6 @@ namespace {
 using Kind = Grouping::Kind;
 
 bool crosses_rows(const Grouping& grouping) { return !grouping.row_aligned(); }
-
-/// The weights of one scale group: a contiguous run, or gathered from a block and scattered back.
-class GroupView {
- public:
-  GroupView(const QuantizedMatrix& m, const Grouping& grouping) : m_(m), grouping_(grouping) {}
-
-  std::int64_t groups() const { return entry_range(grouping_, m_.rows, m_.cols, m_.row_begin, m_.row_count).count; }
-
-  /// Calls run(offset, length) for each contiguous run of group `g` (counted from the first held) within the range's
-  /// weights.
-  template <typename F>
-  void runs(std::int64_t g, F&& run) const {
-    const std::int64_t cols = m_.cols;
-    switch (grouping_.kind) {
-      case Kind::kTensor:
-        return run(0, m_.row_count * cols);
-      case Kind::kRow:
-        return run(g * cols, cols);
-      case Kind::kColumns: {
-        const std::int64_t per_row = grouping_.entries_per_row(m_.rows, cols);
-        const std::int64_t first = (g % per_row) * grouping_.size;
-        return run(g / per_row * cols + first, std::min(grouping_.size, cols - first));
-      }
-      case Kind::kFlat: {
-        const std::int64_t first = g * grouping_.size;
-        return run(first, std::min(grouping_.size, m_.row_count * cols - first));
-      }
-      case Kind::kBlock: {
-        const std::int64_t per_row = grouping_.entries_per_row(m_.rows, cols);
-        const std::int64_t first_row = g / per_row * grouping_.rows;
-        const std::int64_t first = (g % per_row) * grouping_.size;
-        for (std::int64_t r = first_row; r < std::min(first_row + grouping_.rows, m_.row_count); ++r)
-          run(r * cols + first, std::min(grouping_.size, cols - first));
-        return;
-      }
-      case Kind::kStrided:
-      case Kind::kIndexed:
-        return;
-    }
-  }
-
- private:
-  const QuantizedMatrix& m_;
-  Grouping grouping_;
-};
 
 /// Grids with plain scales: choose, store and code group by group.
 void quantize_plain(const float* weights, const QuantScheme& scheme, const GroupQuantizer& quantizer,
@@ -99,45 +55,6 @@ void quantize_plain(const float* weights, const QuantScheme& scheme, const Group
       quantizer.encode({weights + offset, static_cast<std::size_t>(length)}, grid, out.codes.data() + offset);
     });
   }
-}
-
-/// Double quantization (algorithms.md 13, formats-hf.md 4.6): all scales first, then their codes, then the weights'
-/// codes on the scales that a reader will see.
-void quantize_nested(const float* weights, const QuantScheme& scheme, const GroupQuantizer& quantizer,
-                     QuantizedMatrix& out) {
-  const GroupView view(out, scheme.scale->grouping);
-  const NestedFormat& nested = *scheme.scale->nested;
-  const std::int64_t groups = view.groups();
-  std::vector<float> scales(static_cast<std::size_t>(groups));
-  for (std::int64_t g = 0; g < groups; ++g)
-    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
-      scales[static_cast<std::size_t>(g)] =
-          quantizer.choose({weights + offset, static_cast<std::size_t>(length)}, [](std::span<float>) {}).scale;
-    });
-  const double sum = std::accumulate(scales.begin(), scales.end(), 0.0);
-  out.scale.constant =
-      nested.has_constant ? static_cast<float>(sum / static_cast<double>(std::max<std::int64_t>(groups, 1))) : 0.0f;
-  const std::span<const float> table = table_values(nested.code.table);
-  const std::int64_t per_outer = nested.entries_per_outer == 0 ? groups : nested.entries_per_outer;
-  for (std::int64_t first = 0; first < groups; first += per_outer) {
-    const std::int64_t last = std::min(first + per_outer, groups);
-    float magnitude = 0;
-    for (std::int64_t g = first; g < last; ++g)
-      magnitude = std::max(magnitude, std::fabs(scales[static_cast<std::size_t>(g)] - out.scale.constant));
-    const float outer = stored_scale(nested.outer, magnitude == 0.0f ? 1.0f : magnitude);
-    store_entry(nested.outer, magnitude == 0.0f ? 0.0f : outer, out.scale.outer, first / per_outer);
-    for (std::int64_t g = first; g < last; ++g) {
-      const float r = scales[static_cast<std::size_t>(g)] - out.scale.constant;
-      nearest_codes({&r, 1}, 1.0f / outer, table, &out.scale.codes[static_cast<std::size_t>(g)]);
-    }
-  }
-  std::vector<float> stored(static_cast<std::size_t>(groups));
-  decode_plane(*scheme.scale, out.scale, stored);
-  for (std::int64_t g = 0; g < groups; ++g)
-    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
-      const GroupGrid grid{stored[static_cast<std::size_t>(g)] == 0.0f ? 1.0f : stored[static_cast<std::size_t>(g)], 0};
-      quantizer.encode({weights + offset, static_cast<std::size_t>(length)}, grid, out.codes.data() + offset);
-    });
 }
 
 /// Codebooks: groups are first divided by their scale (if the scheme has one), then each table's weights are clustered
@@ -190,32 +107,13 @@ void quantize_codebook(const float* weights, const QuantScheme& scheme, Quantize
   }
 }
 
-/// NaN and infinities are replaced row by row, before any group is looked at.
-std::int64_t make_rows_finite(float* weights, std::int64_t rows, std::int64_t cols) {
-  std::int64_t replaced = 0;
-  for (std::int64_t r = 0; r < rows; ++r) replaced += make_finite({weights + r * cols, static_cast<std::size_t>(cols)});
-  return replaced;
-}
-
-/// Decodes rows of a source to float32.
-Status decode_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, QuantizedMatrix& scratch,
-                     float* out) {
-  NIBBLE_TRY_STATUS(source.decode(begin, count, scratch));
-  weights_as_floats(scratch, out);
-  return {};
-}
-
 /// Quantizes on demand; for schemes whose rows stand alone.
-class RtnSource final : public MatrixSource {
+class RtnSource final : public MatrixView {
  public:
   RtnSource(MatrixPtr source, QuantScheme scheme, RtnOptions options)
-      : source_(std::move(source)), scheme_(std::move(scheme)), options_(options) {}
+      : MatrixView(std::move(source), std::move(scheme)), options_(options) {}
 
-  const QuantScheme& scheme() const override { return scheme_; }
-  std::int64_t rows() const override { return source_->rows(); }
-  std::int64_t cols() const override { return source_->cols(); }
   std::int64_t row_step() const override { return std::lcm(rtn_row_step(scheme_), source_->row_step()); }
-  void release(std::int64_t begin, std::int64_t count) const override { source_->release(begin, count); }
 
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix scratch;
@@ -223,15 +121,11 @@ class RtnSource final : public MatrixSource {
     weights.resize(static_cast<std::size_t>(count * cols()));
     NIBBLE_TRY_STATUS(decode_floats(*source_, begin, count, scratch, weights.data()));
     const RtnReport report = quantize_rtn_rows(weights.data(), rows(), cols(), begin, count, scheme_, options_, out);
-    if (report.non_finite > 0 && !warned_.exchange(true))
-      log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
-                  report.non_finite);
+    if (report.non_finite > 0 && !warned_.exchange(true)) warn_of_non_finite(report.non_finite);
     return {};
   }
 
  private:
-  MatrixPtr source_;
-  QuantScheme scheme_;
   RtnOptions options_;
   mutable std::atomic<bool> warned_{false};
 };
@@ -298,7 +192,7 @@ RtnReport quantize_rtn_rows(float* weights, std::int64_t rows, std::int64_t cols
   }
   const GroupQuantizer quantizer(scheme, options.range);
   if (scheme.scale->nested) {
-    quantize_nested(weights, scheme, quantizer, out);
+    quantize_nested(weights, quantizer, out);
   } else {
     quantize_plain(weights, scheme, quantizer, out);
   }
@@ -309,14 +203,15 @@ Result<MatrixPtr> quantize_rtn(MatrixPtr source, const QuantScheme& scheme, cons
                                ThreadPool& pool) {
   NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
   if (rtn_row_step(scheme) > 0) return MatrixPtr(std::make_shared<RtnSource>(std::move(source), scheme, options));
+  if (scheme.scale && scheme.scale->nested && groups_lie_in_rows(scheme.scale->grouping, source->cols())) {
+    return quantize_rtn_nested(std::move(source), scheme, options, pool);
+  }
   const std::int64_t rows = source->rows();
   const std::int64_t cols = source->cols();
   NIBBLE_TRY(std::vector<float> weights, weights_as_floats(*source, pool));
   QuantizedMatrix out;
   const RtnReport report = quantize_rtn_rows(weights.data(), rows, cols, 0, rows, scheme, options, out);
-  if (report.non_finite > 0)
-    log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row",
-                report.non_finite);
+  if (report.non_finite > 0) warn_of_non_finite(report.non_finite);
   return make_source(std::move(out));
 }
 

@@ -196,6 +196,40 @@ TEST(Rtn, SourceGivesTheSameInAnyRange) {
   }
 }
 
+/// Scales of scales are those of the whole matrix, whoever chose the scales; weights are coded in any ranges.
+TEST(Rtn, DoubleQuantizationInTilesIsThatOfTheWholeMatrix) {
+  constexpr std::int64_t kRows = 400;
+  constexpr std::int64_t kCols = 1000;  // several tiles
+  std::vector<float> weights = gaussian(kRows * kCols, 7);
+  weights[12345] = std::numeric_limits<float>::quiet_NaN();
+  weights[23456] = -std::numeric_limits<float>::infinity();
+  QuantizedMatrix original;
+  original.allocate(QuantScheme::of_float(ElementType::kF32), kRows, kCols, 0, kRows);
+  std::memcpy(original.codes.data(), weights.data(), original.codes.size());
+  for (const char* name : {"nf4-g64-dq", "nf4-flat40-dq", "nf4-flat64-dq", "fp4-channel-dq"}) {
+    const QuantScheme scheme = *parse_scheme(name);
+    std::vector<float> copy = weights;
+    QuantizedMatrix whole;
+    quantize_rtn_rows(copy.data(), kRows, kCols, 0, kRows, scheme, RtnOptions{}, whole);
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      const auto source = quantize_rtn(make_source(original), scheme, RtnOptions{}, pool);
+      ASSERT_TRUE(source.ok()) << name;
+      QuantizedMatrix all;
+      ASSERT_TRUE((*source)->decode(0, kRows, all).ok());
+      EXPECT_TRUE(all.codes == whole.codes && all.scale == whole.scale) << name;
+      QuantizedMatrix part;
+      ASSERT_TRUE((*source)->decode(150, 99, part).ok());
+      ASSERT_TRUE(part.validate().ok()) << name;
+      std::vector<float> values(99 * kCols);
+      std::vector<float> expected(kRows * kCols);
+      dequantize(part, values.data());
+      dequantize(whole, expected.data());
+      EXPECT_EQ(std::memcmp(values.data(), expected.data() + 150 * kCols, values.size() * sizeof(float)), 0) << name;
+    }
+  }
+}
+
 TEST(Range, Parses) {
   for (const char* text : {"full", "absmax", "gptq", "mse", "percentile:99.99"}) {
     const auto rule = parse_range(text);
