@@ -187,9 +187,10 @@ void add_quantize(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
   command
-      ->add_option("--act-order", flags->act_order,
-                   "gptq, best: columns by the size of their inputs: groups (within groups, and whole groups; default), "
-                   "full (desc_act: groups as they come, with a g_idx), static (gptq only: scales chosen before)")
+      ->add_option(
+          "--act-order", flags->act_order,
+          "gptq, best: columns by the size of their inputs: groups (within groups, and whole groups; default), "
+          "full (desc_act: groups as they come, with a g_idx), static (gptq only: scales chosen before)")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, ActOrder>{
               {"groups", ActOrder::kGroups}, {"full", ActOrder::kFull}, {"static", ActOrder::kStatic}},

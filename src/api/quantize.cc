@@ -119,7 +119,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     const bool gguf = options.to == "gguf" || (options.to.empty() && out.ends_with(".gguf"));
     // For other methods q4_0 and its like are types that every block linear gets, and mixtures unknown schemes.
     const bool by_recipe = gguf && names_gguf_recipe(options.scheme) && options.method == "rtn";
-    const bool by_gptq = options.method == "gptq" || (options.method == "best" && options.act_order != ActOrder::kStatic);
+    const bool by_gptq =
+        options.method == "gptq" || (options.method == "best" && options.act_order != ActOrder::kStatic);
     if (options.act_order != ActOrder::kGroups && (in_budget || !by_gptq))
       return fail(ErrorCode::kInvalidArgument,
                   "--act-order goes with one --scheme and --method gptq, or best unless it is static");

@@ -72,8 +72,8 @@ Json run_description(const CalibratedOutput& what) {
           {"seed", c.seed}};
 }
 
-/// Before hours of work: can the method make the schemes, and the output hold them? Of every shape and scheme one matrix
-/// is tried, rounded to nearest.
+/// Before hours of work: can the method make the schemes, and the output hold them? Of every shape and scheme one
+/// matrix is tried, rounded to nearest.
 Status check_output(const CalibratedMethod& method, const CalibratedOutput& what, const LinearSchemes& schemes,
                     ThreadPool& pool) {
   if (what.format.family == nullptr)
@@ -90,8 +90,7 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
     if (what.options.act_order == ActOrder::kFull && block) {
-      const Status fits =
-          what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
+      const Status fits = what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
     }
     if (!check_rtn_scheme(scheme).ok()) {  // a type of GGUF, stored as it is

@@ -104,8 +104,9 @@ TEST_F(Calibration, ActOrderIsStoredWithItsGroups) {
       options.to = family;
       const auto report = run(options, "out");
       ASSERT_TRUE(report.ok()) << report.error().message;
-      EXPECT_NE(contents("out/model.safetensors").find(family == std::string("nibble") ? "group_index" : "weight_g_idx"),
-                std::string::npos);
+      EXPECT_NE(
+          contents("out/model.safetensors").find(family == std::string("nibble") ? "group_index" : "weight_g_idx"),
+          std::string::npos);
       EXPECT_LT(divergence("out"), 0.4);
       std::filesystem::remove_all(root_ / "out");
     }

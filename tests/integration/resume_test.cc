@@ -68,7 +68,8 @@ class Resume : public FolderTest {
 };
 
 TEST_F(Resume, KilledAtAnyTimeItEndsWithTheSameBytes) {
-  for (const char* method : {"gptq", "best", "gptq in a budget", "rtn in a budget", "autoround", "awq", "awq+gptq", "wnam"}) {
+  for (const char* method :
+       {"gptq", "best", "gptq in a budget", "rtn in a budget", "autoround", "awq", "awq+gptq", "wnam"}) {
     SCOPED_TRACE(method);
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);

@@ -44,7 +44,12 @@ class OneStream {
  public:
   OneStream(const ModelWeights& weights, BlockRunner& runner, const std::shared_ptr<ActivationStore>& store,
             const Stage& stage, ThreadPool& pool)
-      : weights_(weights), runner_(runner), store_(store), stage_(stage), pool_(pool), hidden_(store, runner.slices()) {}
+      : weights_(weights),
+        runner_(runner),
+        store_(store),
+        stage_(stage),
+        pool_(pool),
+        hidden_(store, runner.slices()) {}
 
   Status embed() { return runner_.embed(hidden_); }
 
@@ -121,8 +126,8 @@ Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& ru
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     NIBBLE_TRY_STATUS(streams.pass(static_cast<int>(layer)));
     runner.forget_matrices();
-    if (progress && !progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers),
-                              "blocks"))
+    if (progress &&
+        !progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers), "blocks"))
       return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
   }
   return weights.check_intact();

@@ -28,7 +28,7 @@ struct StreamOptions {
   KnownLinears known;              ///< empty: nothing is
   ActivationStore::Options store;  ///< of activations
   Progress progress;
-  bool drift = false;              ///< the original goes along, and statistics hold the drift
+  bool drift = false;  ///< the original goes along, and statistics hold the drift
 };
 
 /// Runs the tokens through embedding and blocks, in float32. A model whose weights turn activations into NaN goes on:

@@ -17,8 +17,7 @@ PairedOps::PairedOps(BlockRunner& quantized, BlockRunner& original, const ModelL
         return stage_(linears, [&](const auto& see) -> Status {
           std::size_t slice = 0;
           NIBBLE_TRY_STATUS(each_slice([&](std::span<const float> x, std::int64_t) {
-            original_.keep_slice(original_input_, slice++,
-                                 [&](std::span<const float> y, std::int64_t) { see(x, y); });
+            original_.keep_slice(original_input_, slice++, [&](std::span<const float> y, std::int64_t) { see(x, y); });
           }));
           return Status(original_.status());
         });

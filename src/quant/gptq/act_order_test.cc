@@ -42,7 +42,9 @@ TEST(ActOrder, ColumnsGoBackWhereTheyBelong) {
 /// Inputs of about the same size: the errors of very large ones would have to be made up for by very small ones.
 void level_inputs(Layer& layer) {
   const InputGram before = layer.gram;
-  const auto size = [&](std::int64_t c) { return std::pow(before.sums[static_cast<std::size_t>(c * (layer.cols + 1))], 0.4); };
+  const auto size = [&](std::int64_t c) {
+    return std::pow(before.sums[static_cast<std::size_t>(c * (layer.cols + 1))], 0.4);
+  };
   for (std::int64_t i = 0; i < layer.cols; ++i)
     for (std::int64_t j = i; j < layer.cols; ++j)
       layer.gram.sums[static_cast<std::size_t>(i * layer.cols + j)] /= size(i) * size(j);

@@ -14,7 +14,7 @@ struct GptqSettings {
   ColumnOrder order = ColumnOrder::kGroupAware;
   bool act_order = false;      ///< quant/gptq/act_order.h, in place of `order`
   bool static_groups = false;  ///< quant/gptq/static_groups.h, in place of `order`; no sweeps
-  float target_shift = 0;  ///< alpha of shift_towards_target(); 0: the original's activations are not computed
+  float target_shift = 0;      ///< alpha of shift_towards_target(); 0: the original's activations are not computed
 };
 
 /// Finishes every block linear that `finished` does not know already; the embedding and the head are not among them.

@@ -1,5 +1,5 @@
-// GPTQ with static groups (algorithms.md 4.2, 4.3): every grid is chosen on the weights as they are, before the pass, so
-// that columns can be quantized in the order of their inputs' size while groups stay runs of columns.
+// GPTQ with static groups (algorithms.md 4.2, 4.3): every grid is chosen on the weights as they are, before the pass,
+// so that columns can be quantized in the order of their inputs' size while groups stay runs of columns.
 #pragma once
 
 #include "quant/gptq/gptq.h"
