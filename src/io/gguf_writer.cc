@@ -191,7 +191,8 @@ Result<FileLayout> lay_out(std::span<const std::pair<std::string, GgufValue>> me
                            std::span<const GgufTensorPlan> plan, std::span<const std::uint64_t> sizes,
                            std::uint64_t alignment) {
   FileLayout out;
-  for (const char letter : {'G', 'G', 'U', 'F'}) out.header.number(letter);
+  constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
+  out.header.number(kMagic);
   out.header.number(std::uint32_t{3});
   out.header.number(static_cast<std::uint64_t>(plan.size()));
   out.header.number(static_cast<std::uint64_t>(metadata.size()));
