@@ -83,10 +83,12 @@ std::uint64_t bit_search_bytes(const ModelWeights& weights, const std::vector<Qu
                                std::int64_t window) {
   const std::int64_t of_window = std::min(kWindow, window);
   const std::int64_t tokens = std::max<std::int64_t>(1, kTokens / of_window) * of_window;
-  // Two heads are packed while substitutions are measured.
+  // While substitutions are measured the head is packed, and the rounded one from what it is read from, and logits of
+  // both are held.
   const Result<MatrixPtr> head = weights.matrix(weights.layout().head);
   const std::int64_t packed =
-      head.ok() ? 2 * (*head)->scheme().stored_bytes((*head)->rows(), (*head)->cols()) : std::int64_t{0};
+      head.ok() ? 3 * (*head)->scheme().stored_bytes((*head)->rows(), (*head)->cols()) + 1024 * (*head)->rows()
+                : std::int64_t{0};
   // Schemes that need a matrix as a whole are made at once, from floats.
   std::int64_t largest = 0;
   for (const LinearInfo& info : weights.layout().linears) largest = std::max(largest, info.rows * info.cols);

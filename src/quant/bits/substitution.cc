@@ -61,10 +61,12 @@ Result<double> SubstitutionMeter::measure(const std::map<LinearId, QuantScheme>&
   for (int layer = std::max(first, 0); layer < layers; ++layer)
     NIBBLE_TRY_STATUS(layer == first ? stream->run(layer, hidden_[static_cast<std::size_t>(layer)])
                                      : stream->advance(layer));
-  NIBBLE_TRY_STATUS(stream->load_head());
+  const bool own_head = rounded.contains(weights_.layout().head);
+  if (own_head) NIBBLE_TRY_STATUS(stream->load_head());
   ScoreTally tally(true);
-  NIBBLE_TRY_STATUS(score_windows({*stream, first == layers ? hidden_.back() : stream->hidden()},
-                                  {*original_, hidden_.back()}, tokens_, weights_.config().vocab_size, pool_, tally));
+  NIBBLE_TRY_STATUS(
+      score_windows({own_head ? *stream : *original_, first == layers ? hidden_.back() : stream->hidden()},
+                    {*original_, hidden_.back()}, tokens_, weights_.config().vocab_size, pool_, tally));
   return tally.evaluation().comparison->kld_mean;
 }
 

@@ -10,15 +10,22 @@ namespace {
 
 constexpr std::int64_t kHeadRows = 64;  ///< tokens whose logits are held at once
 
-/// Scores all windows of a slice that both streams have begun.
-Status score_slice(ModelStream& model, ModelStream& original, std::span<const std::int32_t> ids, std::int64_t window,
-                   std::int64_t vocab, ThreadPool& pool, ScoreTally& tally) {
+/// The hidden states of a slice before a head.
+struct SliceInput {
+  ModelStream& stream;  ///< has begun the slice
+  const std::vector<float>& hidden;
+};
+
+/// Scores all windows of a slice.
+Status score_slice(const SliceInput& model, const SliceInput& original, std::span<const std::int32_t> ids,
+                   std::int64_t window, std::int64_t vocab, ThreadPool& pool, ScoreTally& tally) {
   std::vector<PositionScore> scores(ids.size());
-  const std::int64_t rows = model.rows();
+  const auto rows = static_cast<std::int64_t>(ids.size());
+  const std::int64_t width = static_cast<std::int64_t>(model.hidden.size()) / rows;
   for (std::int64_t first = 0; first < rows; first += kHeadRows) {
     const std::int64_t count = std::min(kHeadRows, rows - first);
-    NIBBLE_TRY(const Value logits, model.head(first, count));
-    NIBBLE_TRY(const Value base, original.head(first, count));
+    NIBBLE_TRY(const Value logits, model.stream.head(model.hidden.data() + first * width, count));
+    NIBBLE_TRY(const Value base, original.stream.head(original.hidden.data() + first * width, count));
     pool.run(static_cast<std::size_t>(count), 1, [&](std::size_t begin, std::size_t end, int) {
       for (std::size_t r = begin; r < end; ++r) {
         const std::size_t at = static_cast<std::size_t>(first) + r;
@@ -71,18 +78,8 @@ Status ModelStream::load_head() {
   return weights_.check_intact();
 }
 
-Status ModelStream::begin_slice(std::size_t slice, const StoredActivations& in) {
-  runner_->set_slice(slice);
-  return in.read(slice, numbers_);
-}
-
-std::int64_t ModelStream::rows() const {
-  return static_cast<std::int64_t>(numbers_.size()) / weights_.config().hidden_size;
-}
-
-Result<Value> ModelStream::head(std::int64_t first, std::int64_t count) {
-  const std::int64_t width = weights_.config().hidden_size;
-  const Value x = runner_->ops().value_of(numbers_.data() + first * width, count, width);
+Result<Value> ModelStream::head(const float* hidden, std::int64_t count) {
+  const Value x = runner_->ops().value_of(hidden, count, weights_.config().hidden_size);
   runner_->choose_output_rows(count);
   const Value logits = decoder_head(runner_->ops(), weights_.config(), weights_.layout(), x);
   NIBBLE_TRY_STATUS(runner_->ops().take_status());
@@ -92,12 +89,16 @@ Result<Value> ModelStream::head(std::int64_t first, std::int64_t count) {
 Status score_windows(const HeadInput& model, const HeadInput& original, const CalibrationTokens& tokens,
                      std::int64_t vocab, ThreadPool& pool, ScoreTally& tally) {
   std::size_t at = 0;
+  std::vector<float> hidden;
+  std::vector<float> base;
   for (std::size_t slice = 0; slice < model.stream.slices(); ++slice) {
-    NIBBLE_TRY_STATUS(model.stream.begin_slice(slice, model.hidden));
-    NIBBLE_TRY_STATUS(original.stream.begin_slice(slice, original.hidden));
-    const auto rows = static_cast<std::size_t>(model.stream.rows());
-    NIBBLE_TRY_STATUS(score_slice(model.stream, original.stream, std::span(tokens.ids).subspan(at, rows), tokens.window,
-                                  vocab, pool, tally));
+    model.stream.begin_slice(slice);
+    original.stream.begin_slice(slice);
+    NIBBLE_TRY_STATUS(model.hidden.read(slice, hidden));
+    NIBBLE_TRY_STATUS(original.hidden.read(slice, base));
+    const std::size_t rows = hidden.size() / static_cast<std::size_t>(model.stream.hidden_size());
+    NIBBLE_TRY_STATUS(score_slice({model.stream, hidden}, {original.stream, base},
+                                  std::span(tokens.ids).subspan(at, rows), tokens.window, vocab, pool, tally));
     at += rows;
   }
   return {};

@@ -20,6 +20,7 @@ class ModelStream {
                                                      std::shared_ptr<ActivationStore> store, ThreadPool& pool);
 
   std::size_t slices() const { return runner_->slices(); }
+  std::int64_t hidden_size() const { return weights_.config().hidden_size; }
   /// The input of the next block, or of the head.
   const StoredActivations& hidden() const { return hidden_; }
   /// Hands it over; the next block must be given its input.
@@ -32,11 +33,10 @@ class ModelStream {
   Status advance(int layer);
   Status load_head();
 
-  /// Makes rows of a slice of `in` those whose logits head() gives.
-  Status begin_slice(std::size_t slice, const StoredActivations& in);
-  std::int64_t rows() const;
-  /// Logits of rows [first, first + count), [count, vocabulary].
-  Result<Value> head(std::int64_t first, std::int64_t count);
+  /// head() will be asked for rows of this slice.
+  void begin_slice(std::size_t slice) { runner_->set_slice(slice); }
+  /// The logits [count, vocabulary] of hidden states [count, hidden_size].
+  Result<Value> head(const float* hidden, std::int64_t count);
 
  private:
   ModelStream(const ModelWeights& weights, std::unique_ptr<BlockRunner> runner, std::shared_ptr<ActivationStore> store);
@@ -45,10 +45,9 @@ class ModelStream {
   std::unique_ptr<BlockRunner> runner_;
   std::shared_ptr<ActivationStore> store_;
   StoredActivations hidden_;
-  std::vector<float> numbers_;
 };
 
-/// What the head of a stream is applied to.
+/// What the head of a stream is applied to. Two may have one stream in common.
 struct HeadInput {
   ModelStream& stream;  ///< its head is loaded
   const StoredActivations& hidden;
