@@ -1,6 +1,7 @@
 // Writing GGUF: metadata, infos and the place of every tensor come from the plan at once; data may then come in any
 // order.
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
@@ -22,8 +23,9 @@ class HeaderBuilder {
  public:
   template <typename T>
   void number(T value) {
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    const std::size_t at = bytes_.size();
+    bytes_.resize(at + sizeof(T));
+    std::memcpy(bytes_.data() + at, &value, sizeof(T));
   }
   void string(std::string_view text) {
     number(static_cast<std::uint64_t>(text.size()));
