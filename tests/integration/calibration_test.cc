@@ -271,7 +271,7 @@ TEST_F(Calibration, BudgetsOfLargerMatrices) {
     std::vector<std::string> candidates;
   };
   const Case cases[] = {{"best", "out.gguf", "", {"q4_0", "q5_0", "q8_0"}},
-                        {"gptq", "out", "auto-round", {"int2-g32-sym", "int4-g32-sym", "int8-g32-sym"}},
+                        {"rtn", "out", "auto-round", {"int2-g32-sym", "int4-g32-sym", "int8-g32-sym"}},
                         {"rtn", "out", "gptq", {"int2-g32-sym", "int4-g32-asym", "int8-g32-sym"}}};
   for (const Case& c : cases) {
     SCOPED_TRACE(std::string(c.method) + " to " + c.out + c.to);
