@@ -47,7 +47,7 @@ Json run_description(const CalibratedOutput& what) {
   const QuantizeOptions& o = what.options;
   const CalibrationOptions& c = o.calibration;
   std::error_code error;
-  const Result<QuantScheme> scheme = parse_scheme(o.scheme);
+  const Result<QuantScheme> one_scheme = parse_scheme(o.scheme);
   Json texts = Json::array();
   Json candidates = Json::array();
   for (const QuantScheme& scheme : what.candidates) candidates.push_back(to_string(scheme));
@@ -56,7 +56,7 @@ Json run_description(const CalibratedOutput& what) {
           {"model", fs::absolute(what.path, error).string()},
           {"model_files", identity(what.path)},
           {"method", o.method},
-          {"scheme", scheme.ok() ? to_string(*scheme) : wanted_bits(o)},
+          {"scheme", one_scheme.ok() ? to_string(*one_scheme) : wanted_bits(o)},
           {"candidates", candidates},
           {"to", o.to},
           {"quantize_head", o.quantize_head},
