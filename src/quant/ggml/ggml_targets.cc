@@ -33,24 +33,28 @@ Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tens
   return std::make_shared<const std::vector<float>>(entry->means());
 }
 
-/// By linear.
-Result<std::vector<int>> recipe_types(const ModelFiles& files, const GgufRecipe& recipe, bool importance) {
-  const ModelConfig& config = files.config();
-  const ModelLayout& layout = files.layout();
-  RecipeModel model;
-  model.architecture = files.architecture().gguf_name;
-  model.layers = config.num_hidden_layers;
-  model.heads = config.num_attention_heads;
-  model.kv_heads = config.num_key_value_heads;
-  model.tied = layout.head == layout.embedding;
-  model.has_imatrix = importance;
-  std::vector<int> types;
-  for (const LinearInfo& info : layout.linears) {
-    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
-    NIBBLE_TRY(types.emplace_back(), recipe_type(recipe, model, {tensor, info.layer, info.cols}));
+/// The type that a recipe gives every linear of a model.
+class RecipeTypes {
+ public:
+  RecipeTypes(const ModelFiles& files, const GgufRecipe& recipe, bool importance) : files_(files), recipe_(recipe) {
+    const ModelConfig& config = files.config();
+    model_.architecture = files.architecture().gguf_name;
+    model_.layers = config.num_hidden_layers;
+    model_.heads = config.num_attention_heads;
+    model_.kv_heads = config.num_key_value_heads;
+    model_.tied = files.layout().head == files.layout().embedding;
+    model_.has_imatrix = importance;
   }
-  return types;
-}
+  std::string name(const LinearInfo& info) const { return gguf_name_of(files_.architecture(), info.name + ".weight"); }
+  Result<int> of(const LinearInfo& info) const {
+    return recipe_type(recipe_, model_, {name(info), info.layer, info.cols});
+  }
+
+ private:
+  const ModelFiles& files_;
+  const GgufRecipe& recipe_;
+  RecipeModel model_;
+};
 
 }  // namespace
 
@@ -75,15 +79,15 @@ Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Impo
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
                                                  const Imatrix* imatrix) {
   const ModelLayout& layout = files.layout();
-  NIBBLE_TRY(const std::vector<int> types, recipe_types(files, recipe, imatrix != nullptr));
+  const RecipeTypes types(files, recipe, imatrix != nullptr);
   std::vector<MatrixTarget> targets;
   for (std::size_t i = 0; i < layout.linears.size(); ++i) {
     const LinearInfo& info = layout.linears[i];
     const auto id = static_cast<LinearId>(i);
-    const std::string tensor = gguf_name_of(files.architecture(), info.name + ".weight");
+    NIBBLE_TRY(const int type, types.of(info));
     NIBBLE_TRY(MatrixPtr original, files.matrix(id));
-    NIBBLE_TRY(Importance importance, importance_of(imatrix, tensor, info));
-    Result<MatrixTarget> target = ggml_target(id, std::move(original), types[i], std::move(importance));
+    NIBBLE_TRY(Importance importance, importance_of(imatrix, types.name(info), info));
+    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
     if (!target.ok()) return with_context(target.error(), info.name);
     targets.push_back(std::move(*target));
   }
@@ -91,9 +95,10 @@ Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const 
 }
 
 Result<LinearSchemes> recipe_schemes(const ModelFiles& files, const GgufRecipe& recipe, bool importance) {
-  NIBBLE_TRY(const std::vector<int> types, recipe_types(files, recipe, importance));
+  const RecipeTypes types(files, recipe, importance);
   std::vector<QuantScheme> schemes;
-  for (const int type : types) {
+  for (const LinearInfo& info : files.layout().linears) {
+    NIBBLE_TRY(const int type, types.of(info));
     NIBBLE_TRY(schemes.emplace_back(), ggml_scheme(type));
   }
   return LinearSchemes(std::move(schemes));
