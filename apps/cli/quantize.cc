@@ -26,7 +26,7 @@ struct Flags {
   std::string imatrix;
   CalibrationOptions calibration;
   double damping = 0.01;
-  ActOrder act_order = ActOrder::kGroups;
+  std::string act_order;
   int iterations = 200;
   std::uint64_t max_memory = 0;
   bool resume = false;
@@ -191,10 +191,7 @@ void add_quantize(CLI::App& app, Action& action) {
           "--act-order", flags->act_order,
           "gptq, best: columns by the size of their inputs: groups (within groups, and whole groups; default), "
           "full (desc_act: groups as they come, with a g_idx), static (gptq only: scales chosen before)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, ActOrder>{
-              {"groups", ActOrder::kGroups}, {"full", ActOrder::kFull}, {"static", ActOrder::kStatic}},
-          CLI::ignore_case));
+      ->check(CLI::IsMember({"groups", "full", "static"}));
   command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000));
@@ -223,7 +220,8 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
       options.damping = flags->damping;
-      options.act_order = flags->act_order;
+      if (flags->act_order == "full") options.act_order = ActOrder::kFull;
+      if (flags->act_order == "static") options.act_order = ActOrder::kStatic;
       options.iterations = flags->iterations;
       options.method = flags->method;
       options.scheme = flags->scheme;
