@@ -8,8 +8,12 @@ for hqq, whose zero points are real numbers, a float32 model. Needs the environm
 `pip install termcolor`, `pip install --no-deps --no-build-isolation hqq==0.2.8.post1` there.
 """
 import argparse
+import os
 import pathlib
 import re
+
+os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # on two processors it would take one, and then want two
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # compiling takes longer than what is compiled
 
 
 def run_gptqmodel_gptq(*args):
