@@ -53,7 +53,10 @@ const char* const kSuffixes[] = {".weight",
                                  ".weight.quant_state.bitsandbytes__fp4",
                                  "_blocks",
                                  "_scales",
+                                 "",
+                                 "_scale",
                                  ".W_q",
+                                 ".packing",
                                  ".zero",
                                  ".shape",
                                  ".nbits",
@@ -130,7 +133,7 @@ bool write_valid(const Family& family, FuzzedDataProvider& data, std::vector<Raw
   return true;
 }
 
-/// A right checkpoint of a family that is only read: 8 x 64 weights.
+/// A right checkpoint of what a family reads and does not write: 8 x 64 weights.
 struct ReadOnlyTensor {
   const char* suffix;
   ElementType element;
@@ -163,6 +166,7 @@ const std::vector<ReadOnlyCheckpoint>& read_only_checkpoints() {
         {".shape", E::kI64, {2}, {8, 64}},
         {".nbits", E::kI64, {1}, {3}},
         {".group_size", E::kI64, {1}, {8}}}},
+      {"fp8", R"({"quant_method":"fbgemm_fp8"})", {{"", E::kE4m3, {2, 64, 4}}, {"_scale", E::kF32, {2, 1, 4}}}},
       {"mxfp4", R"({"quant_method":"mxfp4"})", {{"_blocks", E::kU8, {1, 8, 2, 16}}, {"_scales", E::kU8, {1, 8, 2}}}},
       {"modelopt",
        R"({"quant_method":"modelopt"})",
@@ -287,8 +291,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   if (family.name == "gguf") return 0;
   std::vector<RawTensor> tensors;
   Json config;
-  const bool valid = data.ConsumeBool() && (family.encode != nullptr ? write_valid(family, data, tensors, config)
-                                                                     : take_read_only(family, data, tensors, config));
+  const bool valid = data.ConsumeBool() && ((family.encode != nullptr && write_valid(family, data, tensors, config)) ||
+                                            take_read_only(family, data, tensors, config));
   if (!valid) {
     auto parsed = parse_untrusted(
         data.ConsumeBool() ? data.ConsumeRandomLengthString(400) : data.PickValueInArray(kConfigs), "config");
