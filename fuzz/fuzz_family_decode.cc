@@ -291,8 +291,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   if (family.name == "gguf") return 0;
   std::vector<RawTensor> tensors;
   Json config;
-  const bool valid = data.ConsumeBool() && (family.encode != nullptr ? write_valid(family, data, tensors, config)
-                                                                     : take_read_only(family, data, tensors, config));
+  const bool valid = data.ConsumeBool() && ((family.encode != nullptr && write_valid(family, data, tensors, config)) ||
+                                            take_read_only(family, data, tensors, config));
   if (!valid) {
     auto parsed = parse_untrusted(
         data.ConsumeBool() ? data.ConsumeRandomLengthString(400) : data.PickValueInArray(kConfigs), "config");
