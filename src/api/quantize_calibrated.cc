@@ -79,11 +79,12 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
   if (what.format.family == nullptr)
     return fail(ErrorCode::kInvalidArgument, "--to {} holds no quantized matrices; name another family",
                 what.options.to);
+  const bool mixture = schemes.distinct().size() > 1;
   std::set<std::tuple<std::int64_t, std::int64_t, std::string>> tried;
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
     const QuantScheme& scheme = schemes.of(static_cast<LinearId>(i));
-    if (scheme.is_float() && schemes.distinct().size() > 1) continue;  // of a mixture
+    if (scheme.is_float() && mixture) continue;  // rows of no block type
     const bool block = info.role == LinearInfo::Role::kBlock;
     if (!block && !what.with_head) continue;
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;

@@ -3,7 +3,7 @@
 #include <span>
 
 #include "base/log.h"
-#include "quant/rtn/group_grid.h"
+#include "quant/rtn/finite_rows.h"
 #include "quant/weights_as_floats.h"
 
 namespace nibble {
@@ -13,9 +13,7 @@ Result<FloatMatrix> finite_weights(const ModelWeights& weights, LinearId id, Thr
   FloatMatrix out{matrix->rows(), matrix->cols(), {}, 0};
   NIBBLE_TRY(out.values, weights_as_floats(*matrix, pool));
   matrix->release(0, out.rows);
-  for (std::int64_t r = 0; r < out.rows; ++r)
-    out.non_finite += make_finite(
-        std::span(out.values).subspan(static_cast<std::size_t>(r * out.cols), static_cast<std::size_t>(out.cols)));
+  out.non_finite = make_rows_finite(out.values.data(), out.rows, out.cols);
   return out;
 }
 

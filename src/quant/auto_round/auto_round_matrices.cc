@@ -205,17 +205,8 @@ Result<std::vector<AutoRoundBlock>> auto_round_matrices(const ModelWeights& weig
 
 std::uint64_t auto_round_bytes(const ModelWeights& weights, std::int64_t window, const AutoRoundOptions& options) {
   const ModelConfig& config = weights.config();
-  std::int64_t block = 0;
-  for (int layer = 0; layer < static_cast<int>(config.num_hidden_layers); ++layer) {
-    std::int64_t count = 0;
-    for (const LinearId id : block_linears(weights.layout(), layer)) {
-      const LinearInfo& info = weights.layout().linears[static_cast<std::size_t>(id)];
-      count += info.rows * info.cols;
-    }
-    block = std::max(block, count);
-  }
   // Weights, offsets, values and their gradients; the codes of the best iterate and those of a better one.
-  const std::int64_t of_weights = 18 * block;
+  const auto of_weights = 18 * static_cast<std::int64_t>(block_bytes(weights.layout()) / 4);
   // Values that are kept for the way back and gradients on it, then inputs, targets and the loss's gradient.
   const auto of_token = static_cast<std::int64_t>(train_bytes_of_token(config));
   // A slice of either stream that windows are read from, and the panels of kernel/gemm.

@@ -5,10 +5,9 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <random>
 
 #include "model/decoder.h"
-#include "model/model_files.h"
+#include "quant/testing/golden_models.h"
 #include "quant/weights_as_floats.h"
 #include "train/train_ops.h"
 
@@ -17,19 +16,6 @@ namespace {
 
 constexpr std::int64_t kWindows = 9;
 constexpr std::int64_t kWindow = 12;
-
-ModelFiles::Ptr open_golden(const std::string& name) {
-  return ModelFiles::open(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/models" / name).value();
-}
-
-CalibrationTokens random_tokens(const ModelFiles& files) {
-  std::mt19937 random(5);
-  CalibrationTokens out;
-  out.window = kWindow;
-  for (std::int64_t i = 0; i < kWindows * kWindow; ++i)
-    out.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(files.config().vocab_size)));
-  return out;
-}
 
 AutoRoundOptions quick() {
   AutoRoundOptions options;
@@ -77,7 +63,7 @@ TEST(AutoRoundMatrices, BothStreamsGoThroughTheModel) {
   for (const char* name : {"llama", "gemma3"}) {
     SCOPED_TRACE(name);
     const ModelFiles::Ptr files = open_golden(name);
-    const CalibrationTokens tokens = random_tokens(*files);
+    const CalibrationTokens tokens = random_tokens(*files, kWindows, kWindow);
     ThreadPool pool(1);
     FinishedLinears finished(files->layout(), nullptr);
     const auto blocks =
@@ -106,7 +92,7 @@ TEST(AutoRoundMatrices, BothStreamsGoThroughTheModel) {
 
 TEST(AutoRoundMatrices, ThreadsChangeNothing) {
   const ModelFiles::Ptr files = open_golden("qwen2");
-  const CalibrationTokens tokens = random_tokens(*files);
+  const CalibrationTokens tokens = random_tokens(*files, kWindows, kWindow);
   AutoRoundOptions options = quick();
   options.iterations = 5;
   std::map<LinearId, std::vector<std::uint8_t>> first;
@@ -131,7 +117,7 @@ class Interrupted : public ::testing::Test {
 
 TEST_F(Interrupted, GoesOnToTheSameBytes) {
   const ModelFiles::Ptr files = open_golden("llama");
-  const CalibrationTokens tokens = random_tokens(*files);
+  const CalibrationTokens tokens = random_tokens(*files, kWindows, kWindow);
   const QuantScheme scheme = parse_scheme("int3-g16-sym").value();
   ThreadPool pool(1);
   FinishedLinears whole(files->layout(), nullptr);
@@ -154,7 +140,7 @@ TEST_F(Interrupted, GoesOnToTheSameBytes) {
 
 TEST(AutoRoundMatrices, WithoutIterationsScalesAreSearched) {
   const ModelFiles::Ptr files = open_golden("qwen3");
-  const CalibrationTokens tokens = random_tokens(*files);
+  const CalibrationTokens tokens = random_tokens(*files, kWindows, kWindow);
   ThreadPool pool(2);
   AutoRoundOptions options;
   options.iterations = 0;
@@ -177,8 +163,8 @@ TEST(AutoRoundMatrices, RefusesWhatItCannotMake) {
   const ModelFiles::Ptr files = open_golden("llama");
   ThreadPool pool(1);
   FinishedLinears finished(files->layout(), nullptr);
-  const auto refused =
-      auto_round_matrices(*files, random_tokens(*files), parse_scheme("nf4-g64").value(), quick(), {}, finished, pool);
+  const auto refused = auto_round_matrices(*files, random_tokens(*files, kWindows, kWindow),
+                                           parse_scheme("nf4-g64").value(), quick(), {}, finished, pool);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
 }

@@ -18,15 +18,6 @@
 namespace nibble {
 namespace {
 
-CalibrationTokens random_tokens(const ModelWeights& weights) {
-  std::mt19937 random(5);
-  CalibrationTokens out;
-  out.window = 32;
-  for (int i = 0; i < 20 * 32; ++i)
-    out.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(weights.config().vocab_size)));
-  return out;
-}
-
 /// A model with some of its weights replaced.
 class Damaged final : public ModelWeights {
  public:
@@ -102,7 +93,7 @@ class AwqModels : public testing::TestWithParam<const char*> {};
 TEST_P(AwqModels, IsBetterThanRounding) {
   const ModelFiles::Ptr files = open_golden(GetParam());
   ThreadPool pool(2);
-  const CalibrationTokens tokens = random_tokens(*files);
+  const CalibrationTokens tokens = random_tokens(*files, 20, 32);
   for (const char* name : {"int4-g16-asym", "int3-g16-sym"}) {
     SCOPED_TRACE(name);
     const QuantScheme scheme = parse_scheme(name).value();
@@ -128,7 +119,8 @@ TEST_P(AwqModels, IsBetterThanRounding) {
 TEST_P(AwqModels, MatricesAndChangesBelongTogether) {
   const ModelFiles::Ptr files = open_golden(GetParam());
   ThreadPool pool(2);
-  const Awq awq = run_awq(*files, random_tokens(*files), parse_scheme("int8-g16-asym-scale:f32").value(), pool).value();
+  const Awq awq =
+      run_awq(*files, random_tokens(*files, 20, 32), parse_scheme("int8-g16-asym-scale:f32").value(), pool).value();
   class Quantized final : public ModelWeights {
    public:
     explicit Quantized(const Awq& model) : model_(model) {}
@@ -166,7 +158,7 @@ TEST(AwqRuns, ThreadsChangeNoByte) {
   std::vector<Awq> made;
   for (const int threads : {1, 2, 3}) {
     ThreadPool pool(threads);
-    made.push_back(run_awq(*files, random_tokens(*files), scheme, pool).value());
+    made.push_back(run_awq(*files, random_tokens(*files, 20, 32), scheme, pool).value());
   }
   for (std::size_t i = 1; i < made.size(); ++i) {
     EXPECT_EQ(made[i].folded->changes().vectors, made[0].folded->changes().vectors);
@@ -193,7 +185,7 @@ TEST(AwqRuns, StatisticsOfNoUse) {
   });
   ThreadPool pool(2);
   const QuantScheme scheme = parse_scheme("int4-g16-asym").value();
-  const Result<Awq> awq = run_awq(damaged, random_tokens(*files), scheme, pool);
+  const Result<Awq> awq = run_awq(damaged, random_tokens(*files, 20, 32), scheme, pool);
   ASSERT_TRUE(awq.ok()) << awq.error().message;
   EXPECT_EQ(awq->points.size(), 2u) << "the inputs of q, k, v and o are numbers";
   const MatrixPtr rounded = quantize_rtn(files->matrix(block.down_proj).value(), scheme, {}, pool).value();
@@ -215,7 +207,7 @@ TEST(AwqRuns, DeadChannels) {
   });
   ThreadPool pool(2);
   const QuantScheme scheme = parse_scheme("int3-g16-asym").value();
-  const Result<Awq> awq = run_awq(damaged, random_tokens(*files), scheme, pool);
+  const Result<Awq> awq = run_awq(damaged, random_tokens(*files, 20, 32), scheme, pool);
   ASSERT_TRUE(awq.ok()) << awq.error().message;
   const std::span<const float> factors = awq->folded->column_factors(block.down_proj);
   ASSERT_FALSE(factors.empty()) << "some scales are better than none";
@@ -228,7 +220,7 @@ TEST(AwqRuns, RefusesWhatItCannotMake) {
   ThreadPool pool(1);
   for (const char* name :
        {"nf4-g64", "codebook4-row", "int4-tensor", "fp8-e4m3-channel", "int8-block128x128", "ternary-g32"}) {
-    const auto awq = run_awq(*files, random_tokens(*files), parse_scheme(name).value(), pool);
+    const auto awq = run_awq(*files, random_tokens(*files, 20, 32), parse_scheme(name).value(), pool);
     ASSERT_FALSE(awq.ok()) << name;
     EXPECT_EQ(awq.error().code, ErrorCode::kUnsupported);
     EXPECT_NE(awq.error().message.find("awq cannot make"), std::string::npos) << awq.error().message;
@@ -240,7 +232,7 @@ TEST(AwqRuns, GptqRunsOnTheScaledModel) {
   const ModelFiles::Ptr files = open_golden("qwen3");
   ThreadPool pool(2);
   const QuantScheme scheme = parse_scheme("int4-g16-asym").value();
-  const CalibrationTokens tokens = random_tokens(*files);
+  const CalibrationTokens tokens = random_tokens(*files, 20, 32);
   const AwqModel scaled = awq_scaled_model(*files, tokens, scheme, {}, nullptr, pool).value();
   const Awq awq = run_awq(*files, tokens, scheme, pool).value();
   EXPECT_EQ(scaled.folded->changes().vectors, awq.folded->changes().vectors);

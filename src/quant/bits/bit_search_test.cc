@@ -5,21 +5,16 @@
 
 #include <cstring>
 #include <map>
-#include <random>
 
-#include "model/model_files.h"
 #include "quant/bits/allocation.h"
 #include "quant/bits/bit_candidates.h"
 #include "quant/bits/sensitivity.h"
 #include "quant/bits/substitution.h"
 #include "quant/calibration/model_stream.h"
+#include "quant/testing/golden_models.h"
 
 namespace nibble {
 namespace {
-
-ModelFiles::Ptr open_golden(const std::string& name) {
-  return ModelFiles::open(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/models" / name).value();
-}
 
 /// One linear's weights times a factor: logits far from uniform, or a block that matters more than others.
 class Amplified final : public ModelWeights {
@@ -50,15 +45,6 @@ class Amplified final : public ModelWeights {
   ModelWeights::Ptr original_;
   std::map<LinearId, float> factors_;
 };
-
-CalibrationTokens random_tokens(const ModelWeights& weights, std::int64_t windows, std::int64_t window) {
-  std::mt19937 random(5);
-  CalibrationTokens tokens;
-  tokens.window = window;
-  for (std::int64_t i = 0; i < windows * window; ++i)
-    tokens.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(weights.config().vocab_size)));
-  return tokens;
-}
 
 std::vector<StoredActivations> activations_of(const ModelWeights& weights, const CalibrationTokens& tokens,
                                               const std::shared_ptr<ActivationStore>& store, ThreadPool& pool) {

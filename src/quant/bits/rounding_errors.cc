@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "quant/plain_rounding.h"
-#include "quant/rtn/group_grid.h"
+#include "quant/rtn/finite_rows.h"
 #include "quant/weights_as_floats.h"
 
 namespace nibble {
@@ -27,8 +27,7 @@ Status RoundingErrors::weights(std::int64_t begin, std::int64_t count, std::vect
                                ThreadPool& pool) const {
   out.resize(static_cast<std::size_t>(count * cols()));
   NIBBLE_TRY_STATUS(rows_as_floats(*original_, begin, count, out.data(), pool));
-  for (std::int64_t r = 0; r < count; ++r)
-    make_finite(std::span(out).subspan(static_cast<std::size_t>(r * cols()), static_cast<std::size_t>(cols())));
+  make_rows_finite(out.data(), count, cols());
   return {};
 }
 

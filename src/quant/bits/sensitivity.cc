@@ -274,20 +274,17 @@ Result<std::vector<std::vector<double>>> rounding_sensitivity(const SensitivityT
 std::uint64_t sensitivity_bytes(const ModelWeights& weights, std::int64_t tokens, std::int64_t window) {
   const ModelConfig& config = weights.config();
   const ModelLayout& layout = weights.layout();
-  std::map<int, std::int64_t> blocks;
   std::int64_t weighing = 0;
   for (const LinearInfo& info : layout.linears) {
     if (info.role != LinearInfo::Role::kBlock) continue;
-    blocks[info.layer] += 4 * info.rows * info.cols;
     // A linear's weights and errors, its inputs and gradients, and some outputs.
     const std::int64_t of_linear = 8 * info.rows * info.cols + 4 * tokens * (info.rows + info.cols) +
                                    4 * LikelihoodChanges::kTokensAtOnce * info.rows;
     weighing = std::max(weighing, of_linear);
   }
-  std::int64_t block = 0;
-  for (const auto& [layer, bytes] : blocks) block = std::max(block, bytes);
   const std::int64_t differentiating =
-      block + static_cast<std::int64_t>(train_bytes_of_token(config)) * windows_at_once(window) * window;
+      static_cast<std::int64_t>(block_bytes(layout)) +
+      static_cast<std::int64_t>(train_bytes_of_token(config)) * windows_at_once(window) * window;
   // The head's input and gradient, three tiles of logits, two of weights.
   const std::int64_t head =
       8 * tokens * config.hidden_size + 12 * tokens * kHeadTileRows + 8 * kHeadTileRows * config.hidden_size;

@@ -5,30 +5,16 @@
 
 #include <cmath>
 #include <map>
-#include <random>
 
 #include "kernel/gram/gram.h"
-#include "model/model_files.h"
 #include "quant/recording_ops.h"
 #include "quant/rtn/rtn.h"
+#include "quant/testing/golden_models.h"
 
 namespace nibble {
 namespace {
 
 const char* const kModels[] = {"llama", "llama-tied", "qwen2", "qwen3", "gemma3", "mistral-window"};
-
-ModelFiles::Ptr open_golden(const std::string& name) {
-  return ModelFiles::open(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/models" / name).value();
-}
-
-CalibrationTokens random_tokens(const ModelFiles& files, std::int64_t windows, std::int64_t window) {
-  std::mt19937 random(5);
-  CalibrationTokens out;
-  out.window = window;
-  for (std::int64_t i = 0; i < windows * window; ++i)
-    out.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(files.config().vocab_size)));
-  return out;
-}
 
 /// What the engine's linears see, each window by itself: [tokens, cols] each.
 std::map<LinearId, std::vector<float>> inputs_in_engine(const CpuModel::Ptr& model,
@@ -80,6 +66,29 @@ void expect_near(const InputGram& got, const InputGram& expected, const std::str
     }
 }
 
+/// Rounds every linear to nearest, and keeps what it is given.
+QuantizeLinears rounds(const ModelFiles& files, const QuantScheme& scheme, ThreadPool& pool,
+                       std::map<LinearId, InputGram>& got) {
+  return [&](std::span<const LinearId> linears, const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+    std::vector<MatrixPtr> out;
+    for (const LinearId id : linears) {
+      got.emplace(id, gram);
+      out.push_back(quantize_rtn(files.matrix(id).value(), scheme, {}, pool).value());
+    }
+    return out;
+  };
+}
+
+/// The same model for the engine.
+CpuModelOptions rounded_blocks(const QuantScheme& scheme, ThreadPool& pool) {
+  CpuModelOptions options;
+  options.matrix_hook = [&](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+    if (linear.role != LinearInfo::Role::kBlock) return stored;
+    return quantize_rtn(std::move(stored), scheme, {}, pool);
+  };
+  return options;
+}
+
 TEST(BlockStream, LinearsSeeWhatTheySeeInTheEngine) {
   for (const char* name : kModels) {
     SCOPED_TRACE(name);
@@ -116,24 +125,12 @@ TEST(BlockStream, QuantizedLinearsFeedTheNext) {
   const ModelFiles::Ptr files = open_golden("llama");
   const auto pool = std::make_shared<ThreadPool>(2);
   const QuantScheme scheme = parse_scheme("int4-g16-sym").value();
-  CpuModelOptions options;
-  options.matrix_hook = [&](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
-    if (linear.role != LinearInfo::Role::kBlock) return stored;
-    return quantize_rtn(std::move(stored), scheme, {}, *pool);
-  };
+  const CpuModelOptions options = rounded_blocks(scheme, *pool);
   const CpuModel::Ptr quantized = CpuModel::load(files, options, *pool).value();
   const CalibrationTokens tokens = random_tokens(*files, 9, 32);
   const std::map<LinearId, InputGram> expected = seen_by_engine(quantized, pool, tokens);
   std::map<LinearId, InputGram> got;
-  const QuantizeLinears to_nearest = [&](std::span<const LinearId> linears,
-                                         const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-    std::vector<MatrixPtr> out;
-    for (const LinearId id : linears) {
-      got.emplace(id, gram);
-      out.push_back(quantize_rtn(files->matrix(id).value(), scheme, {}, *pool).value());
-    }
-    return out;
-  };
+  const QuantizeLinears to_nearest = rounds(*files, scheme, *pool, got);
   ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, {}, *pool).ok());
   for (const auto& [id, gram] : got) expect_near(gram, expected.at(id), std::to_string(id));
 }
@@ -145,24 +142,12 @@ TEST(BlockStream, TheOriginalGoesAlong) {
     const ModelFiles::Ptr files = open_golden(name);
     const auto pool = std::make_shared<ThreadPool>(2);
     const QuantScheme scheme = parse_scheme("int3-g16-sym").value();
-    CpuModelOptions options;
-    options.matrix_hook = [&](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
-      if (linear.role != LinearInfo::Role::kBlock) return stored;
-      return quantize_rtn(std::move(stored), scheme, {}, *pool);
-    };
+    const CpuModelOptions options = rounded_blocks(scheme, *pool);
     const CalibrationTokens tokens = random_tokens(*files, 150, 20);
     const auto original = inputs_in_engine(CpuModel::load(files, {}, *pool).value(), pool, tokens);
     const auto quantized = inputs_in_engine(CpuModel::load(files, options, *pool).value(), pool, tokens);
     std::map<LinearId, InputGram> got;
-    const QuantizeLinears to_nearest = [&](std::span<const LinearId> linears,
-                                           const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-      std::vector<MatrixPtr> out;
-      for (const LinearId id : linears) {
-        got.emplace(id, gram);
-        out.push_back(quantize_rtn(files->matrix(id).value(), scheme, {}, *pool).value());
-      }
-      return out;
-    };
+    const QuantizeLinears to_nearest = rounds(*files, scheme, *pool, got);
     StreamOptions with_original;
     with_original.drift = true;
     ASSERT_TRUE(stream_blocks(*files, tokens, to_nearest, with_original, *pool).ok());

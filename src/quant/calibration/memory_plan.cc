@@ -26,16 +26,6 @@ std::uint64_t product(std::int64_t a, std::int64_t b) {
   return static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b);
 }
 
-/// The packed matrices of the largest block, four bytes per weight at most.
-std::uint64_t block_bytes(const ModelLayout& layout) {
-  std::map<int, std::uint64_t> blocks;
-  for (const LinearInfo& info : layout.linears)
-    if (info.role == LinearInfo::Role::kBlock) blocks[info.layer] += 4 * product(info.rows, info.cols);
-  std::uint64_t largest = 0;
-  for (const auto& [layer, bytes] : blocks) largest = std::max(largest, bytes);
-  return largest;
-}
-
 /// Rows of the embedding are looked up, and the head is multiplied by, when no linear is being quantized.
 std::uint64_t embedding_bytes(const ModelLayout& layout) {
   std::uint64_t largest = 0;
@@ -54,6 +44,15 @@ std::uint64_t slice_bytes(const ModelConfig& config, const ModelLayout& layout, 
 }
 
 }  // namespace
+
+std::uint64_t block_bytes(const ModelLayout& layout) {
+  std::map<int, std::uint64_t> blocks;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) blocks[info.layer] += 4 * product(info.rows, info.cols);
+  std::uint64_t largest = 0;
+  for (const auto& [layer, bytes] : blocks) largest = std::max(largest, bytes);
+  return largest;
+}
 
 std::uint64_t second_order_bytes(const ModelLayout& layout) {
   // The second moments (float64), their factor (float64), three float32 matrices made of them, and the linear's weights

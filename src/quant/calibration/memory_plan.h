@@ -10,6 +10,9 @@
 
 namespace nibble {
 
+/// The packed matrices of the largest block, four bytes per weight at most.
+std::uint64_t block_bytes(const ModelLayout& layout);
+
 /// What quantizing the largest linear against its inputs' second moments takes.
 std::uint64_t second_order_bytes(const ModelLayout& layout);
 

@@ -5,13 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "model/model_files.h"
 #include "quant/fold/folded_weights.h"
+#include "quant/testing/golden_models.h"
 #include "run/cpu_executor.h"
 
 namespace nibble {
@@ -23,10 +22,6 @@ inline std::string golden_test_name(const testing::TestParamInfo<const char*>& i
   std::string name = instance.param;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
-}
-
-inline ModelFiles::Ptr open_golden(const std::string& name) {
-  return ModelFiles::open(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/models" / name).value();
 }
 
 /// Logits of all positions of 24 tokens.

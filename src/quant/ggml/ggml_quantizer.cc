@@ -6,12 +6,10 @@
 #include <cmath>
 
 #include "base/half.h"
-#include "base/log.h"
 #include "format/ggml_blocks.h"
 #include "kernel/ggml_search/ggml_search.h"
 #include "quant/matrix_view.h"
-#include "quant/rtn/group_grid.h"
-#include "quant/weights_as_floats.h"
+#include "quant/rtn/finite_rows.h"
 #include "tensor/ggml_codec.h"
 #include "tensor/ggml_schemes.h"
 
@@ -63,14 +61,10 @@ class GgmlQuantized final : public MatrixView {
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
     thread_local std::vector<float> x;
-    NIBBLE_TRY_STATUS(source_->decode(begin, count, stored));
     x.resize(static_cast<std::size_t>(count * cols()));
-    weights_as_floats(stored, x.data());
-    std::int64_t replaced = 0;
-    for (std::int64_t r = 0; r < count; ++r)
-      replaced += make_finite({x.data() + r * cols(), static_cast<std::size_t>(cols())});
-    if (replaced > 0 && !warned_.exchange(true))
-      log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row", replaced);
+    NIBBLE_TRY_STATUS(decode_floats(*source_, begin, count, stored, x.data()));
+    const std::int64_t replaced = make_rows_finite(x.data(), count, cols());
+    if (replaced > 0 && !warned_.exchange(true)) warn_of_non_finite(replaced);
     out.allocate(scheme_, rows(), cols(), begin, count);
     if (search_ != nullptr) {
       search(x.data(), count, out);

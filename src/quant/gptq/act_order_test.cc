@@ -22,6 +22,14 @@ QuantizedMatrix quantize_in_order(Layer& layer, const std::string& name, std::ve
   return quantize_gptq(weights, layer.rows, h, scheme, {}, layer.pool, layer.report);
 }
 
+QuantizedMatrix in_static_groups(Layer& layer, const QuantScheme& scheme) {
+  const auto prepared = [&](ColumnOrder order) {
+    return prepare_second_order(layer.gram, second_order_options(0.01, order, scheme, layer.cols), layer.pool);
+  };
+  return quantize_static_groups(layer.weights, layer.rows, prepared(ColumnOrder::kAsStored),
+                                prepared(ColumnOrder::kBySize), scheme, {}, layer.pool);
+}
+
 TEST(ActOrder, ColumnsGoBackWhereTheyBelong) {
   for (const char* name : {"int4-g16-sym", "int3-g16-asym", "int2-g32-asym"}) {
     SCOPED_TRACE(name);
@@ -76,8 +84,7 @@ TEST(StaticGroups, KeepTheirGridsAndLoseLessThanWithoutFeedback) {
       GptqOptions plain;
       plain.feedback = false;
       const QuantizedMatrix rounded = layer.quantize(name, plain, ColumnOrder::kAsStored);
-      const QuantizedMatrix matrix =
-          quantize_static_groups(layer.weights, layer.rows, layer.gram, scheme, {}, {}, layer.pool);
+      const QuantizedMatrix matrix = in_static_groups(layer, scheme);
       ASSERT_TRUE(matrix.validate().ok());
       EXPECT_EQ(matrix.scale, rounded.scale);
       EXPECT_EQ(matrix.zero, rounded.zero);
@@ -92,8 +99,7 @@ TEST(StaticGroups, KeepTheirGridsAndLoseLessThanWithoutFeedback) {
 TEST(StaticGroups, IsTheRecursionInTheOrderOfTheColumns) {
   Layer layer(17, 64, 5);
   const QuantScheme scheme = parse_scheme("int4-g64-sym").value();
-  const QuantizedMatrix matrix =
-      quantize_static_groups(layer.weights, layer.rows, layer.gram, scheme, {}, {}, layer.pool);
+  const QuantizedMatrix matrix = in_static_groups(layer, scheme);
   // One group: the same order, and the scale is chosen before any error is made.
   const QuantizedMatrix whole = layer.quantize(scheme, {});
   EXPECT_EQ(matrix.codes, whole.codes);

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "quant/gptq/row_codebooks.h"
 #include "quant/gptq/row_tile.h"
-#include "quant/rtn/group_grid.h"
+#include "quant/rtn/finite_rows.h"
 #include "quant/rtn/rtn.h"
 
 namespace nibble {
@@ -50,9 +50,7 @@ QuantizedMatrix quantize_gptq(std::span<float> weights, std::int64_t rows, const
                               GptqReport& report) {
   const std::int64_t cols = h.cols;
   NIBBLE_CHECK(static_cast<std::int64_t>(weights.size()) == rows * cols);
-  for (std::int64_t r = 0; r < rows; ++r)
-    report.non_finite +=
-        make_finite(weights.subspan(static_cast<std::size_t>(r * cols), static_cast<std::size_t>(cols)));
+  report.non_finite += make_rows_finite(weights.data(), rows, cols);
   QuantizedMatrix out;
   out.scheme = scheme;
   choose_before(weights, rows, h, out);

@@ -20,6 +20,7 @@ class GptqRun {
       : weights_(weights), schemes_(schemes), settings_(settings), finished_(finished), pool_(pool) {}
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram) const {
+    if (settings_.static_groups) return quantize(linears, gram, ColumnOrder::kAsStored, {gram, {}});
     if (!settings_.act_order) return quantize(linears, gram, settings_.order, {gram, {}});
     const std::vector<std::int32_t> order = activation_order(gram);
     const InputGram ordered = in_order(gram, order);
@@ -32,13 +33,18 @@ class GptqRun {
     const InputGram& gram;
     std::span<const std::int32_t> order;  ///< of the linear's columns; empty: as they are
   };
+  /// What a grid's shape makes of them.
+  struct Prepared {
+    SecondOrder h;
+    SecondOrder by_size;  ///< with static groups only
+  };
 
   Result<std::vector<MatrixPtr>> quantize(std::span<const LinearId> linears, const InputGram& gram, ColumnOrder order,
                                           const Columns& columns) const {
     const QuadraticForm form(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
-    SecondOrder h;
-    std::optional<GridShape> shape;  // of the scheme that h was made for
+    Prepared prepared;
+    std::optional<GridShape> shape;  // of the scheme that it was made for
     for (const LinearId id : linears) {
       const LinearInfo& info = weights_.layout().linears[static_cast<std::size_t>(id)];
       if (schemes_.of(id).is_float()) {  // of a mixture: no type with fewer bits has rows of this length
@@ -48,11 +54,13 @@ class GptqRun {
       }
       const GridShape wanted = grid_shape(schemes_.of(id), gram.cols);
       if (shape != wanted) {
-        h = prepare_second_order(columns.gram, second_order(order, id, gram), pool_);
+        prepared.h = prepare_second_order(columns.gram, second_order(order, id, gram), pool_);
+        if (settings_.static_groups)
+          prepared.by_size = prepare_second_order(gram, second_order(ColumnOrder::kBySize, id, gram), pool_);
         shape = wanted;
       }
-      if (!h.note.empty()) log_warning("{}: {}", info.name, h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, h, form));
+      if (!prepared.h.note.empty()) log_warning("{}: {}", info.name, prepared.h.note);
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, prepared, form));
       matrices.push_back(matrix);
     }
     return matrices;
@@ -64,7 +72,7 @@ class GptqRun {
     return options;
   }
 
-  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const SecondOrder& h,
+  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const Prepared& prepared,
                                  const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
@@ -72,12 +80,12 @@ class GptqRun {
     GptqReport report;
     std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
     if (settings_.target_shift > 0)
-      shift_towards_target(targets, info.rows, h, columns.gram, settings_.target_shift, pool_);
+      shift_towards_target(targets, info.rows, prepared.h, columns.gram, settings_.target_shift, pool_);
     QuantizedMatrix matrix =
         settings_.static_groups
-            ? quantize_static_groups(targets, info.rows, columns.gram, schemes_.of(id), settings_.options,
-                                     second_order(ColumnOrder::kAsStored, id, columns.gram), pool_)
-            : quantize_gptq(targets, info.rows, h, schemes_.of(id), settings_.options, pool_, report);
+            ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size, schemes_.of(id),
+                                     settings_.options, pool_)
+            : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
     if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);

@@ -37,8 +37,9 @@ std::vector<std::int32_t> column_order(const std::vector<double>& diagonal, cons
   std::vector<std::int32_t> order(diagonal.size());
   std::iota(order.begin(), order.end(), 0);
   if (options.order == ColumnOrder::kAsStored) return order;
-  const std::int64_t group = options.group > 0 ? options.group : cols;
-  const std::int64_t run = options.run > 0 ? options.run : group;
+  const bool groups = options.order == ColumnOrder::kGroupAware && options.group > 0;
+  const std::int64_t group = groups ? options.group : cols;
+  const std::int64_t run = groups && options.run > 0 ? options.run : group;
   const auto sort_all = [&](std::int64_t whole, std::int64_t piece) {
     for (std::int64_t at = 0; at < cols; at += whole)
       sort_pieces(

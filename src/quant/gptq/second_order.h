@@ -14,6 +14,7 @@ namespace nibble {
 /// In which order columns are quantized. Groups stay whole, so that no file needs a g_idx.
 enum class ColumnOrder {
   kAsStored,
+  kBySize,      ///< the largest diagonal first, whatever the groups: for grids that are chosen before
   kGroupAware,  ///< the largest diagonal first: groups by their largest, columns within their group (GPTQModel's GAR)
 };
 

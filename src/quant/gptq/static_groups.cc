@@ -97,24 +97,17 @@ class StaticTile {
 
 }  // namespace
 
-QuantizedMatrix quantize_static_groups(std::span<const float> weights, std::int64_t rows, const InputGram& gram,
-                                       const QuantScheme& scheme, const GptqOptions& options,
-                                       const SecondOrderOptions& second_order, ThreadPool& pool) {
-  SecondOrderOptions in_columns = second_order;
-  in_columns.order = ColumnOrder::kAsStored;
+QuantizedMatrix quantize_static_groups(std::span<const float> weights, std::int64_t rows, const SecondOrder& stored,
+                                       const SecondOrder& by_size, const QuantScheme& scheme,
+                                       const GptqOptions& options, ThreadPool& pool) {
   GptqOptions no_feedback = options;
   no_feedback.feedback = false;
   no_feedback.sweeps = 0;
   std::vector<float> copy(weights.begin(), weights.end());
   GptqReport report;
-  QuantizedMatrix matrix =
-      quantize_gptq(copy, rows, prepare_second_order(gram, in_columns, pool), scheme, no_feedback, pool, report);
-  SecondOrderOptions by_size = second_order;
-  by_size.order = ColumnOrder::kGroupAware;
-  by_size.group = by_size.run = 0;  // all columns are one group
-  const SecondOrder h = prepare_second_order(gram, by_size, pool);
+  QuantizedMatrix matrix = quantize_gptq(copy, rows, stored, scheme, no_feedback, pool, report);
   pool.run(static_cast<std::size_t>((rows + kL - 1) / kL), 1, [&](std::size_t begin, std::size_t end, int) {
-    StaticTile tile(h, weights, matrix);
+    StaticTile tile(by_size, weights, matrix);
     for (std::size_t n = begin; n < end; ++n) tile.quantize(static_cast<std::int64_t>(n) * kL);
   });
   return matrix;

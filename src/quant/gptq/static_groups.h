@@ -6,10 +6,10 @@
 
 namespace nibble {
 
-/// `weights` [rows, gram.cols] are finite; check_act_order() accepts the scheme. Of the options those of the search of
-/// scales count.
-QuantizedMatrix quantize_static_groups(std::span<const float> weights, std::int64_t rows, const InputGram& gram,
-                                       const QuantScheme& scheme, const GptqOptions& options,
-                                       const SecondOrderOptions& second_order, ThreadPool& pool);
+/// `weights` [rows, cols] are finite; check_act_order() accepts the scheme. `stored` and `by_size` are the same second
+/// moments in the orders kAsStored and kBySize. Of the options those of the search of scales count.
+QuantizedMatrix quantize_static_groups(std::span<const float> weights, std::int64_t rows, const SecondOrder& stored,
+                                       const SecondOrder& by_size, const QuantScheme& scheme,
+                                       const GptqOptions& options, ThreadPool& pool);
 
 }  // namespace nibble

@@ -6,12 +6,11 @@
 #include <span>
 #include <vector>
 
-#include "base/log.h"
 #include "quant/integer_groups.h"
 #include "quant/matrix_view.h"
+#include "quant/rtn/finite_rows.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/stored_scale.h"
-#include "quant/weights_as_floats.h"
 
 namespace nibble {
 namespace {
@@ -124,13 +123,11 @@ class HqqSource final : public MatrixView {
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     thread_local QuantizedMatrix stored;
     thread_local std::vector<float> weights;
-    NIBBLE_TRY_STATUS(source_->decode(begin, count, stored));
     weights.resize(static_cast<std::size_t>(count * cols()));
-    weights_as_floats(stored, weights.data());
+    NIBBLE_TRY_STATUS(decode_floats(*source_, begin, count, stored, weights.data()));
     const std::int64_t replaced =
         quantize_hqq_rows(weights.data(), rows(), cols(), begin, count, scheme_, options_, out);
-    if (replaced > 0 && !warned_.exchange(true))
-      log_warning("{} NaN or infinite weights were taken as 0 or as the largest finite weight of their row", replaced);
+    if (replaced > 0 && !warned_.exchange(true)) warn_of_non_finite(replaced);
     return {};
   }
 

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <random>
 
 #include "quant/fold/fold_test_support.h"
 #include "quant/rtn/rtn.h"
@@ -23,11 +22,7 @@ TEST(Wnam, ImportanceOfColumns) {
 
 TEST(Wnam, QuantizesEveryBlockLinear) {
   const ModelFiles::Ptr files = open_golden("gemma3");
-  std::mt19937 random(5);
-  CalibrationTokens tokens;
-  tokens.window = 32;
-  for (int i = 0; i < 320; ++i)
-    tokens.ids.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(files->config().vocab_size)));
+  const CalibrationTokens tokens = random_tokens(*files, 10, 32);
   ThreadPool pool(2);
   const QuantScheme scheme = parse_scheme("codebook3-row-g16").value();
   FinishedLinears wnam(files->layout(), nullptr);
