@@ -17,6 +17,19 @@ std::vector<float> column_importance(const InputGram& gram) {
   return out;
 }
 
+Result<MatrixPtr> fit_linear(const ModelWeights& weights, LinearId id, std::span<const float> importance,
+                             const LinearSchemes& schemes, const WnamSettings& settings, const QuadraticForm& h,
+                             FinishedLinears& finished, ThreadPool& pool) {
+  const auto begin = std::chrono::steady_clock::now();
+  NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
+  warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
+  QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, schemes.of(id), settings.fit, pool);
+  FinishedLinear linear;
+  measure_errors(w, matrix, h, linear, pool);
+  linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return finished.finish(id, std::move(matrix), std::move(linear));
+}
+
 Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
@@ -26,14 +39,7 @@ Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& token
     const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
-      const auto begin = std::chrono::steady_clock::now();
-      NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
-      warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-      QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, schemes.of(id), settings.fit, pool);
-      FinishedLinear linear;
-      measure_errors(w, matrix, h, linear, pool);
-      linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      NIBBLE_TRY(matrices.emplace_back(), finished.finish(id, std::move(matrix), std::move(linear)));
+      NIBBLE_TRY(matrices.emplace_back(), fit_linear(weights, id, importance, schemes, settings, h, finished, pool));
     }
     return matrices;
   };
