@@ -31,6 +31,7 @@ struct Flags {
   std::string act_order;
   int iterations = 200;
   std::string importance;
+  bool bias_correction = false;
   std::uint64_t max_memory = 0;
   bool resume = false;
   std::string report;
@@ -194,6 +195,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--iters", flags->iterations, "autoround: iterations of each block; 0: only searches scales")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000));
+  command->add_flag("--bias-correction", flags->bias_correction,
+                    "gptq, best, awq, awq+gptq, wnam: biases take back what quantizing adds to mean outputs");
   command
       ->add_option(
           "--importance", flags->importance,
@@ -226,6 +229,7 @@ void add_quantize(CLI::App& app, Action& action) {
       options.calibration = flags->calibration;
       options.statistics = flags->statistics;
       options.damping = flags->damping;
+      options.bias_correction = flags->bias_correction;
       if (flags->act_order == "full") options.act_order = ActOrder::kFull;
       if (flags->act_order == "static") options.act_order = ActOrder::kStatic;
       options.iterations = flags->iterations;

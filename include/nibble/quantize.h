@@ -53,6 +53,9 @@ struct QuantizeOptions {
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
   ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;  ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
+  /// gptq, best, awq, awq+gptq, wnam: what quantizing adds to the mean outputs of linears with a bias is taken back by
+  /// it.
+  bool bias_correction = false;
   ImportanceSource importance = ImportanceSource::kActivations;  ///< wnam
   std::string scheme;  ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets

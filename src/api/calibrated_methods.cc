@@ -1,5 +1,6 @@
 #include "api/calibrated_methods.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -20,6 +21,7 @@ GptqSettings gptq_settings(const QuantizeOptions& options) {
   GptqSettings out;
   out.damping = options.damping;
   out.act_order = options.act_order == ActOrder::kFull;
+  out.bias_correction = options.bias_correction;
   out.static_groups = options.act_order == ActOrder::kStatic;
   return out;
 }
@@ -59,7 +61,9 @@ Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& fini
 }
 
 Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
-  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.schemes, {}, run.stream, finished, pool));
+  AwqSettings settings;
+  settings.bias_correction = run.options.bias_correction;
+  NIBBLE_TRY(AwqModel model, awq_matrices(run.files, run.tokens, run.schemes, settings, run.stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};
 }
 
@@ -108,12 +112,14 @@ std::uint64_t wnam_bytes(const ModelFiles& files, std::int64_t window, const Qua
 }
 
 Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  WnamSettings settings;
+  settings.bias_correction = run.options.bias_correction;
   if (run.options.importance == ImportanceSource::kGradients) {
-    NIBBLE_TRY_STATUS(wnam_matrices_by_gradients(run.files, run.tokens, run.schemes, {}, run.options.calibration.seed,
-                                                 run.stream, finished, pool));
+    NIBBLE_TRY_STATUS(wnam_matrices_by_gradients(run.files, run.tokens, run.schemes, settings,
+                                                 run.options.calibration.seed, run.stream, finished, pool));
     return CalibratedModel{};
   }
-  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.schemes, {}, run.stream, finished, pool));
+  NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.schemes, settings, run.stream, finished, pool));
   return CalibratedModel{};
 }
 
@@ -128,15 +134,29 @@ Result<MatrixPtr> quantize_by_hqq(MatrixPtr original, const QuantScheme& scheme,
 constexpr std::array kMethods = {
     CalibratedMethod{"rtn", check_rtn, no_bytes, nullptr, 1.0},
     CalibratedMethod{"hqq", check_hqq_scheme, no_bytes, nullptr, 0.9, quantize_by_hqq},
-    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq, 0.36},
-    CalibratedMethod{"best", check_gptq, best_bytes, run_best, 0.33},
-    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq, 0.42},
-    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq, 0.33},
+    CalibratedMethod{"gptq", check_gptq, gptq_bytes, run_gptq, 0.36, round_plainly, true},
+    CalibratedMethod{"best", check_gptq, best_bytes, run_best, 0.33, round_plainly, true},
+    CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq, 0.42, round_plainly, true},
+    CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq, 0.33, round_plainly, true},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round, 0.5},
-    CalibratedMethod{"wnam", check_codebook_scheme, wnam_bytes, run_wnam, 0.33},
+    CalibratedMethod{"wnam", check_codebook_scheme, wnam_bytes, run_wnam, 0.33, round_plainly, true},
 };
 
 }  // namespace
+
+Status check_bias_correction(const CalibratedMethod& method, const ModelFiles& files) {
+  if (!method.corrects_biases) {
+    std::string known;
+    for (const CalibratedMethod& other : kMethods)
+      if (other.corrects_biases) known += (known.empty() ? "" : ", ") + std::string(other.name);
+    return fail(ErrorCode::kInvalidArgument, "--bias-correction goes with --method {}", known);
+  }
+  const std::vector<LinearInfo>& linears = files.layout().linears;
+  const auto corrected = [](const LinearInfo& info) { return info.bias && info.role == LinearInfo::Role::kBlock; };
+  if (std::any_of(linears.begin(), linears.end(), corrected)) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "{}: none of its linears has a bias that could be corrected; leave out --bias-correction", files.path());
+}
 
 Status check_saved_statistics(const CalibratedMethod& method, const QuantizeOptions& options) {
   if (!options.calibration.texts.empty())

@@ -40,7 +40,11 @@ struct CalibratedMethod {
   double gain;
   /// Makes a matrix that run() does not finish.
   Result<MatrixPtr> (*unfinished)(MatrixPtr original, const QuantScheme& scheme, ThreadPool& pool) = round_plainly;
+  bool corrects_biases = false;  ///< heeds QuantizeOptions::bias_correction
 };
+
+/// Whether there is anything to correct; else the way out.
+Status check_bias_correction(const CalibratedMethod& method, const ModelFiles& files);
 
 /// Whether saved statistics are all that the method needs, with these options; else the way out.
 Status check_saved_statistics(const CalibratedMethod& method, const QuantizeOptions& options);

@@ -133,6 +133,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    if (options.bias_correction) NIBBLE_TRY_STATUS(check_bias_correction(*method, *files));
     ThreadPool pool(options.threads);
     OutputOptions output;
     output.what = "quantizing";

@@ -65,6 +65,7 @@ Json run_description(const CalibratedOutput& what, const StatisticsInput& statis
           {"damping", o.damping},
           {"act_order", static_cast<int>(o.act_order)},
           {"iterations", o.iterations},
+          {"bias_correction", o.bias_correction},
           {"importance", static_cast<int>(o.importance)},
           {"statistics", statistics.sha256},
           {"calibration", texts},
@@ -191,7 +192,9 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   NIBBLE_TRY(const Journal::Ptr journal,
              Journal::open(what.out, run_description(what, statistics), what.options.resume));
   CalibrationTokens tokens;
-  StreamOptions stream{{}, {}, store, what.options.progress};
+  StreamOptions stream;
+  stream.store = store;
+  stream.progress = what.options.progress;
   if (statistics.file == nullptr) {
     NIBBLE_TRY(tokens, recorded_tokens(what, window, *journal));
   } else {
@@ -220,6 +223,8 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
       NIBBLE_TRY(target.reference, model.folded->matrix(target.id));
     }
   }
+  for (const auto& [id, linear] : finished.all())
+    if (!linear.bias.empty()) output.changes.biases[id] = linear.bias;
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
   journal->remove();
   add_errors(targets, finished, report);

@@ -12,6 +12,8 @@
 namespace nibble {
 namespace {
 
+namespace fs = std::filesystem;
+
 class Calibration : public FolderTest {
  protected:
   void SetUp() override {
@@ -198,6 +200,64 @@ TEST_F(Calibration, WnamByGradients) {
   options = gptq("text");
   options.importance = ImportanceSource::kGradients;
   EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument) << "gptq has no such weights";
+}
+
+/// A small Qwen 2, whose q, k and v have biases.
+TEST_F(Calibration, BiasesTakeMeanErrorsBack) {
+  const fs::path golden = fs::path(NIBBLE_SOURCE_DIR) / "tests/golden/models/qwen2";
+  fs::create_directories(root_ / "q");
+  for (const char* file : {"config.json", "model.safetensors"}) fs::copy_file(golden / file, root_ / "q" / file);
+  put("q/tokenizer.json", contents("m/tokenizer.json"));
+  put("q/tokenizer_config.json", contents("m/tokenizer_config.json"));
+  const auto bytes_of_bias = [&](const std::string& model) {
+    TensorSet tensors;
+    EXPECT_TRUE(open_safetensors(root_ / model / "model.safetensors", tensors).ok());
+    const StoredTensor* bias = tensors.find("model.layers.1.self_attn.v_proj.bias");
+    EXPECT_NE(bias, nullptr);
+    return read_floats(*bias).value();
+  };
+  EvaluateOptions evaluation;
+  evaluation.text_file = at("text");
+  evaluation.context = 32;
+  for (const char* method : {"gptq", "best", "awq", "awq+gptq", "wnam"}) {
+    SCOPED_TRACE(method);
+    const bool codebook = method == std::string("wnam");
+    QuantizeOptions options = gptq("text", codebook ? "codebook2-row-g16" : "int2-g16-asym");
+    options.method = method;
+    ASSERT_TRUE(quantize(at("q"), at("plain"), options).ok());
+    options.bias_correction = true;
+    std::vector<std::string> made;
+    for (const int threads : {1, 3}) {
+      options.threads = threads;
+      const auto report = quantize(at("q"), at("out"), options);
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      made.push_back(contents("out/model.safetensors"));
+    }
+    EXPECT_EQ(made[0], made[1]);
+    EXPECT_NE(bytes_of_bias("out"), bytes_of_bias("q"));
+    if (!std::string(method).starts_with("awq")) {
+      EXPECT_EQ(bytes_of_bias("plain"), bytes_of_bias("q"));
+    }
+    const auto corrected = evaluate(at("out"), at("q"), evaluation);
+    const auto plain = evaluate(at("plain"), at("q"), evaluation);
+    ASSERT_TRUE(corrected.ok() && plain.ok());
+    EXPECT_LT(corrected->comparison->kld_mean, 1.05 * plain->comparison->kld_mean) << "little is left to correct";
+  }
+  QuantizeOptions options = gptq("text", "q4_k_m");
+  options.to = "gguf";
+  options.bias_correction = true;
+  const auto in_gguf = quantize(at("q"), at("out.gguf"), options);
+  ASSERT_TRUE(in_gguf.ok()) << in_gguf.error().message;
+  evaluation.text_file.clear();
+  for (int i = 0; i < 4 * 32; ++i) evaluation.tokens.push_back(i * 37 % 96);
+  const auto of_gguf = evaluate(at("out.gguf"), at("q"), evaluation);
+  ASSERT_TRUE(of_gguf.ok()) << of_gguf.error().message;
+  EXPECT_LT(of_gguf->comparison->kld_mean, 0.1);
+  options = gptq("text");
+  options.bias_correction = true;
+  EXPECT_NE(run(options, "none").error().message.find("none of its linears has a bias"), std::string::npos);
+  options.method = "autoround";
+  EXPECT_NE(quantize(at("q"), at("none"), options).error().message.find("awq+gptq"), std::string::npos);
 }
 
 TEST_F(Calibration, ThreadsChangeNoChoiceOfBits) {

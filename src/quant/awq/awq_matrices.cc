@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "quant/awq/clipping.h"
 #include "quant/awq/scale_search.h"
+#include "quant/gptq/output_bias.h"
 #include "quant/integer_groups.h"
 #include "quant/output_error.h"
 
@@ -19,6 +20,7 @@ namespace {
 struct InputKnowledge {
   QuadraticForm whole;
   std::vector<QuadraticForm> groups;  ///< of the scaled input; empty: nothing to clip by
+  std::vector<float> means;           ///< of the input before scaling; empty: biases stay
 };
 
 class AwqRun {
@@ -135,6 +137,7 @@ class AwqRun {
         known->groups = group_forms(gram, group_columns(schemes_.of(linears), gram.cols), unit,
                                     folded_->column_factors(linears.front()));
     }
+    if (settings_.bias_correction) known->means = mean_inputs(gram);
     if (finished_ != nullptr) NIBBLE_TRY_STATUS(quantize_ready(block, *point, known));
     if (journal_ == nullptr || block.scales.size() < block.points.size()) return {};
     return journal_->put_text(entry_name(static_cast<std::size_t>(&block - blocks_.data())), Json(block.scales).dump());
@@ -192,6 +195,11 @@ class AwqRun {
     QuantizedMatrix matrix = quantize_clipped(
         scaled, schemes_.of(id), clips ? std::span(known.groups) : std::span<const QuadraticForm>{}, pool_);
     FinishedLinear linear;
+    std::vector<float> means = known.means;
+    const std::span<const float> factors = folded_->column_factors(id);
+    if (!factors.empty())
+      for (std::size_t c = 0; c < means.size(); ++c) means[c] /= factors[c];
+    NIBBLE_TRY(linear.bias, corrected_bias(*folded_, id, scaled.values, matrix, means));
     if (known.whole.cols() > 0) {
       linear.error = relative_output_error(scaled, matrix, known.whole, folded_->column_factors(id),
                                            folded_->row_divisors(id), pool_);

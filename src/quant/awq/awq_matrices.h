@@ -12,7 +12,8 @@
 namespace nibble {
 
 struct AwqSettings {
-  bool clip = true;  ///< search clipped ranges, of all linears but q and k
+  bool clip = true;              ///< search clipped ranges, of all linears but q and k
+  bool bias_correction = false;  ///< quant/gptq/output_bias.h; later statistics stay those of the original
 };
 
 /// How the search at the linears that share an input went.

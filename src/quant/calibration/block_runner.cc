@@ -45,6 +45,7 @@ class BlockRunner::Weights final : public CpuWeights {
     NIBBLE_TRY(matrices_[static_cast<std::size_t>(id)], kernel::PackedMatrix::pack(source, pool));
     return {};
   }
+  void set_bias(LinearId id, std::vector<float> bias) { biases_[static_cast<std::size_t>(id)] = std::move(bias); }
   void forget_matrices() {
     for (kernel::PackedMatrix& matrix : matrices_) matrix = kernel::PackedMatrix();
   }
@@ -112,6 +113,8 @@ void BlockRunner::choose_output_rows(std::int64_t count) {
   batch_.output_rows.resize(static_cast<std::size_t>(count));
   std::iota(batch_.output_rows.begin(), batch_.output_rows.end(), 0);
 }
+
+void BlockRunner::set_bias(LinearId id, std::vector<float> bias) { weights_->set_bias(id, std::move(bias)); }
 
 Status BlockRunner::set_matrix(LinearId id, const MatrixSource& source) {
   return weights_->set_matrix(id, source, pool_);

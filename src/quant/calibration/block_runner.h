@@ -37,6 +37,8 @@ class BlockRunner {
 
   /// What a linear is multiplied by from now on.
   Status set_matrix(LinearId id, const MatrixSource& source);
+  /// What it adds from now on.
+  void set_bias(LinearId id, std::vector<float> bias);
   /// All linears of a block as the model has them, those that are set already left as they are.
   Status set_original_matrices(int layer);
   void forget_matrices();

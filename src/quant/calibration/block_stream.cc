@@ -28,6 +28,8 @@ class Stage {
     for (std::size_t i = 0; i < linears.size(); ++i) {
       const MatrixSource& matrix = *(*matrices)[i];
       NIBBLE_TRY_STATUS(runner_.set_matrix(linears[i], matrix));
+      if (options_.bias)
+        if (const std::vector<float>* bias = options_.bias(linears[i])) runner_.set_bias(linears[i], *bias);
       matrix.release(0, matrix.rows());  // packed now
     }
     return {};

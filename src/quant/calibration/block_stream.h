@@ -30,6 +30,8 @@ using SavedGrams = std::function<Result<InputGram>(std::span<const LinearId> lin
 struct StreamOptions {
   KnownLinears known;  ///< empty: nothing is
   SavedGrams saved;    ///< in place of running the model, whose tokens are then not looked at; empty: it runs
+  /// What a linear adds from now on in place of its bias, once it is quantized; null: its own. Empty: all their own.
+  std::function<const std::vector<float>*(LinearId id)> bias;
   ActivationStore::Options store;  ///< of activations
   Progress progress;
   bool drift = false;  ///< the original goes along, and statistics hold the drift

@@ -174,6 +174,35 @@ TEST(BlockStream, TheOriginalGoesAlong) {
   }
 }
 
+/// A bias that is replaced reaches what follows: attention averages v, so its outputs move by as much as v's bias.
+TEST(BlockStream, ReplacedBiasesFeedTheNext) {
+  const ModelFiles::Ptr files = open_golden("qwen2");
+  ThreadPool pool(2);
+  const CalibrationTokens tokens = random_tokens(*files, 9, 32);
+  const BlockLayout& block = files->layout().blocks[0];
+  std::vector<std::map<LinearId, InputGram>> seen(2);
+  std::vector<float> bias = files->bias(block.v_proj).value();
+  for (float& value : bias) value += 0.5f;
+  for (const bool replaced : {false, true}) {
+    const QuantizeLinears as_they_are = [&](std::span<const LinearId> linears,
+                                            const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
+      std::vector<MatrixPtr> out;
+      for (const LinearId id : linears) {
+        seen[replaced ? 1 : 0].emplace(id, gram);
+        out.push_back(files->matrix(id).value());
+      }
+      return out;
+    };
+    StreamOptions options;
+    if (replaced) options.bias = [&](LinearId id) { return id == block.v_proj ? &bias : nullptr; };
+    ASSERT_TRUE(stream_blocks(*files, tokens, as_they_are, options, pool).ok());
+  }
+  const InputGram& before = seen[0].at(block.o_proj);
+  const InputGram& after = seen[1].at(block.o_proj);
+  for (std::size_t c = 0; c < before.plain_sums.size(); ++c)
+    EXPECT_NEAR(after.plain_sums[c] - before.plain_sums[c], 0.5 * static_cast<double>(before.tokens), 1e-2);
+}
+
 TEST(BlockStream, PassesOnErrorsAndStops) {
   const ModelFiles::Ptr files = open_golden("llama");
   ThreadPool pool(1);

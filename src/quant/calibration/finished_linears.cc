@@ -9,15 +9,26 @@ namespace nibble {
 namespace {
 
 Json to_json(const FinishedLinear& linear) {
-  return {{"error", linear.error}, {"rtn_error", linear.rtn_error}, {"seconds", linear.seconds}};
+  Json notes = {{"error", linear.error}, {"rtn_error", linear.rtn_error}, {"seconds", linear.seconds}};
+  if (!linear.bias.empty()) notes["bias"] = linear.bias;
+  return notes;
 }
 
-FinishedLinear from_entry(Journal::Entry entry) {
+/// Nothing where a bias is damaged.
+std::optional<FinishedLinear> from_entry(Journal::Entry entry) {
   const auto number = [&](const char* key) {
     const auto found = entry.notes.find(key);
     return found != entry.notes.end() && found->is_number() ? found->get<double>() : 0.0;
   };
-  return {std::move(entry.matrix), number("error"), number("rtn_error"), number("seconds")};
+  FinishedLinear linear{std::move(entry.matrix), number("error"), number("rtn_error"), number("seconds"), {}};
+  const auto bias = entry.notes.find("bias");
+  if (bias == entry.notes.end()) return linear;
+  if (!bias->is_array() || bias->size() != static_cast<std::size_t>(linear.matrix->rows())) return std::nullopt;
+  for (const Json& value : *bias) {
+    if (!value.is_number()) return std::nullopt;
+    linear.bias.push_back(value.get<float>());
+  }
+  return linear;
 }
 
 }  // namespace
@@ -39,11 +50,18 @@ std::optional<std::vector<MatrixPtr>> FinishedLinears::recorded(std::span<const 
   for (const LinearId id : linears) {
     std::optional<Journal::Entry> entry = journal_->find(layout_.linears[static_cast<std::size_t>(id)].name);
     if (!entry) return std::nullopt;
-    matrices.push_back(entry->matrix);
-    found.emplace(id, from_entry(*std::move(entry)));
+    std::optional<FinishedLinear> linear = from_entry(*std::move(entry));
+    if (!linear) return std::nullopt;
+    matrices.push_back(linear->matrix);
+    found.emplace(id, *std::move(linear));
   }
   all_.merge(found);
   return matrices;
+}
+
+const std::vector<float>* FinishedLinears::bias(LinearId id) const {
+  const auto found = all_.find(id);
+  return found == all_.end() || found->second.bias.empty() ? nullptr : &found->second.bias;
 }
 
 Result<MatrixPtr> FinishedLinears::finish(LinearId id, QuantizedMatrix matrix, FinishedLinear linear) {

@@ -19,6 +19,7 @@ struct FinishedLinear {
   double error = 0;      ///< |X (W - Q)^T|^2 / |X W^T|^2 on the calibration tokens
   double rtn_error = 0;  ///< the same when W is rounded to the nearest codes of the same scheme
   double seconds = 0;
+  std::vector<float> bias;  ///< in place of the model's own, rows in Hugging Face order; empty: that stays
 };
 
 /// Sets the errors of `quantized`, and of `weights` rounded to nearest in its scheme (0 where rtn cannot make it).
@@ -36,6 +37,8 @@ class FinishedLinears {
   Result<MatrixPtr> finish(LinearId id, QuantizedMatrix matrix, FinishedLinear linear);
 
   const std::map<LinearId, FinishedLinear>& all() const { return all_; }
+  /// The bias that a finished linear has in place of its own; null: there is none.
+  const std::vector<float>* bias(LinearId id) const;
   /// For what a method records besides; may be null.
   Journal* journal() const { return journal_.get(); }
 

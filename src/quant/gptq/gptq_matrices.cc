@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "quant/float_view.h"
 #include "quant/gptq/act_order.h"
+#include "quant/gptq/output_bias.h"
 #include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
 
@@ -81,13 +82,17 @@ class GptqRun {
     std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
     if (settings_.target_shift > 0)
       shift_towards_target(targets, info.rows, prepared.h, columns.gram, settings_.target_shift, pool_);
+    const std::vector<float> aims = settings_.bias_correction ? targets : std::vector<float>();
     QuantizedMatrix matrix =
         settings_.static_groups
             ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size, schemes_.of(id),
                                      settings_.options, pool_)
             : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
-    if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     FinishedLinear linear;
+    if (settings_.bias_correction) {
+      NIBBLE_TRY(linear.bias, corrected_bias(weights_, id, aims, matrix, mean_inputs(columns.gram)));
+    }
+    if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return finished_.finish(id, std::move(matrix), std::move(linear));
@@ -117,6 +122,7 @@ Status gptq_matrices(const ModelWeights& weights, const CalibrationTokens& token
   };
   stream.drift = settings.target_shift > 0;
   stream.known = [&](std::span<const LinearId> linears) { return finished.recorded(linears); };
+  stream.bias = [&](LinearId id) { return finished.bias(id); };
   return stream_blocks(weights, tokens, quantize, stream, pool);
 }
 

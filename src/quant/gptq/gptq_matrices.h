@@ -12,9 +12,10 @@ struct GptqSettings {
   double damping = 0.01;
   bool shrinkage = true;  ///< as much as shrinkage_for() says
   ColumnOrder order = ColumnOrder::kGroupAware;
-  bool act_order = false;      ///< quant/gptq/act_order.h, in place of `order`
-  bool static_groups = false;  ///< quant/gptq/static_groups.h, in place of `order`; no sweeps
-  float target_shift = 0;      ///< alpha of shift_towards_target(); 0: the original's activations are not computed
+  bool act_order = false;        ///< quant/gptq/act_order.h, in place of `order`
+  bool static_groups = false;    ///< quant/gptq/static_groups.h, in place of `order`; no sweeps
+  bool bias_correction = false;  ///< quant/gptq/output_bias.h
+  float target_shift = 0;        ///< alpha of shift_towards_target(); 0: the original's activations are not computed
 };
 
 /// Finishes every block linear that `finished` does not know already; the embedding and the head are not among them.

@@ -17,9 +17,8 @@ constexpr std::int64_t kTokens = 8192;
 
 class GradientRun {
  public:
-  GradientRun(const ModelWeights& weights, const LinearSchemes& schemes, const WnamSettings& settings,
-              FinishedLinears& finished, ThreadPool& pool)
-      : weights_(weights), schemes_(schemes), settings_(settings), finished_(finished), pool_(pool) {}
+  explicit GradientRun(const WnamFitter& fitter)
+      : fitter_(fitter), weights_(fitter.weights), finished_(fitter.finished), pool_(fitter.pool) {}
 
   Status run(const CalibrationTokens& tokens, std::uint64_t seed, const StreamOptions& stream) {
     const auto layers = static_cast<int>(weights_.config().num_hidden_layers);
@@ -81,26 +80,17 @@ class GradientRun {
     };
     NIBBLE_TRY_STATUS(walk.visit_block(layer, add));
     for (Group& group : groups) {
-      NIBBLE_TRY_STATUS(quantize(group));
+      NIBBLE_TRY(
+          [[maybe_unused]] const std::vector<MatrixPtr> matrices,
+          fitter_.fit(group.linears, group.gram, [&](std::size_t i) { return group.gradients[i].importance(); }));
       group.gradients.clear();
       group.gram = InputGram();
     }
     return {};
   }
 
-  Status quantize(const Group& group) {
-    const QuadraticForm h(group.gram, 0, group.gram.cols, gram_unit(group.gram));
-    for (std::size_t i = 0; i < group.linears.size(); ++i) {
-      const std::vector<float> importance = group.gradients[i].importance();
-      NIBBLE_TRY([[maybe_unused]] const MatrixPtr matrix,
-                 fit_linear(weights_, group.linears[i], importance, schemes_, settings_, h, finished_, pool_));
-    }
-    return {};
-  }
-
+  const WnamFitter& fitter_;
   const ModelWeights& weights_;
-  const LinearSchemes& schemes_;
-  const WnamSettings& settings_;
   FinishedLinears& finished_;
   ThreadPool& pool_;
 };
@@ -111,8 +101,8 @@ Status wnam_matrices_by_gradients(const ModelWeights& weights, const Calibration
                                   const LinearSchemes& schemes, const WnamSettings& settings, std::uint64_t seed,
                                   const StreamOptions& stream, FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
-  return GradientRun(weights, schemes, settings, finished, pool)
-      .run(spread_tokens(tokens, kWindow, kTokens), seed, stream);
+  const WnamFitter fitter{weights, schemes, settings, finished, pool};
+  return GradientRun(fitter).run(spread_tokens(tokens, kWindow, kTokens), seed, stream);
 }
 
 std::uint64_t wnam_gradient_bytes(const ModelWeights& weights, std::int64_t window) {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "quant/gptq/output_bias.h"
+
 namespace nibble {
 
 std::vector<float> column_importance(const InputGram& gram) {
@@ -17,33 +19,35 @@ std::vector<float> column_importance(const InputGram& gram) {
   return out;
 }
 
-Result<MatrixPtr> fit_linear(const ModelWeights& weights, LinearId id, std::span<const float> importance,
-                             const LinearSchemes& schemes, const WnamSettings& settings, const QuadraticForm& h,
-                             FinishedLinears& finished, ThreadPool& pool) {
-  const auto begin = std::chrono::steady_clock::now();
-  NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
-  warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-  QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, schemes.of(id), settings.fit, pool);
-  FinishedLinear linear;
-  measure_errors(w, matrix, h, linear, pool);
-  linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return finished.finish(id, std::move(matrix), std::move(linear));
+Result<std::vector<MatrixPtr>> WnamFitter::fit(std::span<const LinearId> linears, const InputGram& gram,
+                                               const std::function<std::vector<float>(std::size_t)>& importance) const {
+  const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
+  const std::vector<float> means = settings.bias_correction ? mean_inputs(gram) : std::vector<float>();
+  std::vector<MatrixPtr> matrices;
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    const LinearId id = linears[i];
+    NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
+    warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
+    QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance(i), schemes.of(id), settings.fit, pool);
+    FinishedLinear linear;
+    NIBBLE_TRY(linear.bias, corrected_bias(weights, id, w.values, matrix, means));
+    measure_errors(w, matrix, h, linear, pool);
+    linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    NIBBLE_TRY(matrices.emplace_back(), finished.finish(id, std::move(matrix), std::move(linear)));
+  }
+  return matrices;
 }
 
 Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
-  const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
-                                       const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
-    const std::vector<float> importance = column_importance(gram);
-    const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
-    std::vector<MatrixPtr> matrices;
-    for (const LinearId id : linears) {
-      NIBBLE_TRY(matrices.emplace_back(), fit_linear(weights, id, importance, schemes, settings, h, finished, pool));
-    }
-    return matrices;
+  const WnamFitter fitter{weights, schemes, settings, finished, pool};
+  const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
+    return fitter.fit(linears, gram, [&](std::size_t) { return column_importance(gram); });
   };
   stream.known = [&](std::span<const LinearId> linears) { return finished.recorded(linears); };
+  stream.bias = [&](LinearId id) { return finished.bias(id); };
   return stream_blocks(weights, tokens, quantize, stream, pool);
 }
 

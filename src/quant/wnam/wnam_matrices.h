@@ -2,6 +2,10 @@
 // used.
 #pragma once
 
+#include <functional>
+#include <span>
+#include <vector>
+
 #include "quant/calibration/finished_linears.h"
 #include "quant/linear_schemes.h"
 #include "quant/wnam/codebooks.h"
@@ -10,16 +14,26 @@ namespace nibble {
 
 struct WnamSettings {
   CodebookOptions fit;
+  bool bias_correction = false;  ///< quant/gptq/output_bias.h
 };
 
 /// E[x^2] of every column, over their mean; columns that hardly any token used count a thousandth of it. 1 everywhere
 /// where the sums are of no use (NaN, or no input at all).
 std::vector<float> column_importance(const InputGram& gram);
 
-/// Fits codebooks to a linear with this importance ([cols] or [rows, cols]), and records it with its errors by `h`.
-Result<MatrixPtr> fit_linear(const ModelWeights& weights, LinearId id, std::span<const float> importance,
-                             const LinearSchemes& schemes, const WnamSettings& settings, const QuadraticForm& h,
-                             FinishedLinears& finished, ThreadPool& pool);
+/// What linears are fitted from, and where they go. What is referred to must outlive it.
+struct WnamFitter {
+  const ModelWeights& weights;
+  const LinearSchemes& schemes;
+  const WnamSettings& settings;
+  FinishedLinears& finished;
+  ThreadPool& pool;
+
+  /// Of linears that share an input: fits codebooks to each, with importance(i) ([cols] or [rows, cols]) for number i,
+  /// and records it with its errors.
+  Result<std::vector<MatrixPtr>> fit(std::span<const LinearId> linears, const InputGram& gram,
+                                     const std::function<std::vector<float>(std::size_t)>& importance) const;
+};
 
 /// Finishes every block linear that `finished` does not know already, each on the inputs that the quantized linears
 /// before it give; the embedding and the head are not among them.
