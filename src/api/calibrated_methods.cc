@@ -1,5 +1,6 @@
 #include "api/calibrated_methods.h"
 
+#include <algorithm>
 #include <array>
 
 #include "quant/auto_round/auto_round_matrices.h"
@@ -7,6 +8,7 @@
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
 #include "quant/hqq/hqq.h"
+#include "quant/supplement/fit_supplement.h"
 #include "quant/wnam/wnam_matrices.h"
 
 namespace nibble {
@@ -22,12 +24,22 @@ GptqSettings gptq_settings(const QuantizeOptions& options) {
 
 Status check_gptq(const QuantScheme& scheme) { return check_gptq_scheme(scheme); }
 
-std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
-  return second_order_bytes(files.layout());
+/// What fitting beside the codes takes, where the scheme asks for it.
+std::uint64_t beside_codes_bytes(const ModelLayout& layout, const QuantizeOptions& options) {
+  const Result<QuantScheme> scheme = parse_scheme(options.scheme);
+  if (!scheme.ok() || scheme->supplement.empty()) return 0;
+  std::uint64_t largest = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) largest = std::max(largest, supplement_bytes(info.rows, info.cols));
+  return largest;
 }
 
-std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions&) {
-  return second_order_bytes(files.layout()) + second_stream_bytes(files, window);
+std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions& options) {
+  return second_order_bytes(files.layout()) + beside_codes_bytes(files.layout(), options);
+}
+
+std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
+  return gptq_bytes(files, window, options) + second_stream_bytes(files, window);
 }
 
 Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {

@@ -9,6 +9,7 @@
 #include "quant/gptq/act_order.h"
 #include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
+#include "quant/supplement/fit_supplement.h"
 
 namespace nibble {
 namespace {
@@ -60,7 +61,7 @@ class GptqRun {
         shape = wanted;
       }
       if (!prepared.h.note.empty()) log_warning("{}: {}", info.name, prepared.h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, prepared, form));
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, gram, columns, prepared, form));
       matrices.push_back(matrix);
     }
     return matrices;
@@ -72,8 +73,8 @@ class GptqRun {
     return options;
   }
 
-  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const Prepared& prepared,
-                                 const QuadraticForm& form) const {
+  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const InputGram& gram, const Columns& columns,
+                                 const Prepared& prepared, const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
@@ -87,6 +88,7 @@ class GptqRun {
                                      settings_.options, pool_)
             : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
     if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
+    fit_supplement(columns.order.empty() ? targets : weights.values, gram, matrix, pool_);
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

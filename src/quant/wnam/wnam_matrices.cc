@@ -4,6 +4,9 @@
 #include <chrono>
 #include <utility>
 
+#include "quant/supplement/fit_supplement.h"
+#include "quant/weights_as_floats.h"
+
 namespace nibble {
 
 std::vector<float> column_importance(const InputGram& gram) {
@@ -17,6 +20,27 @@ std::vector<float> column_importance(const InputGram& gram) {
   return out;
 }
 
+namespace {
+
+/// Codebooks, and what is kept beside them: its columns are chosen by a first fit, and count for next to nothing in a
+/// second.
+QuantizedMatrix fit(const FloatMatrix& w, const InputGram& gram, std::vector<float> importance,
+                    const QuantScheme& scheme, const CodebookOptions& options, ThreadPool& pool) {
+  constexpr float kNextToNothing = 1e-6f;
+  QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
+  if (const std::int64_t kept = scheme.supplement.kept_columns(w.cols); kept > 0) {
+    std::vector<float> values(w.values.size());
+    weights_as_floats(matrix, values.data());
+    for (const std::int32_t column : most_harmed_columns(w.values, values, gram, kept))
+      importance[static_cast<std::size_t>(column)] = kNextToNothing;
+    matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
+  }
+  fit_supplement(w.values, gram, matrix, pool);
+  return matrix;
+}
+
+}  // namespace
+
 Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
@@ -29,7 +53,7 @@ Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& token
       const auto begin = std::chrono::steady_clock::now();
       NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
       warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-      QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, schemes.of(id), settings.fit, pool);
+      QuantizedMatrix matrix = fit(w, gram, importance, schemes.of(id), settings.fit, pool);
       FinishedLinear linear;
       measure_errors(w, matrix, h, linear, pool);
       linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
