@@ -87,8 +87,18 @@ class GptqRun {
             ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size, schemes_.of(id),
                                      settings_.options, pool_)
             : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
-    if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
-    fit_supplement(columns.order.empty() ? targets : weights.values, gram, matrix, pool_);
+    const bool ordered = !columns.order.empty();
+    if (ordered) matrix = with_group_index(std::move(matrix), columns.order);
+    if (!schemes_.of(id).supplement.empty()) {
+      const std::span<const float> wanted = ordered ? weights.values : targets;
+      const std::vector<std::int32_t> kept = most_harmed_columns(wanted, gram, matrix);
+      if (!kept.empty() && !ordered && !settings_.static_groups) {  // again, for what these cannot take back
+        const SecondOrder rest =
+            prepare_second_order(beside_kept(gram, kept, pool_), second_order(settings_.order, id, gram), pool_);
+        matrix = quantize_gptq(targets, info.rows, rest, schemes_.of(id), settings_.options, pool_, report);
+      }
+      fit_supplement(wanted, gram, kept, matrix, pool_);
+    }
     FinishedLinear linear;
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

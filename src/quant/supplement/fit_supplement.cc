@@ -222,9 +222,13 @@ bool all_finite(const std::vector<double>& values) {
 
 }  // namespace
 
-std::vector<std::int32_t> most_harmed_columns(std::span<const float> weights, std::span<const float> values,
-                                              const InputGram& gram, std::int64_t count) {
+std::vector<std::int32_t> most_harmed_columns(std::span<const float> weights, const InputGram& gram,
+                                              const QuantizedMatrix& matrix) {
   const std::int64_t cols = gram.cols;
+  const std::int64_t count = matrix.scheme.supplement.kept_columns(cols);
+  if (count == 0) return {};
+  std::vector<float> values(weights.size());
+  weights_as_floats(matrix, values.data());
   std::vector<double> harm(static_cast<std::size_t>(cols));
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const double error = static_cast<double>(weights[i]) - static_cast<double>(values[i]);
@@ -242,13 +246,50 @@ std::vector<std::int32_t> most_harmed_columns(std::span<const float> weights, st
   return columns;
 }
 
-void fit_supplement(std::span<const float> weights, const InputGram& gram, QuantizedMatrix& m, ThreadPool& pool) {
+InputGram beside_kept(const InputGram& gram, std::span<const std::int32_t> columns, ThreadPool& pool) {
+  InputGram out = gram;
+  const double unit = gram_unit(gram);
+  if (columns.empty() || unit == 0) return out;
+  const std::int64_t cols = gram.cols;
+  const auto n = static_cast<std::int64_t>(columns.size());
+  const auto place = [&](std::int64_t i, std::int64_t j) {
+    return size_of(std::min(i, j), cols) + static_cast<std::size_t>(std::max(i, j));
+  };
+  const double shrinkage = shrinkage_for(cols, gram.tokens);
+  std::vector<double> own;     // H_SS
+  std::vector<double> across;  // H_S, [cols, n]
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      const double value = gram.sums[place(columns[static_cast<std::size_t>(i)], columns[static_cast<std::size_t>(j)])];
+      own.push_back(i == j ? value * (1 + shrinkage) + kDamping / unit : value);
+    }
+  for (std::int64_t c = 0; c < cols; ++c)
+    for (const std::int32_t column : columns) across.push_back(gram.sums[place(c, column)]);
+  if (!kernel::cholesky(own.data(), n, pool)) return out;
+  std::vector<double> solved = across;
+  solve_rows(own, n, solved);
+  pool.run(static_cast<std::size_t>(cols), 16, [&](std::size_t begin, std::size_t end, int) {
+    for (auto i = static_cast<std::int64_t>(begin); i < static_cast<std::int64_t>(end); ++i)
+      for (std::int64_t j = i; j < cols; ++j) {
+        const double* a = across.data() + i * n;
+        const double* b = solved.data() + j * n;
+        for (std::int64_t k = 0; k < n; ++k) out.sums[place(i, j)] -= a[k] * b[k];
+      }
+  });
+  for (const std::int32_t column : columns)
+    for (std::int64_t c = 0; c < cols; ++c) out.sums[place(c, column)] = 0;
+  return out;
+}
+
+void fit_supplement(std::span<const float> weights, const InputGram& gram, std::span<const std::int32_t> columns,
+                    QuantizedMatrix& m, ThreadPool& pool) {
   NIBBLE_CHECK(m.row_count == m.rows && gram.cols == m.cols && weights.size() == size_of(m.rows, m.cols));
+  NIBBLE_CHECK(columns.size() == m.supplement.columns.size());
   const double unit = gram_unit(gram);
   if (m.scheme.supplement.empty() || unit == 0) return;
   std::vector<float> e(weights.size());
   weights_as_floats(m, e.data());
-  m.supplement.columns = most_harmed_columns(weights, e, gram, static_cast<std::int64_t>(m.supplement.columns.size()));
+  m.supplement.columns.assign(columns.begin(), columns.end());
   for (std::size_t i = 0; i < e.size(); ++i) e[i] = weights[i] - e[i];
   const Moments moments(gram, unit);
   const auto kept = static_cast<std::int64_t>(m.supplement.columns.size());

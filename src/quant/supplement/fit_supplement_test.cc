@@ -61,7 +61,7 @@ struct Problem {
 
   QuantizedMatrix fitted(const char* scheme) {
     QuantizedMatrix m = rounded(scheme);
-    fit_supplement(weights.values, gram, m, pool);
+    fit_supplement(weights.values, gram, most_harmed_columns(weights.values, gram, m), m, pool);
     EXPECT_TRUE(m.validate().ok());
     return m;
   }
@@ -114,8 +114,40 @@ TEST(FitSupplement, ThePlantedProductIsFound) {
           values[static_cast<std::size_t>(r * kCols + c)] + sum;
     }
   const double before = problem.error(m);
-  fit_supplement(problem.weights.values, problem.gram, m, problem.pool);
+  fit_supplement(problem.weights.values, problem.gram, {}, m, problem.pool);
   EXPECT_LT(problem.error(m), 1e-5 * before);
+}
+
+/// E H' E^T is what remains of E H E^T when the kept columns take back what they can, but for the damping.
+TEST(FitSupplement, MomentsBesideKeptColumnsAreWhatTheyCannotTakeBack) {
+  Problem problem;
+  problem.gram.tokens *= 100000;  // no shrinkage
+  const QuantizedMatrix codes = problem.rounded("int3-g32-sym-keep16:5%");
+  const std::vector<std::int32_t> columns = most_harmed_columns(problem.weights.values, problem.gram, codes);
+  ASSERT_EQ(columns.size(), 3u);
+  QuantizedMatrix m = codes;
+  fit_supplement(problem.weights.values, problem.gram, columns, m, problem.pool);
+  const InputGram rest = beside_kept(problem.gram, columns, problem.pool);
+  const double unit = gram_unit(problem.gram);
+  const auto absolute = [&](const QuantizedMatrix& matrix, const InputGram& gram) {
+    std::vector<float> values(kRows * kCols);
+    dequantize(matrix, values.data());
+    double sum = 0;
+    for (std::int64_t r = 0; r < kRows; ++r)
+      for (std::int64_t i = 0; i < kCols; ++i)
+        for (std::int64_t j = 0; j < kCols; ++j) {
+          const auto error = [&](std::int64_t c) {
+            const auto n = static_cast<std::size_t>(r * kCols + c);
+            return static_cast<double>(problem.weights.values[n] - values[n]);
+          };
+          sum +=
+              error(i) * error(j) * unit * gram.sums[static_cast<std::size_t>(std::min(i, j) * kCols + std::max(i, j))];
+        }
+    return sum;
+  };
+  const double left = absolute(m, problem.gram);
+  EXPECT_LT(left, 0.1 * absolute(codes, problem.gram));
+  EXPECT_NEAR(absolute(codes, rest), left, 0.05 * left);
 }
 
 TEST(FitSupplement, UselessInputsLeaveTheCodes) {
@@ -123,7 +155,7 @@ TEST(FitSupplement, UselessInputsLeaveTheCodes) {
   problem.gram.sums.assign(problem.gram.sums.size(), std::nan(""));
   const QuantizedMatrix m = problem.fitted("int3-g32-sym-keep8:5%-rank2");
   const QuantizedMatrix codes = problem.rounded("int3-g32-sym-keep8:5%-rank2");
-  EXPECT_TRUE(m.supplement == codes.supplement);
+  EXPECT_TRUE(m.supplement.kept == codes.supplement.kept && m.supplement.left == codes.supplement.left);
 }
 
 TEST(FitSupplement, TheSameBytesForAnyNumberOfThreads) {
@@ -132,8 +164,9 @@ TEST(FitSupplement, TheSameBytesForAnyNumberOfThreads) {
   QuantizedMatrix three = one;
   ThreadPool alone(1);
   ThreadPool several(3);
-  fit_supplement(problem.weights.values, problem.gram, one, alone);
-  fit_supplement(problem.weights.values, problem.gram, three, several);
+  const std::vector<std::int32_t> columns = most_harmed_columns(problem.weights.values, problem.gram, one);
+  fit_supplement(problem.weights.values, problem.gram, columns, one, alone);
+  fit_supplement(problem.weights.values, problem.gram, columns, three, several);
   EXPECT_TRUE(one.supplement == three.supplement);
 }
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "quant/supplement/fit_supplement.h"
-#include "quant/weights_as_floats.h"
 
 namespace nibble {
 
@@ -28,14 +27,12 @@ QuantizedMatrix fit(const FloatMatrix& w, const InputGram& gram, std::vector<flo
                     const QuantScheme& scheme, const CodebookOptions& options, ThreadPool& pool) {
   constexpr float kNextToNothing = 1e-6f;
   QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
-  if (const std::int64_t kept = scheme.supplement.kept_columns(w.cols); kept > 0) {
-    std::vector<float> values(w.values.size());
-    weights_as_floats(matrix, values.data());
-    for (const std::int32_t column : most_harmed_columns(w.values, values, gram, kept))
-      importance[static_cast<std::size_t>(column)] = kNextToNothing;
+  const std::vector<std::int32_t> kept = most_harmed_columns(w.values, gram, matrix);
+  if (!kept.empty()) {
+    for (const std::int32_t column : kept) importance[static_cast<std::size_t>(column)] = kNextToNothing;
     matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
   }
-  fit_supplement(w.values, gram, matrix, pool);
+  fit_supplement(w.values, gram, kept, matrix, pool);
   return matrix;
 }
 
