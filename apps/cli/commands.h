@@ -17,6 +17,7 @@ void add_inspect(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
 void add_imatrix(CLI::App& app, Action& action);
+void add_statistics(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_sample(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);

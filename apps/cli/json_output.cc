@@ -50,6 +50,10 @@ Json to_json(const ImatrixReport& r) {
   return {{"entries", r.entries}, {"chunks", r.chunks}, {"tokens", r.tokens}, {"seconds", r.seconds}};
 }
 
+Json to_json(const StatisticsReport& r) {
+  return {{"groups", r.groups}, {"tokens", r.tokens}, {"bytes", r.bytes}, {"seconds", r.seconds}};
+}
+
 Json to_json(const BenchReport& r) {
   return {{"name", r.name},
           {"scheme", r.scheme},

@@ -7,6 +7,7 @@
 #include "nibble/hub.h"
 #include "nibble/imatrix.h"
 #include "nibble/inspect.h"
+#include "nibble/statistics.h"
 
 namespace nibble::cli {
 
@@ -15,6 +16,7 @@ using Json = nlohmann::ordered_json;
 Json to_json(const Inspection& inspection);
 Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
+Json to_json(const StatisticsReport& report);
 Json to_json(const BenchReport& report);
 Json to_json(const MachineInfo& info);
 void print_json(const Json& json);

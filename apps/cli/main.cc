@@ -68,6 +68,7 @@ int run_program(int argc, char** argv) {
   add_quantize(app, action);
   add_convert(app, action);
   add_imatrix(app, action);
+  add_statistics(app, action);
   add_eval(app, action);
   add_sample(app, action);
   add_bench(app, action);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "calibration_flags.h"
 #include "commands.h"
 #include "json_output.h"
 #include "terminal.h"
@@ -25,6 +26,7 @@ struct Flags {
   std::string range = "full";
   std::string imatrix;
   CalibrationOptions calibration;
+  std::string statistics;
   double damping = 0.01;
   std::string act_order;
   int iterations = 200;
@@ -173,16 +175,12 @@ void add_quantize(CLI::App& app, Action& action) {
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");
   command->add_option("--imatrix", flags->imatrix, "importance matrix (nibble imatrix, llama-imatrix)");
-  command->add_option(
-      "--calibration", flags->calibration.texts,
-      "text that calibrated methods look at; repeat for several (default: what the model itself writes)");
-  command->add_flag("--chat-template", flags->calibration.chat_template,
-                    "calibration texts become a user's messages in the model's chat template");
-  command->add_flag("--per-document", flags->calibration.per_document,
-                    "a window is the beginning of a document (a line of a .jsonl file, a paragraph of a text)");
-  command->add_option("--samples", flags->calibration.samples, "windows of calibration text")->capture_default_str();
-  command->add_option("--ctx", flags->calibration.context, "tokens of a window (default: 1024)");
-  command->add_option("--seed", flags->calibration.seed, "seed of what the model writes")->capture_default_str();
+  CLI::Option* texts = add_calibration_flags(*command, flags->calibration);
+  command
+      ->add_option(
+          "--statistics", flags->statistics,
+          "calibrated methods: a file of nibble statistics, in place of calibration text; the model is not run")
+      ->excludes(texts);
   command->add_option("--damping", flags->damping, "gptq: part of the mean diagonal that is added to it")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
@@ -219,6 +217,7 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->report == "quick") options.report = ReportLevel::kQuick;
       if (flags->report == "full") options.report = ReportLevel::kFull;
       options.calibration = flags->calibration;
+      options.statistics = flags->statistics;
       options.damping = flags->damping;
       if (flags->act_order == "full") options.act_order = ActOrder::kFull;
       if (flags->act_order == "static") options.act_order = ActOrder::kStatic;

@@ -41,6 +41,9 @@ enum class ActOrder {
 struct QuantizeOptions {
   std::string method = "rtn";  ///< rtn | hqq | gptq | best | awq | awq+gptq | autoround | wnam
   CalibrationOptions calibration;
+  /// Calibrated methods: a file of make_statistics(), in place of calibration texts and of running the model; empty:
+  /// none.
+  std::string statistics;
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
   ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;  ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
@@ -60,7 +63,8 @@ struct QuantizeOptions {
   /// Calibrated methods: goes on from what an interrupted run with the same options has finished; afresh where there is
   /// none; done at once where the output is whole.
   bool resume = false;
-  std::optional<ReportLevel> report;  ///< not given: quick for calibrated methods, else off
+  /// Not given: quick for calibrated methods, else (and with saved statistics, so as not to run the model) off.
+  std::optional<ReportLevel> report;
   std::string report_text;  ///< text that the report measures on; empty: the end of the calibration texts, or what the
                             ///< model writes
   int threads = 0;

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
+#include "api/bit_choice.h"
+#include "base/log.h"
 #include "quant/auto_round/auto_round_matrices.h"
 #include "quant/awq/awq_matrices.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/gptq_matrices.h"
 #include "quant/hqq/hqq.h"
+#include "quant/statistics/saved_statistics.h"
 #include "quant/supplement/fit_supplement.h"
 #include "quant/wnam/wnam_matrices.h"
 
@@ -39,7 +43,8 @@ std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOp
 }
 
 std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
-  return gptq_bytes(files, window, options) + second_stream_bytes(files, window);
+  const std::uint64_t bytes = gptq_bytes(files, window, options);
+  return options.statistics.empty() ? bytes + second_stream_bytes(files, window) : bytes;
 }
 
 Result<CalibratedModel> run_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
@@ -55,7 +60,12 @@ constexpr float kTargetShift = 0.5f;
 Result<CalibratedModel> run_best(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   GptqSettings settings = gptq_settings(run.options);
   settings.options = best_options();
-  settings.target_shift = kTargetShift;
+  if (run.stream.saved)
+    log_info(
+        "best: the shift towards the original's outputs is left out, since saved statistics know of no quantized "
+        "inputs");
+  else
+    settings.target_shift = kTargetShift;
   NIBBLE_TRY_STATUS(gptq_matrices(run.files, run.tokens, run.schemes, settings, run.stream, finished, pool));
   return CalibratedModel{};
 }
@@ -69,8 +79,14 @@ Result<CalibratedModel> run_awq(const CalibratedRun& run, FinishedLinears& finis
 Result<CalibratedModel> run_awq_gptq(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
   NIBBLE_TRY(AwqModel model,
              awq_scaled_model(run.files, run.tokens, run.schemes, run.stream, finished.journal(), pool));
+  StreamOptions stream = run.stream;
+  if (run.stream.saved)
+    stream.saved = [&](std::span<const LinearId> linears) -> Result<InputGram> {
+      NIBBLE_TRY(InputGram gram, run.stream.saved(linears));
+      return with_columns_divided(std::move(gram), model.folded->column_factors(linears.front()));
+    };
   NIBBLE_TRY_STATUS(
-      gptq_matrices(*model.folded, run.tokens, run.schemes, gptq_settings(run.options), run.stream, finished, pool));
+      gptq_matrices(*model.folded, run.tokens, run.schemes, gptq_settings(run.options), stream, finished, pool));
   return CalibratedModel{std::move(model.folded)};
 }
 
@@ -123,6 +139,23 @@ constexpr std::array kMethods = {
 };
 
 }  // namespace
+
+Status check_saved_statistics(const CalibratedMethod& method, const QuantizeOptions& options) {
+  if (!options.calibration.texts.empty())
+    return fail(ErrorCode::kInvalidArgument,
+                "--statistics holds what --calibration would be looked at for; give one of them");
+  if (has_bit_budget(options))
+    return fail(ErrorCode::kInvalidArgument,
+                "bits within a budget are chosen by running the model; give --calibration in place of --statistics");
+  if (method.run == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "--method {} looks at no inputs; --statistics has nothing to say to it",
+                method.name);
+  if (method.run == run_auto_round && options.iterations > 0)
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "autoround tunes on the activations themselves; give --calibration in place of --statistics, or --iters 0");
+  return {};
+}
 
 Result<const CalibratedMethod*> find_calibrated_method(const std::string& name) {
   std::string known;

@@ -42,6 +42,9 @@ struct CalibratedMethod {
   Result<MatrixPtr> (*unfinished)(MatrixPtr original, const QuantScheme& scheme, ThreadPool& pool) = round_plainly;
 };
 
+/// Whether saved statistics are all that the method needs, with these options; else the way out.
+Status check_saved_statistics(const CalibratedMethod& method, const QuantizeOptions& options);
+
 /// By name; the error lists those that are known. `rtn` and `hqq` look at tokens only where bits are chosen.
 Result<const CalibratedMethod*> find_calibrated_method(const std::string& name);
 

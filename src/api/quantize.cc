@@ -127,6 +127,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
+    if (!options.statistics.empty()) NIBBLE_TRY_STATUS(check_saved_statistics(*method, options));
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));

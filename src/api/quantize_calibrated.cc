@@ -9,6 +9,7 @@
 #include "api/bit_choice.h"
 #include "api/calibration.h"
 #include "api/report.h"
+#include "api/statistics_input.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "quant/bits/bit_search.h"
@@ -43,7 +44,7 @@ Json identity(const fs::path& path) {
 }
 
 /// All that decides the bytes of the output.
-Json run_description(const CalibratedOutput& what) {
+Json run_description(const CalibratedOutput& what, const StatisticsInput& statistics) {
   const QuantizeOptions& o = what.options;
   const CalibrationOptions& c = o.calibration;
   std::error_code error;
@@ -64,6 +65,7 @@ Json run_description(const CalibratedOutput& what) {
           {"damping", o.damping},
           {"act_order", static_cast<int>(o.act_order)},
           {"iterations", o.iterations},
+          {"statistics", statistics.sha256},
           {"calibration", texts},
           {"samples", c.samples},
           {"context", c.context},
@@ -136,6 +138,19 @@ Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int
   return tokens;
 }
 
+ReportLevel report_level(const QuantizeOptions& options) {
+  return options.report.value_or(options.statistics.empty() ? ReportLevel::kQuick : ReportLevel::kOff);
+}
+
+/// Where activations wait, of calibrating and of the report.
+Result<ActivationStore::Options> plan_run(const CalibratedMethod& method, const CalibratedOutput& what,
+                                          std::int64_t window) {
+  std::uint64_t bytes = method.bytes(what.files, window, what.options);
+  if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
+  if (window == 0 && report_level(what.options) != ReportLevel::kOff) window = report_window(what.files);
+  return plan_memory(what.files, {what.options.max_memory, window, bytes}, what.out);
+}
+
 /// The report's tensors stand in the order of the targets, under the names of the output.
 void add_errors(const std::vector<MatrixTarget>& targets, const FinishedLinears& finished, ConversionReport& report) {
   NIBBLE_CHECK(report.tensors.size() == targets.size());
@@ -166,13 +181,21 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
     report.was_whole = true;
     return report;
   }
-  NIBBLE_TRY(const std::int64_t window, calibration_window(what.files, what.options.calibration));
-  std::uint64_t bytes = method.bytes(what.files, window, what.options);
-  if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
-  const MemoryNeeds needs{what.options.max_memory, window, bytes};
-  NIBBLE_TRY(const ActivationStore::Options store, plan_memory(what.files, needs, what.out));
-  NIBBLE_TRY(const Journal::Ptr journal, Journal::open(what.out, run_description(what), what.options.resume));
-  NIBBLE_TRY(const CalibrationTokens tokens, recorded_tokens(what, window, *journal));
+  NIBBLE_TRY(const StatisticsInput statistics, open_statistics(what.options.statistics, what.files));
+  std::int64_t window = 0;  // the model is not run
+  if (statistics.file == nullptr) {
+    NIBBLE_TRY(window, calibration_window(what.files, what.options.calibration));
+  }
+  NIBBLE_TRY(const ActivationStore::Options store, plan_run(method, what, window));
+  NIBBLE_TRY(const Journal::Ptr journal,
+             Journal::open(what.out, run_description(what, statistics), what.options.resume));
+  CalibrationTokens tokens;
+  StreamOptions stream{{}, {}, store, what.options.progress};
+  if (statistics.file == nullptr) {
+    NIBBLE_TRY(tokens, recorded_tokens(what, window, *journal));
+  } else {
+    stream.saved = [&](std::span<const LinearId> linears) { return statistics.file->gram(linears); };
+  }
   ChosenBits chosen{what.schemes.value_or(QuantScheme()), {}};
   if (!what.schemes) {
     NIBBLE_TRY(chosen, choose_bits(bits, tokens, store, *journal, pool));
@@ -180,7 +203,7 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   FinishedLinears finished(what.files.layout(), journal);
   CalibratedModel model;
   if (method.run != nullptr) {
-    const CalibratedRun run{what.files, tokens, chosen.schemes, what.options, {{}, store, what.options.progress}};
+    const CalibratedRun run{what.files, tokens, chosen.schemes, what.options, stream};
     NIBBLE_TRY(model, method.run(run, finished, pool));
   }
   const MatrixMethod as_finished = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
@@ -201,8 +224,8 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   add_errors(targets, finished, report);
   if (!what.schemes) report.bit_choice = std::move(chosen.report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const Status reported = add_report({what.path, what.files, what.out, what.options, store},
-                                     what.options.report.value_or(ReportLevel::kQuick), report, pool);
+  const Status reported =
+      add_report({what.path, what.files, what.out, what.options, store}, report_level(what.options), report, pool);
   if (!reported.ok()) log_warning("{} is whole, but there is no report: {}", what.out, reported.error().message);
   return report;
 }

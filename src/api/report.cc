@@ -27,7 +27,7 @@ struct HeldOut {
 /// What the model is measured on.
 Result<HeldOut> choose_text(const ReportSubject& subject, ReportLevel level) {
   const std::int64_t windows = level == ReportLevel::kFull ? 64 : 8;
-  const std::int64_t context = std::min<std::int64_t>(512, subject.files.config().max_position_embeddings);
+  const std::int64_t context = report_window(subject.files);
   HeldOut out;
   out.tokens.window = context;
   if (!subject.options.report_text.empty()) {
@@ -106,6 +106,10 @@ std::vector<ReportedOutput> reported_outputs(const fs::path& mine_file, const Js
 }
 
 }  // namespace
+
+std::int64_t report_window(const ModelFiles& files) {
+  return std::min<std::int64_t>(512, files.config().max_position_embeddings);
+}
 
 Status add_report(const ReportSubject& subject, ReportLevel level, ConversionReport& report, ThreadPool& pool) {
   if (level == ReportLevel::kOff) return {};

@@ -17,6 +17,9 @@ struct ReportSubject {
   ActivationStore::Options store;
 };
 
+/// Tokens of a window that a report measures on.
+std::int64_t report_window(const ModelFiles& files);
+
 /// Measures the output and writes OUT.report.json and OUT.report.html. The output stays whatever happens here.
 Status add_report(const ReportSubject& subject, ReportLevel level, ConversionReport& report, ThreadPool& pool);
 

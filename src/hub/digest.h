@@ -1,4 +1,4 @@
-// The checksum that a hub's ETag is of a file.
+// Checksums of files: SHA-256, and the one that a hub's ETag is of a file.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,17 @@
 #include <string_view>
 
 namespace nibble {
+
+class Sha256 {
+ public:
+  Sha256();
+  void update(std::span<const std::byte> bytes);
+  /// Ends the digest: 64 hexadecimal digits.
+  std::string hex();
+
+ private:
+  std::shared_ptr<struct DigestContext> context_;
+};
 
 /// Large files are named by the SHA-256 of their content (64 hexadecimal digits), others by git's: the SHA-1 of
 /// "blob SIZE", a zero byte and the content (40).
@@ -21,10 +32,9 @@ class EtagDigest {
   bool matches();
 
  private:
-  struct Context;
   EtagDigest() = default;
   std::string expected_;
-  std::shared_ptr<Context> context_;
+  std::shared_ptr<struct DigestContext> context_;
 };
 
 }  // namespace nibble

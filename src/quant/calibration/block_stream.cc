@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "model/decoder.h"
 #include "quant/calibration/paired_ops.h"
+#include "quant/input_groups.h"
 
 namespace nibble {
 namespace {
@@ -119,6 +120,29 @@ class TwoStreams {
   PairedOps::Streams hidden_;
 };
 
+Status report_progress(const Progress& progress, std::int64_t layer, std::int64_t layers) {
+  if (!progress ||
+      progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers), "blocks"))
+    return {};
+  return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
+}
+
+/// The driver without a model that runs.
+Status pass_saved(const ModelWeights& weights, const QuantizeLinears& quantize, const StreamOptions& options) {
+  const std::vector<BlockLayout>& blocks = weights.layout().blocks;
+  for (std::size_t layer = 0; layer < blocks.size(); ++layer) {
+    for (const std::vector<LinearId>& linears : input_groups(blocks[layer])) {
+      if (options.known && options.known(linears)) continue;
+      NIBBLE_TRY(const InputGram gram, options.saved(linears));
+      NIBBLE_TRY(const std::vector<MatrixPtr> matrices, quantize(linears, gram));
+      for (const MatrixPtr& matrix : matrices) matrix->release(0, matrix->rows());
+    }
+    NIBBLE_TRY_STATUS(
+        report_progress(options.progress, static_cast<std::int64_t>(layer), static_cast<std::int64_t>(blocks.size())));
+  }
+  return weights.check_intact();
+}
+
 template <typename Streams>
 Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& runner, const Progress& progress) {
   NIBBLE_TRY_STATUS(streams.embed());
@@ -126,9 +150,7 @@ Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& ru
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     NIBBLE_TRY_STATUS(streams.pass(static_cast<int>(layer)));
     runner.forget_matrices();
-    if (progress &&
-        !progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers), "blocks"))
-      return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
+    NIBBLE_TRY_STATUS(report_progress(progress, layer, layers));
   }
   return weights.check_intact();
 }
@@ -137,6 +159,10 @@ Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& ru
 
 Status stream_blocks(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantizeLinears& quantize,
                      const StreamOptions& options, ThreadPool& pool) {
+  if (options.saved) {
+    NIBBLE_CHECK(!options.drift);
+    return pass_saved(weights, quantize, options);
+  }
   NIBBLE_TRY(const std::unique_ptr<BlockRunner> runner, BlockRunner::create(weights, tokens, pool));
   const auto store = std::make_shared<ActivationStore>(options.store);
   const Stage stage(weights.layout(), quantize, options, *runner);

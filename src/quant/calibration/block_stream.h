@@ -24,15 +24,19 @@ using QuantizeLinears =
 /// Gives what the linears are multiplied by, where that is known already: their statistics are not needed then.
 using KnownLinears = std::function<std::optional<std::vector<MatrixPtr>>(std::span<const LinearId> linears)>;
 
+/// Gives what the linears' common input is like, where an earlier run has found out.
+using SavedGrams = std::function<Result<InputGram>(std::span<const LinearId> linears)>;
+
 struct StreamOptions {
-  KnownLinears known;              ///< empty: nothing is
+  KnownLinears known;  ///< empty: nothing is
+  SavedGrams saved;    ///< in place of running the model, whose tokens are then not looked at; empty: it runs
   ActivationStore::Options store;  ///< of activations
   Progress progress;
   bool drift = false;  ///< the original goes along, and statistics hold the drift
 };
 
 /// Runs the tokens through embedding and blocks, in float32. A model whose weights turn activations into NaN goes on:
-/// statistics say what they hold.
+/// statistics say what they hold. With saved statistics the same linears in the same order, and nothing is run.
 Status stream_blocks(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantizeLinears& quantize,
                      const StreamOptions& options, ThreadPool& pool);
 

@@ -15,15 +15,23 @@ void InputGram::add(std::span<const float> x, ThreadPool& pool) {
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / cols;
   kernel::add_gram(x.data(), rows, cols, cols, sums.data(), pool);
   pool.run(static_cast<std::size_t>(cols), kColumnsAtOnce, [&](std::size_t begin, std::size_t end, int) {
-    float some[kColumnsAtOnce];
+    float plain[kColumnsAtOnce];
+    float magnitudes[kColumnsAtOnce];
     const std::size_t count = end - begin;
     for (std::int64_t first = 0; first < rows; first += kTokensAtOnce) {
-      std::fill_n(some, count, 0.0f);
+      std::fill_n(plain, count, 0.0f);
+      std::fill_n(magnitudes, count, 0.0f);
       for (std::int64_t t = first; t < std::min(rows, first + kTokensAtOnce); ++t) {
         const float* token = x.data() + t * cols + static_cast<std::int64_t>(begin);
-        for (std::size_t c = 0; c < count; ++c) some[c] += std::fabs(token[c]);
+        for (std::size_t c = 0; c < count; ++c) {
+          plain[c] += token[c];
+          magnitudes[c] += std::fabs(token[c]);
+        }
       }
-      for (std::size_t c = 0; c < count; ++c) abs_sums[begin + c] += static_cast<double>(some[c]);
+      for (std::size_t c = 0; c < count; ++c) {
+        plain_sums[begin + c] += static_cast<double>(plain[c]);
+        abs_sums[begin + c] += static_cast<double>(magnitudes[c]);
+      }
     }
   });
   tokens += rows;

@@ -12,13 +12,15 @@ namespace nibble {
 struct InputGram {
   std::int64_t cols = 0;
   std::int64_t tokens = 0;
-  std::vector<double> sums;      ///< [cols, cols], of x x^T; only i <= j is meant
-  std::vector<double> abs_sums;  ///< [cols], of |x|
-  std::vector<double> drift;     ///< [cols, cols], of (x_original - x) x^T; empty: the original's inputs are not known
+  std::vector<double> sums;        ///< [cols, cols], of x x^T; only i <= j is meant
+  std::vector<double> plain_sums;  ///< [cols], of x
+  std::vector<double> abs_sums;    ///< [cols], of |x|
+  std::vector<double> drift;  ///< [cols, cols], of (x_original - x) x^T; empty: the original's inputs are not known
 
   explicit InputGram(std::int64_t width = 0)
       : cols(width),
         sums(static_cast<std::size_t>(width) * static_cast<std::size_t>(width)),
+        plain_sums(static_cast<std::size_t>(width)),
         abs_sums(static_cast<std::size_t>(width)) {}
 
   /// Adds inputs, [tokens, cols] row-major, at most a few thousand at once. The same bits for any number of threads.

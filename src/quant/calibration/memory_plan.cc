@@ -54,6 +54,14 @@ std::uint64_t block_bytes(const ModelLayout& layout) {
   return largest;
 }
 
+std::uint64_t gram_bytes(const ModelLayout& layout, std::int64_t window) {
+  std::int64_t widest = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) widest = std::max(widest, info.cols);
+  // The moments (float64), and a slice's inputs in panels.
+  return 8 * product(widest, widest) + 4 * product(BlockRunner::slice_tokens(window), widest);
+}
+
 std::uint64_t second_order_bytes(const ModelLayout& layout) {
   // The second moments (float64), their factor (float64), three float32 matrices made of them, and the linear's weights
   // in several forms.
@@ -102,9 +110,10 @@ Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const 
   store.folder = std::filesystem::absolute(output, error).parent_path();
   if (!output.has_filename()) store.folder = store.folder.parent_path();
   if (needs.max_memory == 0) return store;
-  const std::uint64_t needed = resident_now() + kSlack + block_bytes(weights.layout()) +
-                               std::max(needs.method_bytes, embedding_bytes(weights.layout())) +
-                               slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(needs.window));
+  std::uint64_t needed = resident_now() + kSlack + std::max(needs.method_bytes, embedding_bytes(weights.layout()));
+  if (needs.window > 0)
+    needed += block_bytes(weights.layout()) +
+              slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(needs.window));
   if (needed > needs.max_memory)
     return fail(ErrorCode::kInvalidArgument,
                 "--max-memory {} MB: calibrating {} needs at least {} MB whatever waits on disk",

@@ -13,6 +13,9 @@ namespace nibble {
 /// The packed matrices of the largest block, four bytes per weight at most.
 std::uint64_t block_bytes(const ModelLayout& layout);
 
+/// What adding up the second moments of the widest input takes, for calibration windows of `window` tokens.
+std::uint64_t gram_bytes(const ModelLayout& layout, std::int64_t window);
+
 /// What quantizing the largest linear against its inputs' second moments takes.
 std::uint64_t second_order_bytes(const ModelLayout& layout);
 
@@ -27,7 +30,7 @@ Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memor
 
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
-  std::int64_t window = 0;         ///< tokens of a calibration window
+  std::int64_t window = 0;         ///< tokens of a calibration window; 0: the model is not run
   std::uint64_t method_bytes = 0;  ///< what the method holds at most beside a block and a slice of activations
 };
 

@@ -36,6 +36,7 @@ InputGram in_order(const InputGram& gram, std::span<const std::int32_t> order) {
   const std::size_t n = order.size();
   for (std::size_t i = 0; i < n; ++i) {
     const auto a = static_cast<std::size_t>(order[i]);
+    out.plain_sums[i] = gram.plain_sums[a];
     out.abs_sums[i] = gram.abs_sums[a];
     for (std::size_t j = i; j < n; ++j) {
       const auto b = static_cast<std::size_t>(order[j]);
