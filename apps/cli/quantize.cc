@@ -30,6 +30,7 @@ struct Flags {
   double damping = 0.01;
   std::string act_order;
   int iterations = 200;
+  std::string importance;
   std::uint64_t max_memory = 0;
   bool resume = false;
   std::string report;
@@ -194,6 +195,12 @@ void add_quantize(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->check(CLI::Range(0, 100000));
   command
+      ->add_option(
+          "--importance", flags->importance,
+          "wnam: errors count by activations (each column by its inputs; default) or gradients (each weight by "
+          "its own, from one backward pass)")
+      ->check(CLI::IsMember({"activations", "gradients"}));
+  command
       ->add_option("--max-memory", flags->max_memory,
                    "calibrated methods: memory that the process may hold, e.g. 2G; activations wait on disk beyond it")
       ->transform(CLI::AsSizeValue(true));
@@ -222,6 +229,7 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->act_order == "full") options.act_order = ActOrder::kFull;
       if (flags->act_order == "static") options.act_order = ActOrder::kStatic;
       options.iterations = flags->iterations;
+      if (flags->importance == "gradients") options.importance = ImportanceSource::kGradients;
       options.method = flags->method;
       options.scheme = flags->scheme;
       options.target_bpw = flags->target_bpw;

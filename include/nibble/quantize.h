@@ -38,6 +38,12 @@ enum class ActOrder {
   kStatic,  ///< gptq only: columns, in groups whose scales are chosen before
 };
 
+/// By what wnam weighs errors.
+enum class ImportanceSource {
+  kActivations,  ///< each column by the mean square of its inputs
+  kGradients,    ///< each weight by its squared gradients
+};
+
 struct QuantizeOptions {
   std::string method = "rtn";  ///< rtn | hqq | gptq | best | awq | awq+gptq | autoround | wnam
   CalibrationOptions calibration;
@@ -47,7 +53,8 @@ struct QuantizeOptions {
   double damping = 0.01;  ///< gptq: added to the diagonal of the second moments, as a part of its mean
   ActOrder act_order = ActOrder::kGroups;
   int iterations = 200;  ///< autoround: of each block; 0: rounds to nearest, on scales searched for the inputs
-  std::string scheme;    ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
+  ImportanceSource importance = ImportanceSource::kActivations;  ///< wnam
+  std::string scheme;  ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
   /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets
   /// a scheme of its own, by how much the model's KL divergence grows. 0: not given.
   double target_bpw = 0;

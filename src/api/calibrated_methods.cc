@@ -13,7 +13,7 @@
 #include "quant/hqq/hqq.h"
 #include "quant/statistics/saved_statistics.h"
 #include "quant/supplement/fit_supplement.h"
-#include "quant/wnam/wnam_matrices.h"
+#include "quant/wnam/wnam_by_gradients.h"
 
 namespace nibble {
 namespace {
@@ -114,7 +114,17 @@ std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, 
                                  : auto_round_bytes(files, window, auto_round_options(options));
 }
 
+std::uint64_t wnam_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
+  if (options.importance != ImportanceSource::kGradients) return gptq_bytes(files, window, options);
+  return wnam_gradient_bytes(files, window) + beside_codes_bytes(files.layout(), options);
+}
+
 Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
+  if (run.options.importance == ImportanceSource::kGradients) {
+    NIBBLE_TRY_STATUS(wnam_matrices_by_gradients(run.files, run.tokens, run.schemes, {}, run.options.calibration.seed,
+                                                 run.stream, finished, pool));
+    return CalibratedModel{};
+  }
   NIBBLE_TRY_STATUS(wnam_matrices(run.files, run.tokens, run.schemes, {}, run.stream, finished, pool));
   return CalibratedModel{};
 }
@@ -135,7 +145,7 @@ constexpr std::array kMethods = {
     CalibratedMethod{"awq", check_awq_scheme, gptq_bytes, run_awq, 0.42},
     CalibratedMethod{"awq+gptq", check_awq_gptq_scheme, gptq_bytes, run_awq_gptq, 0.33},
     CalibratedMethod{"autoround", check_auto_round_scheme, bytes_of_auto_round, run_auto_round, 0.5},
-    CalibratedMethod{"wnam", check_codebook_scheme, gptq_bytes, run_wnam, 0.33},
+    CalibratedMethod{"wnam", check_codebook_scheme, wnam_bytes, run_wnam, 0.33},
 };
 
 }  // namespace
@@ -150,6 +160,10 @@ Status check_saved_statistics(const CalibratedMethod& method, const QuantizeOpti
   if (method.run == nullptr)
     return fail(ErrorCode::kInvalidArgument, "--method {} looks at no inputs; --statistics has nothing to say to it",
                 method.name);
+  if (options.importance == ImportanceSource::kGradients)
+    return fail(ErrorCode::kInvalidArgument,
+                "gradients come from running the model; give --calibration in place of --statistics, or --importance "
+                "activations");
   if (method.run == run_auto_round && options.iterations > 0)
     return fail(
         ErrorCode::kInvalidArgument,

@@ -124,6 +124,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     if (options.act_order != ActOrder::kGroups && (in_budget || !by_gptq))
       return fail(ErrorCode::kInvalidArgument,
                   "--act-order goes with one --scheme and --method gptq, or best unless it is static");
+    if (options.importance != ImportanceSource::kActivations && options.method != "wnam")
+      return fail(ErrorCode::kInvalidArgument, "--importance gradients goes with --method wnam");
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);

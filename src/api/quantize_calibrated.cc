@@ -65,6 +65,7 @@ Json run_description(const CalibratedOutput& what, const StatisticsInput& statis
           {"damping", o.damping},
           {"act_order", static_cast<int>(o.act_order)},
           {"iterations", o.iterations},
+          {"importance", static_cast<int>(o.importance)},
           {"statistics", statistics.sha256},
           {"calibration", texts},
           {"samples", c.samples},

@@ -221,6 +221,30 @@ TEST_F(Calibration, ThreadsChangeNoByte) {
   }
 }
 
+TEST_F(Calibration, WnamByGradients) {
+  QuantizeOptions options = gptq("text", "codebook3-row-g16");
+  options.method = "rtn";
+  ASSERT_TRUE(run(options, "rtn").ok());
+  options.method = "wnam";
+  ASSERT_TRUE(run(options, "by_columns").ok());
+  options.importance = ImportanceSource::kGradients;
+  std::vector<std::string> made;
+  for (const int threads : {1, 3}) {
+    options.threads = threads;
+    const auto report = run(options, "out");
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    made.push_back(contents("out/model.safetensors"));
+  }
+  EXPECT_EQ(made[0], made[1]);
+  EXPECT_NE(made[0], contents("by_columns/model.safetensors"));
+  EXPECT_LT(divergence("out"), 0.9 * divergence("rtn"));
+  options.max_memory = 1'000'000;
+  EXPECT_NE(run(options, "none").error().message.find("needs at least"), std::string::npos);
+  options = gptq("text");
+  options.importance = ImportanceSource::kGradients;
+  EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument) << "gptq has no such weights";
+}
+
 TEST_F(Calibration, ThreadsChangeNoChoiceOfBits) {
   std::vector<std::string> made;
   for (const int threads : {1, 2, 3}) {

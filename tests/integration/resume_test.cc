@@ -57,6 +57,7 @@ class Resume : public FolderTest {
                                   "2",
                                   "--report",
                                   "off"};
+    if (method.ends_with(" by gradients")) list.emplace_back("--importance=gradients");
     if (of_method == "autoround") list.emplace_back("--iters=10");
     if (in_budget) list.emplace_back("--candidates=int2-g16-sym,int3-g16-sym,int4-g16-sym,int8-g16-sym");
     if (resume) list.emplace_back("--resume");
@@ -68,8 +69,8 @@ class Resume : public FolderTest {
 };
 
 TEST_F(Resume, KilledAtAnyTimeItEndsWithTheSameBytes) {
-  for (const char* method :
-       {"gptq", "best", "gptq in a budget", "rtn in a budget", "autoround", "awq", "awq+gptq", "wnam"}) {
+  for (const char* method : {"gptq", "best", "gptq in a budget", "rtn in a budget", "autoround", "awq", "awq+gptq",
+                             "wnam", "wnam by gradients"}) {
     SCOPED_TRACE(method);
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(run_nibble(args("whole", false, "40", method)).status, 0);

@@ -113,6 +113,9 @@ TEST_F(Statistics, WhatNeedsMoreIsRefused) {
   options.iterations = 5;
   EXPECT_NE(refusal(options).find("--iters 0"), std::string::npos);
   EXPECT_NE(refusal(from_file("hqq")).find("looks at no inputs"), std::string::npos);
+  options = from_file("wnam", "codebook3-row-g16");
+  options.importance = ImportanceSource::kGradients;
+  EXPECT_NE(refusal(options).find("--importance activations"), std::string::npos);
   options = from_file("gptq", "");
   options.target_bpw = 4;
   EXPECT_NE(refusal(options).find("--calibration"), std::string::npos);

@@ -4,9 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include "quant/bits/backward_walk.h"
 #include "quant/bits/sensitivity.h"
 #include "quant/bits/substitution.h"
-#include "quant/calibration/model_stream.h"
 #include "quant/rtn/rtn.h"
 
 namespace nibble {
@@ -21,38 +21,15 @@ Status report_progress(const Progress& progress, const char* what, std::uint64_t
   return fail(ErrorCode::kCancelled, "the choice of bits was stopped; with --resume it begins again");
 }
 
-/// The original's input of every block, then of the head.
-Result<std::vector<StoredActivations>> original_activations(const BitSearchTask& task,
-                                                            const std::shared_ptr<ActivationStore>& store,
-                                                            ThreadPool& pool) {
-  NIBBLE_TRY(const std::unique_ptr<ModelStream> stream, ModelStream::create(task.weights, task.tokens, store, pool));
-  NIBBLE_TRY_STATUS(stream->embed());
-  std::vector<StoredActivations> out;
-  for (int layer = 0; layer < static_cast<int>(task.weights.config().num_hidden_layers); ++layer) {
-    out.push_back(stream->take_hidden());
-    NIBBLE_TRY_STATUS(stream->run(layer, out.back()));
-  }
-  out.push_back(stream->take_hidden());
-  return out;
-}
-
 }  // namespace
 
 CalibrationTokens bit_search_tokens(const CalibrationTokens& calibration) {
-  CalibrationTokens out;
-  out.window = std::min(kWindow, calibration.window);
-  const std::int64_t all = static_cast<std::int64_t>(calibration.ids.size()) / calibration.window;
-  const std::int64_t count = std::min(all, std::max<std::int64_t>(1, kTokens / out.window));
-  for (std::int64_t w = 0; w < count; ++w) {
-    const auto begin = calibration.ids.begin() + w * all / count * calibration.window;
-    out.ids.insert(out.ids.end(), begin, begin + out.window);
-  }
-  return out;
+  return spread_tokens(calibration, kWindow, kTokens);
 }
 
 Result<WeighedChoices> weigh_choices(BitSearchTask task, ThreadPool& pool) {
   const auto store = std::make_shared<ActivationStore>(task.store);
-  NIBBLE_TRY(const std::vector<StoredActivations> hidden, original_activations(task, store, pool));
+  NIBBLE_TRY(const std::vector<StoredActivations> hidden, block_inputs(task.weights, task.tokens, store, pool));
   std::vector<std::vector<QuantScheme>> schemes;
   for (const UnitChoices& choices : task.choices) {
     schemes.emplace_back();

@@ -1,29 +1,21 @@
-// From the head back to the embedding. A block is run again on its stored inputs, forward and back, some windows at a
-// time; what its linears see on the way back waits in the store until all windows are through.
+// From the head back to the embedding. What a block's linears see on the way back waits in the store until all windows
+// are through.
 #include "quant/bits/sensitivity.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <span>
 #include <utility>
 
 #include "base/check.h"
-#include "model/decoder.h"
-#include "quant/bits/head_sensitivity.h"
+#include "quant/bits/backward_walk.h"
 #include "quant/bits/likelihood_changes.h"
 #include "quant/bits/rounding_errors.h"
-#include "quant/calibration/memory_plan.h"
-#include "quant/calibration/window_reader.h"
-#include "quant/float_matrix.h"
-#include "train/train_ops.h"
 
 namespace nibble {
 namespace {
-
-constexpr std::int64_t kBatchTokens = 1024;  ///< that go through a block together
-
-std::int64_t windows_at_once(std::int64_t window) { return std::max<std::int64_t>(1, kBatchTokens / window); }
 
 class SensitivityPass {
  public:
@@ -32,19 +24,16 @@ class SensitivityPass {
         config_(task.weights.config()),
         layout_(task.weights.layout()),
         pool_(pool),
-        window_(task.tokens.window),
-        tokens_(static_cast<std::int64_t>(task.tokens.ids.size())),
-        batch_windows_(windows_at_once(window_)),
-        batches_(static_cast<std::size_t>((tokens_ / window_ + batch_windows_ - 1) / batch_windows_)),
-        gradient_(task.store, batches_) {}
+        tokens_(static_cast<std::int64_t>(task.tokens.ids.size())) {}
 
   Result<std::vector<std::vector<double>>> run() {
     growth_.resize(task_.units.size());
-    NIBBLE_TRY(TrainWeights weights, TrainWeights::load(task_.weights, window_));
-    NIBBLE_TRY_STATUS(visit_head(weights));
+    NIBBLE_TRY(walk_,
+               BackwardWalk::create({task_.weights, task_.tokens, task_.hidden, task_.store, task_.seed}, pool_));
+    NIBBLE_TRY_STATUS(visit_head());
     const std::int64_t layers = config_.num_hidden_layers;
     for (int layer = static_cast<int>(layers); layer-- > 0;) {
-      NIBBLE_TRY_STATUS(visit_block(layer, weights));
+      NIBBLE_TRY_STATUS(visit_block(layer));
       if (task_.progress && !task_.progress("weighing bits", static_cast<std::uint64_t>(layers - layer),
                                             static_cast<std::uint64_t>(layers), "blocks"))
         return fail(ErrorCode::kCancelled, "the choice of bits was stopped");
@@ -69,125 +58,47 @@ class SensitivityPass {
   };
 
   const std::string& name(LinearId id) const { return layout_.linears[static_cast<std::size_t>(id)].name; }
-  std::int64_t batch_count(std::size_t batch) const {
-    return std::min(batch_windows_, tokens_ / window_ - static_cast<std::int64_t>(batch) * batch_windows_);
-  }
   const BitUnit* unit_of(BitUnit::Kind kind, std::size_t& index) const {
     for (index = 0; index < task_.units.size(); ++index)
       if (task_.units[index].kind == kind) return &task_.units[index];
     return nullptr;
   }
 
-  /// hidden [batch tokens, hidden_size] of a stored value.
-  Status read_batch(const StoredActivations& from, std::size_t batch, std::vector<float>& out) const {
-    const std::int64_t of_window = window_ * config_.hidden_size;
-    const std::int64_t count = batch_count(batch);
-    out.resize(static_cast<std::size_t>(count * of_window));
-    WindowReader read(from, BlockRunner::slice_tokens(window_) / window_, of_window);
-    for (std::int64_t w = 0; w < count; ++w)
-      NIBBLE_TRY_STATUS(read(static_cast<std::int64_t>(batch) * batch_windows_ + w, out.data() + w * of_window));
-    return {};
-  }
-
-  Value normed(TrainOps& ops, const Value& x) const {
-    return ops.rms_norm(x, layout_.final_norm, config_.rms_norm_eps, config_.norm_plus_one);
-  }
-
-  /// Leaves the gradient by the last block's output in gradient_.
-  Status visit_head(const TrainWeights& weights) {
+  Status visit_head() {
     const bool tied = layout_.head == layout_.embedding;
     std::size_t unit = 0;
     NIBBLE_CHECK(unit_of(tied ? BitUnit::Kind::kEmbedding : BitUnit::Kind::kHead, unit) != nullptr);
-    std::vector<float> normed_input;
-    std::vector<float> numbers;
-    const auto each_batch =
-        [&](const std::function<Status(TrainOps&, const Value&, const Value&, std::size_t)>& body) -> Status {
-      for (std::size_t batch = 0; batch < batches_; ++batch) {
-        NIBBLE_TRY_STATUS(read_batch(task_.hidden.back(), batch, numbers));
-        TrainBatch shape{batch_count(batch), window_, {}, {}};
-        GradientRequest request;
-        request.input = true;
-        TrainOps ops(weights, shape, std::move(request), pool_);
-        const Value x = ops.given(numbers, config_.hidden_size);
-        NIBBLE_TRY_STATUS(body(ops, x, normed(ops, x), batch));
-      }
-      return {};
-    };
-    NIBBLE_TRY_STATUS(each_batch([&](TrainOps& ops, const Value&, const Value& y, std::size_t) -> Status {
-      const std::span<const float> values = TrainOps::numbers(y);
-      normed_input.insert(normed_input.end(), values.begin(), values.end());
-      ops.forget();
-      return {};
-    }));
-    NIBBLE_TRY(MatrixPtr matrix, task_.weights.matrix(layout_.head));
-    NIBBLE_TRY(const RoundingErrors head, RoundingErrors::create(std::move(matrix), task_.choices[unit], pool_));
-    NIBBLE_TRY(HeadSensitivity found, head_sensitivity(task_.weights, normed_input, head, task_.seed, pool_));
-    growth_[unit] = std::move(found.growth);
-    std::size_t at = 0;
-    return each_batch([&](TrainOps& ops, const Value& x, const Value& y, std::size_t batch) -> Status {
-      const std::size_t size = TrainOps::numbers(y).size();
-      ops.backward(y, std::span(found.gradient).subspan(at, size));
-      at += size;
-      return gradient_.put(batch, TrainOps::input_gradient(x));
-    });
-  }
-
-  Status load_block(int layer, TrainWeights& weights) {
-    for (std::size_t i = 0; i < layout_.linears.size(); ++i) {
-      const LinearInfo& info = layout_.linears[i];
-      if (info.role != LinearInfo::Role::kBlock || info.layer != layer) continue;
-      const auto id = static_cast<LinearId>(i);
-      NIBBLE_TRY(FloatMatrix original, finite_weights(task_.weights, id, pool_));
-      weights.matrix(id) = {original.rows, original.cols, std::move(original.values)};
-    }
+    NIBBLE_TRY(growth_[unit], walk_->visit_head(task_.choices[unit]));
     return {};
   }
 
-  /// Takes gradient_ from the block's output to its input, and weighs its units.
-  Status visit_block(int layer, TrainWeights& weights) {
-    NIBBLE_TRY_STATUS(load_block(layer, weights));
+  /// Weighs the units of a block.
+  Status visit_block(int layer) {
     std::map<LinearId, std::size_t> unit_of_linear;
     std::map<std::size_t, Seen> seen;
     for (std::size_t u = 0; u < task_.units.size(); ++u) {
       if (task_.units[u].layer != layer) continue;
-      Seen& unit = seen.emplace(u, Seen{StoredActivations(task_.store, batches_), {}}).first->second;
+      Seen& unit = seen.emplace(u, Seen{StoredActivations(task_.store, walk_->batches()), {}}).first->second;
       for (const LinearId id : task_.units[u].linears) {
         unit_of_linear[id] = u;
-        unit.d_y.emplace(id, StoredActivations(task_.store, batches_));
+        unit.d_y.emplace(id, StoredActivations(task_.store, walk_->batches()));
       }
     }
-    StoredActivations next(task_.store, batches_);
-    Status stored;
-    std::vector<float> numbers;
-    std::vector<float> d_y;
-    for (std::size_t batch = 0; batch < batches_; ++batch) {
-      TrainBatch shape{batch_count(batch), window_, {}, {}};
-      GradientRequest request;
-      request.input = true;
-      request.at_linear = [&](LinearId id, std::span<const float> x, std::span<const float> gradient) {
-        Seen& unit = seen.at(unit_of_linear.at(id));
-        if (stored.ok()) stored = unit.x.put(batch, x);
-        if (stored.ok()) stored = unit.d_y.at(id).put(batch, gradient);
-      };
-      TrainOps ops(weights, shape, std::move(request), pool_);
-      NIBBLE_TRY_STATUS(read_batch(task_.hidden[static_cast<std::size_t>(layer)], batch, numbers));
-      const Value x = ops.given(numbers, config_.hidden_size);
-      const Value y = decoder_block(ops, config_, layout_, layer, x);
-      NIBBLE_TRY_STATUS(gradient_.read(batch, d_y));
-      ops.backward(y, d_y);
-      NIBBLE_TRY_STATUS(stored);
-      NIBBLE_TRY_STATUS(next.put(batch, TrainOps::input_gradient(x)));
-    }
-    gradient_ = std::move(next);
-    weights.forget_matrices();
+    const BackwardWalk::AtLinear keep = [&](LinearId id, std::size_t batch, std::span<const float> x,
+                                            std::span<const float> d_y) -> Status {
+      Seen& unit = seen.at(unit_of_linear.at(id));
+      NIBBLE_TRY_STATUS(unit.x.put(batch, x));
+      return unit.d_y.at(id).put(batch, d_y);
+    };
+    NIBBLE_TRY_STATUS(walk_->visit_block(layer, keep));
     for (const auto& [unit, what] : seen) NIBBLE_TRY_STATUS(weigh(unit, what));
     return {};
   }
 
-  static Status read_all(const StoredActivations& stored, std::size_t batches, std::vector<float>& out) {
+  Status read_all(const StoredActivations& stored, std::vector<float>& out) const {
     out.clear();
     std::vector<float> part;
-    for (std::size_t batch = 0; batch < batches; ++batch) {
+    for (std::size_t batch = 0; batch < walk_->batches(); ++batch) {
       NIBBLE_TRY_STATUS(stored.read(batch, part));
       out.insert(out.end(), part.begin(), part.end());
     }
@@ -198,12 +109,12 @@ class SensitivityPass {
     const std::vector<QuantScheme>& schemes = task_.choices[unit];
     std::vector<LikelihoodChanges> changes(schemes.size(), LikelihoodChanges(tokens_));
     std::vector<float> x;
-    NIBBLE_TRY_STATUS(read_all(seen.x, batches_, x));
+    NIBBLE_TRY_STATUS(read_all(seen.x, x));
     std::vector<float> d_y;
     std::vector<float> weights;
     std::vector<float> errors;
     for (const LinearId id : task_.units[unit].linears) {
-      NIBBLE_TRY_STATUS(read_all(seen.d_y.at(id), batches_, d_y));
+      NIBBLE_TRY_STATUS(read_all(seen.d_y.at(id), d_y));
       NIBBLE_TRY(MatrixPtr matrix, task_.weights.matrix(id));
       NIBBLE_TRY(const RoundingErrors rounding, RoundingErrors::create(std::move(matrix), schemes, pool_));
       NIBBLE_TRY_STATUS(rounding.weights(0, rounding.rows(), weights, pool_));
@@ -224,7 +135,7 @@ class SensitivityPass {
     NIBBLE_TRY(MatrixPtr matrix, task_.weights.matrix(layout_.embedding));
     NIBBLE_TRY(const RoundingErrors rounding, RoundingErrors::create(std::move(matrix), task_.choices[unit], pool_));
     std::vector<float> gradient;
-    NIBBLE_TRY_STATUS(read_all(gradient_, batches_, gradient));
+    NIBBLE_TRY_STATUS(read_all(walk_->gradient(), gradient));
     const std::int64_t step = rounding.row_step();
     std::map<std::int64_t, std::vector<std::int64_t>> positions;  // by the first row of a step
     for (std::int64_t t = 0; t < tokens_; ++t)
@@ -257,11 +168,8 @@ class SensitivityPass {
   const ModelConfig& config_;
   const ModelLayout& layout_;
   ThreadPool& pool_;
-  std::int64_t window_;
   std::int64_t tokens_;
-  std::int64_t batch_windows_;
-  std::size_t batches_;
-  StoredActivations gradient_;  ///< by the output of the block that is next
+  std::unique_ptr<BackwardWalk> walk_;
   std::vector<std::vector<double>> growth_;
 };
 
@@ -272,24 +180,16 @@ Result<std::vector<std::vector<double>>> rounding_sensitivity(const SensitivityT
 }
 
 std::uint64_t sensitivity_bytes(const ModelWeights& weights, std::int64_t tokens, std::int64_t window) {
-  const ModelConfig& config = weights.config();
-  const ModelLayout& layout = weights.layout();
   std::int64_t weighing = 0;
-  for (const LinearInfo& info : layout.linears) {
+  for (const LinearInfo& info : weights.layout().linears) {
     if (info.role != LinearInfo::Role::kBlock) continue;
     // A linear's weights and errors, its inputs and gradients, and some outputs.
     const std::int64_t of_linear = 8 * info.rows * info.cols + 4 * tokens * (info.rows + info.cols) +
                                    4 * LikelihoodChanges::kTokensAtOnce * info.rows;
     weighing = std::max(weighing, of_linear);
   }
-  const std::int64_t differentiating =
-      static_cast<std::int64_t>(block_bytes(layout)) +
-      static_cast<std::int64_t>(train_bytes_of_token(config)) * windows_at_once(window) * window;
-  // The head's input and gradient, three tiles of logits, two of weights.
-  const std::int64_t head =
-      8 * tokens * config.hidden_size + 12 * tokens * kHeadTileRows + 8 * kHeadTileRows * config.hidden_size;
-  const std::int64_t of_reading = 4 * config.hidden_size * BlockRunner::slice_tokens(window) + (std::int64_t{10} << 20);
-  return static_cast<std::uint64_t>(std::max({weighing, differentiating, head}) + of_reading);
+  weighing += std::int64_t{10} << 20;  // the panels of kernel/gemm
+  return std::max(static_cast<std::uint64_t>(weighing), backward_walk_bytes(weights, tokens, window));
 }
 
 }  // namespace nibble

@@ -34,7 +34,9 @@ BlockFit::BlockFit(const WeightBlock& block, const QuantScheme& scheme, std::int
 BlockFit::Piece BlockFit::piece(std::int64_t row, std::int64_t g) const {
   const std::int64_t from = g * group_;
   const auto length = static_cast<std::size_t>(std::min(group_, block_.cols - from));
-  return {from, {block_.weights + row * block_.stride + from, length}, {block_.importance + from, length}};
+  return {from,
+          {block_.weights + row * block_.stride + from, length},
+          {block_.importance + row * block_.importance_stride + from, length}};
 }
 
 std::size_t BlockFit::chunks() const { return static_cast<std::size_t>(parts(block_.rows, kChunkRows)); }

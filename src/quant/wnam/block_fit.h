@@ -14,13 +14,14 @@
 
 namespace nibble {
 
-/// Rows of weights, `stride` apart, and what their columns' errors count.
+/// Rows of weights, `stride` apart, and what their errors count.
 struct WeightBlock {
   const float* weights = nullptr;
   std::int64_t stride = 0;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  const float* importance = nullptr;  ///< [cols]
+  const float* importance = nullptr;
+  std::int64_t importance_stride = 0;  ///< from row to row; 0: all rows have the same [cols]
 };
 
 class BlockFit {

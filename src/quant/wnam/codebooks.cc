@@ -72,7 +72,8 @@ QuantizedMatrix fit_codebooks(std::span<const float> weights, std::int64_t rows,
                               std::span<const float> importance, const QuantScheme& scheme,
                               const CodebookOptions& options, ThreadPool& pool) {
   NIBBLE_CHECK(static_cast<std::int64_t>(weights.size()) == rows * cols &&
-               static_cast<std::int64_t>(importance.size()) == cols);
+               (static_cast<std::int64_t>(importance.size()) == cols || importance.size() == weights.size()));
+  const std::int64_t importance_stride = importance.size() == weights.size() ? cols : 0;
   QuantizedMatrix out;
   out.allocate(scheme, rows, cols, 0, rows);
   const std::int64_t entries = std::int64_t{1} << scheme.code.bits;
@@ -81,7 +82,7 @@ QuantizedMatrix fit_codebooks(std::span<const float> weights, std::int64_t rows,
       scheme.table.grouping.kind == Kind::kColumns ? std::min(scheme.table.grouping.size, cols) : cols;
   const std::int64_t group = scheme.scale ? group_columns(scheme, cols) : columns;
   if (bank || scheme.table.grouping.kind == Kind::kTensor) {
-    const WeightBlock block{weights.data(), cols, rows, cols, importance.data()};
+    const WeightBlock block{weights.data(), cols, rows, cols, importance.data(), importance_stride};
     BlockFit fit(block, scheme, group, columns, bank ? scheme.table.bank_size : 1, options, &pool);
     fit.run();
     store_block(fit, block, 0, 0, group, out);
@@ -99,7 +100,8 @@ QuantizedMatrix fit_codebooks(std::span<const float> weights, std::int64_t rows,
       const std::int64_t row = n / per_row;
       const std::int64_t column = n % per_row * columns;
       const std::int64_t width = std::min(columns, cols - column);
-      const WeightBlock block{weights.data() + row * cols + column, cols, 1, width, importance.data() + column};
+      const WeightBlock block{weights.data() + row * cols + column, cols, 1, width,
+                              importance.data() + row * importance_stride + column};
       BlockFit fit(block, scheme, std::min(group, width), width, 1, options, nullptr);
       fit.run();
       store_block(fit, block, row, column, group, out);

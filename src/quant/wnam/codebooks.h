@@ -25,9 +25,9 @@ QuantScheme with_codebook_bank(const QuantScheme& scheme, int tables, std::int64
 /// The scheme with an offset beside each scale. No short name says it.
 QuantScheme with_offsets(const QuantScheme& scheme);
 
-/// Quantizes `weights` [rows, cols], finite, to codes of least sum of importance[c] * (w[r, c] - value)^2 that the
-/// rounds come to; importance [cols] is positive. Tables are rounded to their type before scales and codes are chosen,
-/// scales before codes. The same bits for any number of threads.
+/// Quantizes `weights` [rows, cols], finite, to codes of least sum of importance * (w - value)^2 that the rounds come
+/// to; importance is positive, [cols] or [rows, cols]. Tables are rounded to their type before scales and codes are
+/// chosen, scales before codes. The same bits for any number of threads.
 QuantizedMatrix fit_codebooks(std::span<const float> weights, std::int64_t rows, std::int64_t cols,
                               std::span<const float> importance, const QuantScheme& scheme,
                               const CodebookOptions& options, ThreadPool& pool);

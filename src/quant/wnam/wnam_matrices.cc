@@ -23,14 +23,16 @@ namespace {
 
 /// Codebooks, and what is kept beside them: its columns are chosen by a first fit, and count for next to nothing in a
 /// second.
-QuantizedMatrix fit(const FloatMatrix& w, const InputGram& gram, std::vector<float> importance,
+QuantizedMatrix fit(const FloatMatrix& w, const InputGram& gram, std::span<const float> importance,
                     const QuantScheme& scheme, const CodebookOptions& options, ThreadPool& pool) {
   constexpr float kNextToNothing = 1e-6f;
   QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
   const std::vector<std::int32_t> kept = most_harmed_columns(w.values, gram, matrix);
   if (!kept.empty()) {
-    for (const std::int32_t column : kept) importance[static_cast<std::size_t>(column)] = kNextToNothing;
-    matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
+    std::vector<float> beside(importance.begin(), importance.end());
+    for (std::size_t row = 0; row < beside.size(); row += static_cast<std::size_t>(w.cols))
+      for (const std::int32_t column : kept) beside[row + static_cast<std::size_t>(column)] = kNextToNothing;
+    matrix = fit_codebooks(w.values, w.rows, w.cols, beside, scheme, options, pool);
   }
   fit_supplement(w.values, gram, kept, matrix, pool);
   return matrix;
@@ -38,23 +40,28 @@ QuantizedMatrix fit(const FloatMatrix& w, const InputGram& gram, std::vector<flo
 
 }  // namespace
 
+Result<MatrixPtr> fit_linear(const ModelWeights& weights, LinearId id, std::span<const float> importance,
+                             const LinearSchemes& schemes, const WnamSettings& settings, const InputGram& gram,
+                             FinishedLinears& finished, ThreadPool& pool) {
+  const auto begin = std::chrono::steady_clock::now();
+  NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
+  warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
+  QuantizedMatrix matrix = fit(w, gram, importance, schemes.of(id), settings.fit, pool);
+  FinishedLinear linear;
+  measure_errors(w, matrix, QuadraticForm(gram, 0, gram.cols, gram_unit(gram)), linear, pool);
+  linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return finished.finish(id, std::move(matrix), std::move(linear));
+}
+
 Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
   for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {
     const std::vector<float> importance = column_importance(gram);
-    const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
     std::vector<MatrixPtr> matrices;
     for (const LinearId id : linears) {
-      const auto begin = std::chrono::steady_clock::now();
-      NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
-      warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-      QuantizedMatrix matrix = fit(w, gram, importance, schemes.of(id), settings.fit, pool);
-      FinishedLinear linear;
-      measure_errors(w, matrix, h, linear, pool);
-      linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      NIBBLE_TRY(matrices.emplace_back(), finished.finish(id, std::move(matrix), std::move(linear)));
+      NIBBLE_TRY(matrices.emplace_back(), fit_linear(weights, id, importance, schemes, settings, gram, finished, pool));
     }
     return matrices;
   };
