@@ -99,6 +99,8 @@ const char* const kSchemes[] = {"int4-g8-sym",
                                 "int8-channel-sym+dyn-token",
                                 "int4-g32-asym",
                                 "int4-g32-sym",
+                                "int3-g8-sym-keep8:10%-rank2",
+                                "codebook3-row-keep16:5%",
                                 "int3-flat7"};
 
 /// Tensors and configuration of a matrix that a family wrote itself; false when it cannot hold the scheme.
@@ -110,7 +112,7 @@ bool write_valid(const Family& family, FuzzedDataProvider& data, std::vector<Raw
   }
   const std::int64_t rows = data.ConsumeBool() ? 8 : data.ConsumeIntegralInRange<std::int64_t>(1, 12);
   const std::int64_t cols = data.ConsumeBool() ? 64 : data.ConsumeIntegralInRange<std::int64_t>(1, 80);
-  if (family.encode == nullptr || !family.can_express(scheme, rows, cols).ok()) return false;
+  if (family.encode == nullptr || !family.expresses(scheme, rows, cols).ok()) return false;
   QuantizedMatrix matrix;
   matrix.allocate(scheme, rows, cols, 0, rows);
   for (std::size_t c = 0; c < matrix.group_index.size(); ++c) matrix.group_index[c] = static_cast<std::int32_t>(c % 4);
@@ -275,7 +277,7 @@ void use(const FamilyModule& module, FuzzedDataProvider& data) {
     values.resize(static_cast<std::size_t>(count * source.cols()));
     dequantize(matrix, values.data());
     for (const Family* family : all_families()) {
-      if (!whole || family->encode == nullptr || !family->can_express(matrix.scheme, matrix.rows, matrix.cols).ok())
+      if (!whole || family->encode == nullptr || !family->expresses(matrix.scheme, matrix.rows, matrix.cols).ok())
         continue;
       (void)family->encode(matrix, "m", [](auto, auto, auto) { return Status(); });
     }

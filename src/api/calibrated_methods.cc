@@ -12,6 +12,7 @@
 #include "quant/gptq/gptq_matrices.h"
 #include "quant/hqq/hqq.h"
 #include "quant/statistics/saved_statistics.h"
+#include "quant/supplement/fit_supplement.h"
 #include "quant/wnam/wnam_by_gradients.h"
 
 namespace nibble {
@@ -28,12 +29,22 @@ GptqSettings gptq_settings(const QuantizeOptions& options) {
 
 Status check_gptq(const QuantScheme& scheme) { return check_gptq_scheme(scheme); }
 
-std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
-  return second_order_bytes(files.layout());
+/// What fitting beside the codes takes, where the scheme asks for it.
+std::uint64_t beside_codes_bytes(const ModelLayout& layout, const QuantizeOptions& options) {
+  const Result<QuantScheme> scheme = parse_scheme(options.scheme);
+  if (!scheme.ok() || scheme->supplement.empty()) return 0;
+  std::uint64_t largest = 0;
+  for (const LinearInfo& info : layout.linears)
+    if (info.role == LinearInfo::Role::kBlock) largest = std::max(largest, supplement_bytes(info.rows, info.cols));
+  return largest;
+}
+
+std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions& options) {
+  return second_order_bytes(files.layout()) + beside_codes_bytes(files.layout(), options);
 }
 
 std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
-  const std::uint64_t bytes = second_order_bytes(files.layout());
+  const std::uint64_t bytes = gptq_bytes(files, window, options);
   return options.statistics.empty() ? bytes + second_stream_bytes(files, window) : bytes;
 }
 
@@ -107,8 +118,8 @@ std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, 
 }
 
 std::uint64_t wnam_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
-  return options.importance == ImportanceSource::kGradients ? wnam_gradient_bytes(files, window)
-                                                            : second_order_bytes(files.layout());
+  if (options.importance != ImportanceSource::kGradients) return gptq_bytes(files, window, options);
+  return wnam_gradient_bytes(files, window) + beside_codes_bytes(files.layout(), options);
 }
 
 Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {

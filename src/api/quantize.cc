@@ -61,7 +61,7 @@ Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::
 QuantScheme hqq_scheme(const QuantScheme& scheme, const std::string& to, const std::string& out) {
   QuantScheme real = with_real_zeros(scheme);
   const Result<OutputFormat> format = choose_output_format(to, out, &real);
-  const bool holds = format.ok() && format->family != nullptr && format->family->can_express(real, 4096, 4096).ok();
+  const bool holds = format.ok() && format->family != nullptr && format->family->expresses(real, 4096, 4096).ok();
   return holds ? real : scheme;
 }
 
@@ -163,7 +163,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     if (options.act_order == ActOrder::kFull) stored = with_group_index(scheme, 4096);
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &stored));
     if (calibrated) {
-      const LinearSchemes schemes = gguf ? with_fallbacks(files->layout(), scheme) : scheme;
+      const LinearSchemes schemes =
+          gguf ? with_fallbacks(files->layout(), scheme) : plain_outside_blocks(files->layout(), scheme);
       return quantize_calibrated(
           *method, {path, *files, out, options, schemes, {}, options.quantize_head, format, output}, pool);
     }

@@ -95,11 +95,11 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
     if (what.options.act_order == ActOrder::kFull && block) {
-      const Status fits = what.format.family->can_express(with_group_index(scheme, info.cols), info.rows, info.cols);
+      const Status fits = what.format.family->expresses(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
     }
     if (!check_rtn_scheme(scheme).ok()) {  // a type of GGUF, stored as it is
-      const Status fits = what.format.family->can_express(scheme, info.rows, info.cols);
+      const Status fits = what.format.family->expresses(scheme, info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
       continue;
     }

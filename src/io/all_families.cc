@@ -31,6 +31,12 @@ constexpr std::array<const Family*, 12> kFamilies{&kGgmlFamily,         &kCompre
 
 std::span<const Family* const> all_families() { return kFamilies; }
 
+Status Family::expresses(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) const {
+  if (!scheme.supplement.empty() && !holds_supplements)
+    return fail(ErrorCode::kUnsupported, "{} has no place for kept columns and products of low rank; nibble has", name);
+  return can_express(scheme, rows, cols);
+}
+
 const Family* find_family(std::string_view name) {
   for (const Family* family : all_families())
     if (family->name == name) return family;

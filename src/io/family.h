@@ -86,8 +86,15 @@ struct Family {
   /// The configuration says each module's scheme: different ones may stand beside each other.
   bool mixes_schemes = false;
 
+  /// can_express() and the others know schemes with a supplement.
+  bool holds_supplements = false;
+
   /// Rows that encode() wants at once (0: all of them).
   std::int64_t (*encode_row_step)(const QuantScheme& scheme) = nullptr;
+
+  /// What those who choose a scheme to write ask: can_express(), and no where there is a supplement that the family
+  /// does not know.
+  Status expresses(const QuantScheme& scheme, std::int64_t rows, std::int64_t cols) const;
 };
 
 /// The one list, in order of detection.

@@ -161,6 +161,15 @@ inline QuantizedMatrix random_matrix(const QuantScheme& scheme, std::int64_t row
   for (std::size_t c = 0; c < m.group_index.size(); ++c)
     m.group_index[c] = static_cast<std::int32_t>(static_cast<std::int64_t>(c) % scheme.scale->grouping.size);
   std::shuffle(m.group_index.begin(), m.group_index.end(), random);
+  for (std::size_t i = 0; i < m.supplement.columns.size(); ++i)  // not the first ones
+    m.supplement.columns[i] = static_cast<std::int32_t>(cols) - 1 - 2 * static_cast<std::int32_t>(i);
+  std::reverse(m.supplement.columns.begin(), m.supplement.columns.end());
+  floats(scheme.supplement.kept_element == ElementType::kI8 ? ElementType::kF16 : scheme.supplement.kept_element,
+         scheme.supplement.kept_element == ElementType::kI8 ? m.supplement.kept_scale : m.supplement.kept);
+  if (scheme.supplement.kept_element == ElementType::kI8)
+    for (std::byte& code : m.supplement.kept) code = static_cast<std::byte>(random() % 256);
+  floats(ElementType::kF16, m.supplement.left);
+  floats(ElementType::kF16, m.supplement.right);
   return m;
 }
 
@@ -175,6 +184,7 @@ inline void expect_same_matrix(const QuantizedMatrix& a, const QuantizedMatrix& 
   EXPECT_TRUE(a.tables == b.tables);
   EXPECT_TRUE(a.selector == b.selector);
   EXPECT_TRUE(a.group_index == b.group_index);
+  EXPECT_TRUE(a.supplement == b.supplement);
 }
 
 struct EncodedTensor {

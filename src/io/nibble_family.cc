@@ -16,7 +16,7 @@
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;  ///< 2: schemes may have a supplement
 
 std::size_t element_size(ElementType type) { return static_cast<std::size_t>(element_info(type).bits) / 8; }
 
@@ -86,6 +86,19 @@ Status read_group_index(NibbleModule& m, const StoredTensor& tensor) {
   return {};
 }
 
+Status read_kept_columns(NibbleModule& m, const StoredTensor& tensor) {
+  std::int64_t after = -1;
+  for (std::int64_t i = 0; i < tensor.shape[0]; ++i) {
+    const std::int64_t column = integer_element(tensor, i);
+    if (column <= after || column >= m.parts.cols)
+      return m.tensors.error(ErrorCode::kCorrupt, "\"kept.columns\" holds {} behind {} in a matrix of {} columns",
+                             column, after, m.parts.cols);
+    m.parts.supplement.columns.push_back(static_cast<std::int32_t>(column));
+    after = column;
+  }
+  return {};
+}
+
 void read_codes(NibbleModule& m, const StoredTensor& tensor) {
   const CodeFormat& code = m.parts.scheme.code;
   const HeldBytes held(tensor);
@@ -144,6 +157,20 @@ Status read_part(NibbleModule& m, const NibbleTensor& part, const StoredTensor& 
       break;
     case NibblePart::kGroupIndex:
       return read_group_index(m, tensor);
+    case NibblePart::kKeptColumns:
+      return read_kept_columns(m, tensor);
+    case NibblePart::kKept:
+      m.parts.supplement.kept = held;
+      break;
+    case NibblePart::kKeptScale:
+      m.parts.supplement.kept_scale = held;
+      break;
+    case NibblePart::kLeft:
+      m.parts.supplement.left = held;
+      break;
+    case NibblePart::kRight:
+      m.parts.supplement.right = held;
+      break;
   }
   return {};
 }
@@ -196,8 +223,8 @@ Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
   const std::string what = input.what + ": quantization_config";
   const JsonFields fields(input.quantization_config, what);
   NIBBLE_TRY(const auto version, fields.integer("version"));
-  if (version != kVersion)
-    return fail(ErrorCode::kUnsupported, "{}: \"version\" is {}; this program reads version {}", what,
+  if (!version || *version < 1 || *version > kVersion)
+    return fail(ErrorCode::kUnsupported, "{}: \"version\" is {}; this program reads versions 1 to {}", what,
                 version ? std::to_string(*version) : "missing", kVersion);
   const Json* schemes_json = fields.child("schemes");
   const Json* modules_json = fields.child("modules");
@@ -311,6 +338,21 @@ Status write_plane(const QuantizedMatrix& m, const NibbleTensor& part, std::size
   }
 }
 
+/// The parts that every matrix has as a whole, given with its first rows: no plane's, no row's.
+std::span<const std::byte> whole_part(const QuantizedMatrix& m, NibblePart part) {
+  if (part == NibblePart::kGroupIndex) return std::as_bytes(std::span(m.group_index));
+  if (part == NibblePart::kKeptColumns) return std::as_bytes(std::span(m.supplement.columns));
+  return m.supplement.right;
+}
+
+/// The supplement's parts that have rows; empty for others.
+std::span<const std::byte> supplement_rows(const QuantizedMatrix& m, NibblePart part) {
+  if (part == NibblePart::kKept) return m.supplement.kept;
+  if (part == NibblePart::kKeptScale) return m.supplement.kept_scale;
+  if (part == NibblePart::kLeft) return m.supplement.left;
+  return {};
+}
+
 Status encode(const QuantizedMatrix& m, const std::string& module, const EncodedSink& sink) {
   NIBBLE_TRY(const std::vector<NibbleTensor> tensors, nibble_tensors(m.scheme, m.rows, m.cols));
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -325,10 +367,12 @@ Status encode(const QuantizedMatrix& m, const std::string& module, const Encoded
     } else if (part.part == NibblePart::kSelector) {
       const EntryRange owned = owned_entries(m.scheme.table.grouping, m.rows, m.cols, m.row_begin, m.row_count);
       status = write_items(sink, i, reinterpret_cast<const std::byte*>(m.selector.data()), m.first_table, owned, 1);
+    } else if (const auto rows = supplement_rows(m, part.part); !rows.empty()) {
+      status =
+          sink(i, rows.size() / static_cast<std::size_t>(m.row_count) * static_cast<std::uint64_t>(m.row_begin), rows);
     } else if (m.row_begin == 0) {
       const std::int64_t shape[2] = {m.rows, m.cols};
-      status = part.part == NibblePart::kShape ? sink(i, 0, std::as_bytes(std::span(shape)))
-                                               : sink(i, 0, std::as_bytes(std::span(m.group_index)));
+      status = sink(i, 0, part.part == NibblePart::kShape ? std::as_bytes(std::span(shape)) : whole_part(m, part.part));
     }
     if (!status.ok()) return with_context(status.error(), "module \"" + module + "\"");
   }
@@ -368,7 +412,9 @@ Json quantization_config(std::span<const WrittenModule> modules, std::span<const
     }
     names.emplace_back(module.module, name);
   }
-  return {{"quant_method", "nibble"}, {"version", kVersion}, {"schemes", schemes_json}, {"modules", std::move(names)}};
+  const auto supplemented = [](const WrittenModule& module) { return !module.scheme.supplement.empty(); };
+  const std::int64_t version = std::ranges::any_of(modules, supplemented) ? 2 : 1;
+  return {{"quant_method", "nibble"}, {"version", version}, {"schemes", schemes_json}, {"modules", std::move(names)}};
 }
 
 }  // namespace
@@ -382,6 +428,7 @@ constinit const Family kNibbleFamily{
     .encode = encode,
     .quantization_config = quantization_config,
     .mixes_schemes = true,
+    .holds_supplements = true,
     .encode_row_step = encode_row_step,
 };
 

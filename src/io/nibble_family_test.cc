@@ -229,11 +229,34 @@ TEST(NibbleFamily, BrokenSchemesAreNamed) {
   EXPECT_THAT(with([](Json& s) { s["post_scale"] = "x"; }), HasSubstr("post_scale"));
   EXPECT_THAT(with([](Json& s) { s = 3; }), HasSubstr("code"));
   Valid broken = valid;
-  broken.config["version"] = 2;
-  EXPECT_THAT(error_of(broken), HasSubstr("version 1"));
+  broken.config["version"] = 3;
+  EXPECT_THAT(error_of(broken), HasSubstr("versions 1 to 2"));
   broken = valid;
   broken.config["modules"]["m"] = "other";
   EXPECT_THAT(error_of(broken), HasSubstr("schemes"));
+}
+
+TEST(NibbleFamily, BrokenSupplementsAreNamed) {
+  const Valid valid = valid_module(named("int3-g8-sym-keep8:20%-rank2"));
+  EXPECT_EQ(valid.config["version"], 2);
+  const std::string name = valid.config["schemes"].begin().key();
+  const auto with = [&](const std::function<void(Json&)>& edit) {
+    Valid broken = valid;
+    edit(broken.config["schemes"][name]["supplement"]);
+    return error_of(broken);
+  };
+  EXPECT_THAT(with([](Json& s) { s["rank"] = -1; }), HasSubstr("rank"));
+  EXPECT_THAT(with([](Json& s) { s["rank"] = INT64_MAX; }), HasSubstr("rank"));
+  EXPECT_THAT(with([](Json& s) { s["rank"] = 3; }), HasSubstr("left"));
+  EXPECT_THAT(with([](Json& s) { s["kept"]["of_10000"] = 10001; }), HasSubstr("10001"));
+  EXPECT_THAT(with([](Json& s) { s["kept"]["type"] = "f32"; }), HasSubstr("f32"));
+  EXPECT_THAT(with([](Json& s) { s = Json::object(); }), HasSubstr("supplement"));
+  Valid broken = valid;
+  std::memset(broken.tensors.at("m.kept.columns").bytes.data(), 0, broken.tensors.at("m.kept.columns").bytes.size());
+  EXPECT_THAT(error_of(broken), HasSubstr("kept.columns"));
+  broken = valid;
+  broken.tensors.at("m.kept.columns").bytes[3] = std::byte{0xFF};
+  EXPECT_THAT(error_of(broken), HasSubstr("kept.columns"));
 }
 
 TEST(NibbleFamily, TablesMustFitTheirType) {

@@ -45,6 +45,21 @@ bool uses_index(const QuantScheme& scheme) {
          (scheme.zero_kind != ZeroKind::kNone && indexed(scheme.zero));
 }
 
+void add_supplement(const SupplementFormat& format, std::int64_t rows, std::int64_t cols,
+                    std::vector<NibbleTensor>& out) {
+  const auto add = [&](NibblePart part, const char* suffix, std::vector<std::int64_t> shape, ElementType element) {
+    out.push_back({part, NibblePlane::kNone, suffix, std::move(shape), element});
+  };
+  if (const std::int64_t kept = format.kept_columns(cols); kept > 0) {
+    add(NibblePart::kKeptColumns, ".kept.columns", {kept}, ElementType::kI32);
+    add(NibblePart::kKept, ".kept", {rows, kept}, format.kept_element);
+    if (format.kept_element == ElementType::kI8) add(NibblePart::kKeptScale, ".kept.scale", {rows}, ElementType::kF16);
+  }
+  if (format.rank == 0) return;
+  add(NibblePart::kLeft, ".left", {rows, format.rank}, ElementType::kF16);
+  add(NibblePart::kRight, ".right", {format.rank, cols}, ElementType::kF16);
+}
+
 }  // namespace
 
 std::uint64_t nibble_row_bytes(const CodeFormat& code, std::int64_t cols) {
@@ -92,6 +107,7 @@ Result<std::vector<NibbleTensor>> nibble_tensors(const QuantScheme& scheme, std:
   }
   if (uses_index(scheme))
     out.push_back({NibblePart::kGroupIndex, NibblePlane::kNone, ".group_index", {cols}, ElementType::kI32});
+  add_supplement(scheme.supplement, rows, cols, out);
   return out;
 }
 

@@ -22,6 +22,11 @@ enum class NibblePart : std::uint8_t {
   kTable,        ///< .table
   kSelector,     ///< .selector: U8
   kGroupIndex,   ///< .group_index: I32 [columns]
+  kKeptColumns,  ///< .kept.columns: I32 [kept]
+  kKept,         ///< .kept: F16 or I8 [rows, kept]
+  kKeptScale,    ///< .kept.scale: F16 [rows]
+  kLeft,         ///< .left: F16 [rows, rank]
+  kRight,        ///< .right: F16 [rank, columns]
 };
 
 /// The plane that a part belongs to.

@@ -206,6 +206,36 @@ Result<ActivationScheme> parse_activations(const Json& json, const std::string& 
   return act;
 }
 
+// ---- supplement ----
+
+Json supplement_json(const SupplementFormat& supplement) {
+  Json json = Json::object();
+  if (supplement.kept_parts > 0)
+    json["kept"] = {{"of_10000", supplement.kept_parts}, {"type", type_name(supplement.kept_element)}};
+  if (supplement.rank > 0) json["rank"] = supplement.rank;
+  return json;
+}
+
+/// Numbers out of range are left to validate().
+std::int32_t narrowed(const std::optional<std::int64_t>& number) {
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(number.value_or(0), -1, INT32_MAX));
+}
+
+Result<SupplementFormat> parse_supplement(const Json& json, const std::string& what) {
+  const JsonFields fields(json, what);
+  SupplementFormat supplement;
+  NIBBLE_TRY(const auto rank, fields.integer("rank"));
+  supplement.rank = narrowed(rank);
+  if (const Json* kept = fields.child("kept")) {
+    const JsonFields inner(*kept, what + ".kept");
+    NIBBLE_TRY(const auto parts, inner.integer("of_10000"));
+    supplement.kept_parts = narrowed(parts);
+    NIBBLE_TRY(supplement.kept_element, parse_type(inner, "type"));
+  }
+  if (supplement.empty()) return fail(ErrorCode::kCorrupt, "{}: nothing is kept, and there is no rank", what);
+  return supplement;
+}
+
 // ---- checks ----
 
 Status check_grouping(std::string_view plane, const Grouping& grouping) {
@@ -266,6 +296,7 @@ Json scheme_to_json(const QuantScheme& scheme) {
   if (scheme.post_scale != 1.0f) json["post_scale"] = scheme.post_scale;
   if (scheme.activations.kind != ActivationScheme::Kind::kNone)
     json["activations"] = activations_json(scheme.activations);
+  if (!scheme.supplement.empty()) json["supplement"] = supplement_json(scheme.supplement);
   return json;
 }
 
@@ -300,6 +331,9 @@ Result<QuantScheme> scheme_from_json(const Json& json, const std::string& what) 
   scheme.post_scale = static_cast<float>(post_scale.value_or(1.0));
   if (const Json* activations = fields.child("activations")) {
     NIBBLE_TRY(scheme.activations, parse_activations(*activations, what + ".activations"));
+  }
+  if (const Json* supplement = fields.child("supplement")) {
+    NIBBLE_TRY(scheme.supplement, parse_supplement(*supplement, what + ".supplement"));
   }
   if (Status storable = check_storable(scheme); !storable.ok()) return with_context(storable.error(), what);
   return scheme;

@@ -26,6 +26,21 @@ void read_plane(const PlaneFormat& format, const PlaneReaders& readers, PlaneDat
   data.constant = readers.constant;
 }
 
+/// Fills the supplement of the rows of `out`, which is allocated.
+void read_supplement(const SupplementParts& parts, QuantizedMatrix& out) {
+  SupplementData& data = out.supplement;
+  data.columns = parts.columns;
+  const auto rows = [&](const HeldBytes& held, std::vector<std::byte>& to) {
+    const std::size_t row_bytes = to.size() / static_cast<std::size_t>(out.row_count);
+    if (!to.empty())
+      std::memcpy(to.data(), held.data() + static_cast<std::size_t>(out.row_begin) * row_bytes, to.size());
+  };
+  rows(parts.kept, data.kept);
+  rows(parts.kept_scale, data.kept_scale);
+  rows(parts.left, data.left);
+  if (!data.right.empty()) std::memcpy(data.right.data(), parts.right.data(), data.right.size());
+}
+
 class StoredMatrix final : public MatrixSource {
  public:
   explicit StoredMatrix(StoredParts parts) : parts_(std::move(parts)) {}
@@ -54,6 +69,7 @@ class StoredMatrix final : public MatrixSource {
                         reinterpret_cast<std::byte*>(out.selector.data()));
     }
     if (!out.group_index.empty()) out.group_index = parts_.group_index;
+    if (!scheme.supplement.empty()) read_supplement(parts_.supplement, out);
     return {};
   }
 

@@ -39,6 +39,15 @@ struct PlaneReaders {
   float constant = 0.0f;     ///< of a nested plane with has_constant
 };
 
+/// A supplement's tensors, row-major and complete, with its columns checked by the family.
+struct SupplementParts {
+  std::vector<std::int32_t> columns;
+  HeldBytes kept;
+  HeldBytes kept_scale;
+  HeldBytes left;
+  HeldBytes right;
+};
+
 struct StoredParts {
   QuantScheme scheme;
   std::int64_t rows = 0;
@@ -52,6 +61,7 @@ struct StoredParts {
                                                                     ///< grouping; of a bank: all of it
   EntryReader selector;                                             ///< with a bank: one byte per entry
   std::vector<std::int32_t> group_index;                            ///< checked by the family
+  SupplementParts supplement;
   std::vector<HeldBytes> by_rows;    ///< tensors whose bytes lie in row order; released with the rows
   std::vector<HeldBytes> by_matrix;  ///< others; released when all rows are
 };

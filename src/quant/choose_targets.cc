@@ -32,7 +32,7 @@ Result<const Family*> writable_family(std::string_view name) {
 
 /// A family can hold the matrix; GGUF's floats count too.
 Status fits(const Family& family, const QuantScheme& scheme, const LinearInfo& info) {
-  return family.can_express(scheme, info.rows, info.cols);
+  return family.expresses(scheme, info.rows, info.cols);
 }
 
 /// A float matrix as a target of the format: folders keep it plain, GGUF has float types.
@@ -134,7 +134,7 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
   for (const char* candidate : {"compressed-tensors", "bitsandbytes", "nibble"}) {
     const Family* family = find_family(candidate);
     if (family == nullptr || family->encode == nullptr || scheme == nullptr) continue;
-    if (!family->can_express(*scheme, 4096, 4096).ok()) continue;
+    if (!family->expresses(*scheme, 4096, 4096).ok()) continue;
     format.family = family;
     return format;
   }

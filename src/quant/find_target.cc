@@ -114,14 +114,14 @@ Result<FoundTarget> find_target(const MatrixPtr& source, const Family& family, c
   const std::int64_t rows = source->rows();
   const std::int64_t cols = source->cols();
   const QuantScheme& scheme = source->scheme();
-  const Status as_it_is = family.can_express(scheme, rows, cols);
+  const Status as_it_is = family.expresses(scheme, rows, cols);
   if (as_it_is.ok() && (!only || *only == scheme)) return FoundTarget{source, true, false};
   QuantScheme weights = scheme;
   weights.activations = {};
   std::vector<Candidate> tried;
   for (Candidate& candidate : only ? std::vector<Candidate>{{*only, 0}} : candidates(weights, rows, cols)) {
     const bool possible = can_keep_codes(weights, candidate.scheme, rows, cols) != Regrid::kNever;
-    if (possible && family.can_express(candidate.scheme, rows, cols).ok()) tried.push_back(std::move(candidate));
+    if (possible && family.expresses(candidate.scheme, rows, cols).ok()) tried.push_back(std::move(candidate));
   }
   const bool drops = scheme.activations.kind != ActivationScheme::Kind::kNone;
   for (const Candidate& candidate : tried)
@@ -156,11 +156,11 @@ Result<QuantScheme> nearest_scheme(const QuantScheme& scheme, std::int64_t rows,
     } else if (to.scale->grouping.size > group) {
       continue;
     }
-    if (check_rtn_scheme(to).ok() && family.can_express(to, rows, cols).ok()) return to;
+    if (check_rtn_scheme(to).ok() && family.expresses(to, rows, cols).ok()) return to;
   }
   for (const std::string_view name : kGridsWithoutIntegers) {
     NIBBLE_TRY(const QuantScheme to, parse_scheme(name));
-    if (family.can_express(to, rows, cols).ok()) return to;
+    if (family.expresses(to, rows, cols).ok()) return to;
   }
   return fail(ErrorCode::kUnsupported, "{} has no scheme near {} for {} x {}", family.name, to_string(scheme), rows,
               cols);

@@ -13,6 +13,7 @@ Status check_integer_groups(const QuantScheme& scheme, std::string_view method, 
                 "{} cannot make {}: {}; use integers in groups of columns such as int4-g64-asym or int3-channel-sym",
                 method, to_string(scheme), why);
   };
+  if (!scheme.supplement.empty()) return refuse("kept columns and products of low rank come from gptq, best and wnam");
   if (scheme.code.kind != CodeFormat::Kind::kInteger || scheme.code.bits < 2) return refuse("it needs integer codes");
   if (scheme.code.bits == 2 && scheme.code.bias == 1) return refuse("ternary codes leave nothing to search");
   if (!scheme.scale || scheme.scale->nested || scheme.scale->divides || scheme.offset || scheme.post_scale != 1.0f)

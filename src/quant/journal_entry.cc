@@ -27,6 +27,11 @@ void for_each_part(Matrix& matrix, const F& f) {
   f(matrix.tables);
   f(matrix.selector);
   f(matrix.group_index);
+  f(matrix.supplement.columns);
+  f(matrix.supplement.kept);
+  f(matrix.supplement.kept_scale);
+  f(matrix.supplement.left);
+  f(matrix.supplement.right);
 }
 
 Json header(const QuantizedMatrix& matrix, const Json& notes) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/model_layout.h"
 #include "model/ops.h"
 #include "tensor/quant_scheme.h"
 
@@ -34,5 +35,16 @@ class LinearSchemes {
  private:
   std::vector<QuantScheme> schemes_;
 };
+
+/// `scheme` for the linears of blocks; for embedding and head, which nothing is fitted to, what it says of codes.
+inline LinearSchemes plain_outside_blocks(const ModelLayout& layout, const QuantScheme& scheme) {
+  if (scheme.supplement.empty()) return scheme;
+  std::vector<QuantScheme> schemes;
+  for (const LinearInfo& info : layout.linears) {
+    schemes.push_back(scheme);
+    if (info.role != LinearInfo::Role::kBlock) schemes.back().supplement = {};
+  }
+  return LinearSchemes(std::move(schemes));
+}
 
 }  // namespace nibble

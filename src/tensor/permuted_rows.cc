@@ -53,6 +53,11 @@ class PermutedRows final : public MatrixSource {
         put(row.selector, out.selector, scheme().table.grouping.kind == Grouping::Kind::kTensor ? 0 : r);
       }
       out.group_index = row.group_index;
+      put(row.supplement.kept, out.supplement.kept, r);
+      put(row.supplement.kept_scale, out.supplement.kept_scale, r);
+      put(row.supplement.left, out.supplement.left, r);
+      out.supplement.columns = row.supplement.columns;
+      out.supplement.right = row.supplement.right;
     }
     return {};
   }

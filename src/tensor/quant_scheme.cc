@@ -4,6 +4,7 @@
 #include "format/ggml_types.h"
 #include "tensor/ggml_schemes.h"
 #include "tensor/quantized_matrix.h"
+#include "tensor/supplement.h"
 
 namespace nibble {
 namespace {
@@ -18,6 +19,25 @@ std::int64_t plane_bits(const PlaneFormat& plane, std::int64_t rows, std::int64_
   if (nested.has_constant) bits += 32;
   if (nested.code.table == TableKind::kStored) bits += 32 * (std::int64_t{1} << nested.code.bits);
   return bits;
+}
+
+std::int64_t supplement_bits(const SupplementFormat& supplement, std::int64_t rows, std::int64_t cols) {
+  const std::int64_t kept = supplement.kept_columns(cols);
+  std::int64_t bits = kept * (rows * element_info(supplement.kept_element).bits + 32);  // and its number
+  if (kept > 0 && supplement.kept_element == ElementType::kI8) bits += rows * 16;
+  return bits + supplement.rank * (rows + cols) * 16;
+}
+
+Status check_supplement(const SupplementFormat& supplement) {
+  if (supplement.kept_parts < 0 || supplement.kept_parts > 10000)
+    return fail(ErrorCode::kInvalidArgument, "{} of 10,000 columns cannot be kept", supplement.kept_parts);
+  if (supplement.kept_element != ElementType::kF16 && supplement.kept_element != ElementType::kI8)
+    return fail(ErrorCode::kInvalidArgument, "kept columns of {}; f16 and i8 are possible",
+                element_info(supplement.kept_element).name);
+  if (supplement.rank < 0 || supplement.rank > kMaxSupplementRank)
+    return fail(ErrorCode::kInvalidArgument, "a product of rank {}; 1 to {} are possible", supplement.rank,
+                kMaxSupplementRank);
+  return {};
 }
 
 Status check_grouping(const Grouping& grouping) {
@@ -85,7 +105,7 @@ std::int64_t QuantScheme::stored_bits(std::int64_t rows, std::int64_t cols) cons
     const std::int64_t entries = table.grouping.entries(rows, cols);
     bits += table.bank_size > 0 ? table.bank_size * table_bits + entries * 8 : entries * table_bits;
   }
-  return bits;
+  return bits + supplement_bits(supplement, rows, cols);
 }
 
 Status QuantScheme::validate() const {
@@ -94,7 +114,9 @@ Status QuantScheme::validate() const {
   if (zero_kind != ZeroKind::kNone) NIBBLE_TRY_STATUS(check_plane(zero));
   if (offset) NIBBLE_TRY_STATUS(check_plane(*offset));
   if (code.table == TableKind::kStored) NIBBLE_TRY_STATUS(check_grouping(table.grouping));
-  return {};
+  if (is_float() && !supplement.empty())
+    return fail(ErrorCode::kInvalidArgument, "nothing stands beside codes of {}", element_info(code.float_type).name);
+  return check_supplement(supplement);
 }
 
 }  // namespace nibble

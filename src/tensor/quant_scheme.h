@@ -3,7 +3,8 @@
 //
 //   value[r, c] = (scale[gs] * x) * post_scale + offset[go]      x = table[code]  or  code - bias - zero[gz]
 //
-// in float32, in this order; each plane (scale, zero, offset) has its own grouping gs, gz, go of the weights.
+// in float32, in this order; each plane (scale, zero, offset) has its own grouping gs, gz, go of the weights. What a
+// supplement holds is added to that.
 #pragma once
 
 #include <cstdint>
@@ -145,6 +146,20 @@ struct ActivationScheme {
   bool operator==(const ActivationScheme&) const = default;
 };
 
+/// What is added to the values of the codes: for some columns what the codes leave, and a product of low rank:
+///
+///   + kept[r, i] in kept column number i,  + left[r, j] * right[j, c] for each j < rank
+struct SupplementFormat {
+  std::int32_t kept_parts = 0;                   ///< columns kept, of 10,000; at least one where this is not 0
+  ElementType kept_element = ElementType::kF16;  ///< kF16; or kI8, with an f16 scale per row
+  std::int32_t rank = 0;                         ///< of the product, whose factors are f16
+  bool operator==(const SupplementFormat&) const = default;
+
+  bool empty() const { return kept_parts == 0 && rank == 0; }
+  /// How many of a matrix's columns are kept.
+  std::int64_t kept_columns(std::int64_t cols) const;
+};
+
 struct QuantScheme {
   CodeFormat code = CodeFormat::floating(ElementType::kF32);
   TableFormat table;                 ///< meaningful when code.table is kStored or a selector picks from a bank
@@ -154,6 +169,7 @@ struct QuantScheme {
   std::optional<PlaneFormat> offset;  ///< absent: 0
   float post_scale = 1.0f;            ///< a constant factor after the scale (LLM.int8()'s 1/127)
   ActivationScheme activations;
+  SupplementFormat supplement;
 
   bool operator==(const QuantScheme&) const = default;
 
@@ -173,8 +189,8 @@ struct QuantScheme {
   Status validate() const;
 };
 
-/// Parses `CODE-GROUPING[-sym|-asym][-dq][-scale:T][+ACT]` or the name of a GGUF type or float type ("q4_k", "bf16").
-/// The error lists the known codes and groupings.
+/// Parses `CODE-GROUPING[-sym|-asym][-dq][-scale:T][-keep8:P%|-keep16:P%][-rankN][+ACT]` or the name of a GGUF type or
+/// float type ("q4_k", "bf16"). The error lists the known codes and groupings.
 Result<QuantScheme> parse_scheme(std::string_view text);
 
 /// The one canonical short name; a structure that the grammar cannot say prints as its GGUF type, or spelled out.

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/half.h"
+#include "tensor/supplement.h"
 
 namespace nibble {
 namespace {
@@ -190,6 +191,7 @@ void QuantizedMatrix::allocate(const QuantScheme& new_scheme, std::int64_t total
                            (scheme.zero_kind != ZeroKind::kNone && indexed(scheme.zero)) ||
                            (scheme.offset && indexed(*scheme.offset));
   group_index.assign(needs_index ? static_cast<std::size_t>(cols) : 0, 0);
+  allocate_supplement(*this);
 }
 
 Status QuantizedMatrix::validate() const {
@@ -225,7 +227,7 @@ Status QuantizedMatrix::validate() const {
   for (const std::int32_t group : group_index)
     if (group < 0 || group >= groups)
       return fail(ErrorCode::kCorrupt, "a column's group index is {}, there are {} groups", group, groups);
-  return {};
+  return validate_supplement(*this);
 }
 
 namespace {
@@ -342,8 +344,11 @@ void dequantize(const QuantizedMatrix& m, float* out) {
   }
   const Dequantizer dequantizer(m);
   const std::int64_t row_bytes = m.cols * scheme.code.code_bytes();
-  for (std::int64_t row = 0; row < m.row_count; ++row)
+  const SupplementValues supplement(m);
+  for (std::int64_t row = 0; row < m.row_count; ++row) {
     dequantizer.row(m.row_begin + row, m.codes.data() + row * row_bytes, out + row * m.cols);
+    supplement.add_to_row(row, out + row * m.cols);
+  }
 }
 
 namespace {
@@ -374,6 +379,7 @@ class OwnedMatrix final : public MatrixSource {
         std::copy_n(matrix_.selector.begin() + out.first_table, out.selector.size(), out.selector.begin());
     }
     out.group_index = matrix_.group_index;
+    copy_supplement_rows(matrix_, out);
     return {};
   }
 

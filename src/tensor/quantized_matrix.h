@@ -25,6 +25,16 @@ struct PlaneData {
   bool operator==(const PlaneData&) const = default;
 };
 
+/// What a supplement holds for a range of rows.
+struct SupplementData {
+  std::vector<std::int32_t> columns;  ///< the kept ones, ascending
+  std::vector<std::byte> kept;        ///< kept_element [row_count, columns]
+  std::vector<std::byte> kept_scale;  ///< with kI8: f16 [row_count]
+  std::vector<std::byte> left;        ///< f16 [row_count, rank]
+  std::vector<std::byte> right;       ///< f16 [rank, cols], whatever the rows
+  bool operator==(const SupplementData&) const = default;
+};
+
 /// Rows [row_begin, row_begin + row_count) of a rows x cols matrix.
 struct QuantizedMatrix {
   QuantScheme scheme;
@@ -41,6 +51,7 @@ struct QuantizedMatrix {
   std::int64_t first_table = 0;           ///< number of the first table entry held
   std::vector<std::uint8_t> selector;     ///< with a bank: one index per table entry held
   std::vector<std::int32_t> group_index;  ///< kIndexed: one group per column, cols of them
+  SupplementData supplement;
 
   /// Gives every part the size that its scheme asks for on rows [begin, begin + count) and zeroes it.
   void allocate(const QuantScheme& new_scheme, std::int64_t total_rows, std::int64_t total_cols, std::int64_t begin,

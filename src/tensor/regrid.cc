@@ -407,11 +407,13 @@ class RegridSource final : public MatrixSource {
 }  // namespace
 
 Regrid can_regrid(const QuantScheme& from, const QuantScheme& to, std::int64_t rows, std::int64_t cols) {
+  if (!from.supplement.empty() || !to.supplement.empty()) return Regrid::kNever;
   return least(codes_fit(from, to, rows, cols),
                least(scales_fit(from, to, rows, cols), offsets_fit(from, to, rows, cols)));
 }
 
 Regrid can_keep_codes(const QuantScheme& from, const QuantScheme& to, std::int64_t rows, std::int64_t cols) {
+  if (!from.supplement.empty() || !to.supplement.empty()) return Regrid::kNever;
   if (becomes_offset(from, to)) {
     const bool groups =
         scales_fit(from, to, rows, cols) != Regrid::kNever &&

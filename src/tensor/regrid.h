@@ -21,7 +21,7 @@ enum class Regrid : std::uint8_t {
   kAlways,  ///< whatever the codes and scales (zero points within 0 .. 2^bits, as families write them)
 };
 
-/// Activations are not looked at. Needs no data.
+/// Activations are not looked at; kNever where there is a supplement. Needs no data.
 Regrid can_regrid(const QuantScheme& from, const QuantScheme& to, std::int64_t rows, std::int64_t cols);
 
 /// Whether scales, zero points and offsets that the target's type cannot hold may be rounded to it. Codes never change

@@ -1,21 +1,21 @@
 // The short names of schemes: parsing and the one canonical printing of
-//   CODE-GROUPING[-sym|-asym][-dq][-scale:T][+ACT]
+//   CODE-GROUPING[-sym|-asym][-dq][-scale:T][-keep8:P%|-keep16:P%][-rankN][+ACT]
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 #include "format/ggml_types.h"
 #include "tensor/ggml_schemes.h"
 #include "tensor/quant_scheme.h"
+#include "tensor/supplement.h"
 
 namespace nibble {
 namespace {
 
 constexpr std::string_view kKnown =
     "known codes: int1..int8, ternary, binary, nf4, fp4, fp8-e4m3, fp8-e5m2, codebook1..codebook8; groupings: tensor, "
-    "channel, gN, "
-    "blockRxC, flatN; then -sym or -asym, -dq, -scale:f16|bf16|f32; then +dyn-token, +dyn-gN, +static; or f32, f16, "
-    "bf16, or a GGUF "
-    "type such as q4_k. Example: int4-g128-sym";
+    "channel, gN, blockRxC, flatN; then -sym or -asym, -dq, -scale:f16|bf16|f32, -keep8:P% or -keep16:P%, -rankN; then "
+    "+dyn-token, +dyn-gN, +static; or f32, f16, bf16, or a GGUF type such as q4_k. Example: int4-g128-sym";
 
 bool parse_number(std::string_view text, std::int64_t& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -159,6 +159,38 @@ std::string activation_name(const ActivationScheme& act, const CodeFormat& code)
   return act.group == 0 ? name + "dyn-token" : name + fmt::format("dyn-g{}", act.group);
 }
 
+/// "1%", "0.05%": parts of 10,000.
+bool parse_percent(std::string_view text, std::int32_t& parts) {
+  double percent = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  if (error != std::errc{} || std::string_view(end, text.data() + text.size()) != "%") return false;
+  if (!(percent >= 0.01 && percent <= 100.0)) return false;
+  parts = static_cast<std::int32_t>(std::lround(percent * 100));
+  return true;
+}
+
+/// "keep8:1%", "keep16:0.5%", "rank32".
+bool parse_supplement(std::string_view word, SupplementFormat& supplement) {
+  std::int64_t rank = 0;
+  if (word.starts_with("rank") && parse_number(word.substr(4), rank) && rank <= kMaxSupplementRank) {
+    supplement.rank = static_cast<std::int32_t>(rank);
+    return true;
+  }
+  const bool bytes = word.starts_with("keep8:");
+  if (!bytes && !word.starts_with("keep16:")) return false;
+  supplement.kept_element = bytes ? ElementType::kI8 : ElementType::kF16;
+  return parse_percent(word.substr(word.find(':') + 1), supplement.kept_parts);
+}
+
+std::string supplement_name(const SupplementFormat& supplement) {
+  std::string name;
+  if (supplement.kept_parts > 0)
+    name += fmt::format("-keep{}:{}%", supplement.kept_element == ElementType::kI8 ? 8 : 16,
+                        static_cast<double>(supplement.kept_parts) / 100);
+  if (supplement.rank > 0) name += fmt::format("-rank{}", supplement.rank);
+  return name;
+}
+
 Error unknown_scheme(std::string_view text, std::string_view why) {
   return fail(ErrorCode::kInvalidArgument, "\"{}\": {}; {}", text, why, kKnown);
 }
@@ -202,6 +234,8 @@ Status parse_words(std::string_view text, const std::vector<std::string_view>& w
         return unknown_scheme(text, "unknown scale type");
       if (scheme.scale && !scheme.scale->nested) scheme.scale->element = *type;
       if (codebook) scheme.table.element = *type;
+    } else if (parse_supplement(word, scheme.supplement)) {
+      continue;
     } else {
       return unknown_scheme(text, fmt::format("\"{}\" is not understood", word));
     }
@@ -231,6 +265,7 @@ std::string grammar_name(const QuantScheme& scheme) {
     stored = scheme.scale->element;
   }
   if (stored != ElementType::kF16) name += fmt::format("-scale:{}", element_info(stored).name);
+  name += supplement_name(scheme.supplement);
   if (scheme.activations.kind != ActivationScheme::Kind::kNone)
     name += activation_name(scheme.activations, scheme.code);
   return name;

@@ -131,6 +131,51 @@ TEST_F(Calibration, ActOrderIsStoredWithItsGroups) {
   EXPECT_EQ(run(options, "none").error().code, ErrorCode::kInvalidArgument);
 }
 
+/// Kept columns and products of low rank: nearer than the codes alone, converted with their values, refused elsewhere.
+TEST_F(Calibration, WhatStandsBesideTheCodes) {
+  for (const auto& [method, codes] : {std::pair("gptq", "int2-g16-sym"), std::pair("best", "int2-g16-asym"),
+                                      std::pair("wnam", "codebook2-row-g16")}) {
+    SCOPED_TRACE(method);
+    QuantizeOptions options = gptq("text", codes);
+    options.method = method;
+    ASSERT_TRUE(run(options, "codes").ok());
+    double before = divergence("codes");
+    for (const char* supplement : {"-keep8:5%", "-keep16:5%-rank8"}) {
+      options.scheme = std::string(codes) + supplement;
+      const auto report = run(options, "beside");
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      EXPECT_EQ(std::ranges::count(report->tensors, options.scheme, &TensorReport::scheme), 14);
+      const double divergence_beside = divergence("beside");
+      EXPECT_LT(divergence_beside, before) << supplement;
+      before = divergence_beside;
+      std::filesystem::remove_all(root_ / "last");
+      std::filesystem::rename(root_ / "beside", root_ / "last");
+    }
+    ConvertOptions convert_to;
+    convert_to.to = "hf:f32";
+    ASSERT_TRUE(convert(at("last"), at("floats"), convert_to).ok());
+    EXPECT_NEAR(divergence("floats"), before, 1e-5);
+    convert_to.to = "gptq";
+    const auto refused = convert(at("last"), at("none"), convert_to);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("low rank"), std::string::npos) << refused.error().message;
+    for (const char* name : {"codes", "last", "floats"}) std::filesystem::remove_all(root_ / name);
+  }
+  QuantizeOptions options = gptq("text", "int4-g16-asym-rank4");
+  options.quantize_head = true;
+  ASSERT_TRUE(run(options, "head").ok());
+  options.quantize_head = false;
+  for (const char* method : {"rtn", "hqq", "awq", "autoround"}) {
+    options.method = method;
+    const auto report = run(options, "none");
+    ASSERT_FALSE(report.ok()) << method;
+    EXPECT_NE(report.error().message.find("gptq, best and wnam"), std::string::npos) << report.error().message;
+  }
+  options.method = "gptq";
+  options.to = "compressed-tensors";
+  EXPECT_FALSE(run(options, "none").ok());
+}
+
 /// llama.cpp's mixtures, and its fallback for rows that are not whole blocks of 256.
 TEST_F(Calibration, MixturesOfGguf) {
   QuantizeOptions options = gptq("text", "q4_k_m");

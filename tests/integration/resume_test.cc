@@ -43,7 +43,7 @@ class Resume : public FolderTest {
                                   of_method,
                                   in_budget ? "--target-bpw" : "--scheme",
                                   in_budget             ? "4.5"
-                                  : of_method == "wnam" ? "codebook4-row-g16"
+                                  : of_method == "wnam" ? "codebook4-row-g16-keep8:5%"
                                                         : "int4-g16-sym",
                                   "--to",
                                   "nibble",

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "kernel/matmul/matmul_kernel.h"
+#include "kernel/matmul/supplement.h"
 
 namespace nibble::kernel {
 namespace {
@@ -127,7 +128,9 @@ std::string_view layout_word(Layout layout) {
 
 void matmul(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t ld_y, ThreadPool& pool) {
   Job job = make_job(w, x, y, ld_y, pool);
-  if (x.tokens() > 0) run_jobs({&job, 1}, pool);
+  if (x.tokens() == 0) return;
+  run_jobs({&job, 1}, pool);
+  add_supplement(w.supplement(), x.view(), y, ld_y, pool);
 }
 
 void matmul_group(std::span<const PackedMatrix* const> ws, const MatmulInput& x, std::span<float* const> ys,
@@ -151,6 +154,8 @@ void matmul_group(std::span<const PackedMatrix* const> ws, const MatmulInput& x,
     jobs[count++] = make_job(*ws[i], x, ys[i], ld_ys[i], pool);
   }
   if (count > 0) run_jobs(std::span(jobs).first(count), pool);
+  for (std::size_t i = 0; i < ws.size(); ++i)
+    if (ws[i]->column_order().empty()) add_supplement(ws[i]->supplement(), x.view(), ys[i], ld_ys[i], pool);
 }
 
 }  // namespace nibble::kernel

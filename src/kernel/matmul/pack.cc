@@ -12,6 +12,7 @@
 #include "kernel/matmul/pack_plan.h"
 #include "kernel/matmul/packed_access.h"
 #include "kernel/matmul/packed_storage.h"
+#include "kernel/matmul/supplement.h"
 
 namespace nibble::kernel {
 namespace {
@@ -293,7 +294,8 @@ std::int64_t tile_rows(const MatrixSource& source) {
 
 /// Decodes all tiles in parallel and hands them to pack_tile(TileBuffers&) -> bool. False when a tile said so.
 template <typename PackTile>
-Result<bool> for_tiles(const MatrixSource& source, ThreadPool& pool, bool release, PackTile&& pack_tile) {
+Result<bool> for_tiles(const MatrixSource& source, ThreadPool& pool, bool release, SupplementValues& supplement,
+                       PackTile&& pack_tile) {
   const std::int64_t rows = source.rows();
   const std::int64_t per_tile = tile_rows(source);
   std::vector<TileBuffers> buffers(static_cast<std::size_t>(pool.threads()));
@@ -307,6 +309,7 @@ Result<bool> for_tiles(const MatrixSource& source, ThreadPool& pool, bool releas
       const std::int64_t first = static_cast<std::int64_t>(i) * per_tile;
       const std::int64_t count = std::min(per_tile, rows - first);
       const Status decoded = source.decode(first, count, tile.matrix);
+      if (decoded.ok()) take_supplement(tile.matrix, supplement);
       const bool packed = decoded.ok() && pack_tile(tile);
       if (packed) {
         if (release) source.release(first, count);
@@ -387,7 +390,7 @@ Result<bool> pack_panels(const MatrixSource& source, ThreadPool& pool, PackPlan&
     storage.view.tables = storage.tables.data();
   }
   const PanelPacker packer(plan, storage);
-  return for_tiles(source, pool, true, [&](TileBuffers& tile) {
+  return for_tiles(source, pool, true, storage.supplement, [&](TileBuffers& tile) {
     if (tables) tables->add(tile.matrix);
     return packer.pack_tile(tile);
   });
@@ -402,7 +405,7 @@ Result<bool> pack_generic(const MatrixSource& source, ThreadPool& pool, const Qu
     storage.generic.tables = storage.tables.data();
   }
   std::mutex mutex;
-  return for_tiles(source, pool, true, [&](TileBuffers& tile) {
+  return for_tiles(source, pool, true, storage.supplement, [&](TileBuffers& tile) {
     pack_generic_codes(tile.matrix, storage);
     if (tables) tables->add(tile.matrix);
     const std::lock_guard lock(mutex);
@@ -417,8 +420,10 @@ Result<PackedMatrix> PackedMatrix::pack(const MatrixSource& source, ThreadPool& 
   const std::int64_t first_rows = std::min(std::max<std::int64_t>(source.row_step(), 1), source.rows());
   QuantizedMatrix first;
   NIBBLE_TRY_STATUS(source.decode(0, first_rows, first));
+  SupplementValues supplement = begin_supplement(first);
   for (const bool wide_zero : {false, true}) {
     auto storage = std::make_unique<Storage>();
+    storage->supplement = supplement;
     storage->view.rows = source.rows();
     storage->view.cols = source.cols();
     PackPlan plan = plan_packing(first, wide_zero);

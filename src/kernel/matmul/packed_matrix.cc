@@ -40,6 +40,8 @@ std::size_t PackedMatrix::Storage::bytes() const {
                       group_index.size() * sizeof(std::int32_t);
   for (const auto& lut : luts) total += lut.size() * sizeof(float);
   for (const auto& plane : generic_planes) total += plane.size() * sizeof(float);
+  total += (supplement.kept.size() + supplement.left.size() + supplement.right.size()) * sizeof(float) +
+           supplement.columns.size() * sizeof(std::int32_t);
   return total;
 }
 
@@ -55,6 +57,7 @@ std::size_t PackedMatrix::packed_bytes() const { return storage_->bytes(); }
 std::string_view PackedMatrix::layout_name() const { return storage_->name; }
 const PackedView& PackedMatrix::view() const { return storage_->view; }
 std::span<const std::int32_t> PackedMatrix::column_order() const { return storage_->column_order; }
+const SupplementValues& PackedMatrix::supplement() const { return storage_->supplement; }
 
 void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   const PackedView& w = storage_->view;
@@ -62,13 +65,14 @@ void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   if (w.layout == Layout::kGeneric) {
     for (std::int64_t c = 0; c < w.cols; c += kBlockCols)
       generic_row(w, row, c, c + kBlockCols < w.cols ? c + kBlockCols : w.cols, out + c);
-    return;
+    return storage_->supplement.add_to_row(row, out);
   }
   const std::uint8_t* panel = w.data + row / kPanelRows * w.panel_bytes;
   const int lane = static_cast<int>(row % kPanelRows);
   const std::vector<std::int32_t>& order = storage_->column_order;
   for (std::int64_t c = 0; c < w.cols; ++c)
     out[order.empty() ? c : order[static_cast<std::size_t>(c)]] = packed_weight(w, panel, lane, c);
+  storage_->supplement.add_to_row(row, out);
 }
 
 }  // namespace nibble::kernel

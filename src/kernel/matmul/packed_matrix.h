@@ -16,6 +16,10 @@
 #include "base/thread_pool.h"
 #include "tensor/quantized_matrix.h"
 
+namespace nibble {
+struct SupplementValues;
+}
+
 namespace nibble::kernel {
 
 enum class Compute : std::uint8_t {
@@ -52,6 +56,8 @@ class PackedMatrix {
   const PackedView& view() const;
   /// Columns in the order in which they are packed (GPTQ's g_idx), or nothing when that is their own order.
   std::span<const std::int32_t> column_order() const;
+  /// What is added to the panels' values; empty: nothing.
+  const SupplementValues& supplement() const;
 
   struct Storage;
 

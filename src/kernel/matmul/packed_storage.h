@@ -9,6 +9,7 @@
 
 #include "kernel/matmul/packed_matrix.h"
 #include "kernel/matmul/packed_view.h"
+#include "tensor/supplement.h"
 
 namespace nibble::kernel {
 
@@ -43,6 +44,8 @@ struct PackedMatrix::Storage {
   std::array<std::vector<float>, 3> generic_planes;  ///< scale, zero, offset
   std::vector<std::uint8_t> selector;
   std::vector<std::int32_t> group_index;
+
+  SupplementValues supplement;  ///< of all rows
 
   std::size_t bytes() const;
 };

@@ -24,7 +24,7 @@ constexpr std::string_view kCodebooks[] = {"codebook2-row-g64", "codebook3-row-g
 constexpr std::int64_t kManyColumns = 4096;
 
 Status fits(const QuantScheme& scheme, const Family& family, std::int64_t rows, std::int64_t cols) {
-  NIBBLE_TRY_STATUS(family.can_express(scheme, rows, cols));
+  NIBBLE_TRY_STATUS(family.expresses(scheme, rows, cols));
   return check_plain_rounding(scheme, cols);
 }
 

@@ -36,10 +36,12 @@ std::optional<FinishedLinear> from_entry(Journal::Entry entry) {
 void measure_errors(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
                     FinishedLinear& linear, ThreadPool& pool) {
   linear.error = relative_output_error(weights, quantized, h, {}, {}, pool);
-  if (!check_rtn_scheme(quantized.scheme).ok()) return;
+  QuantScheme codes = quantized.scheme;
+  codes.supplement = {};
+  if (!check_rtn_scheme(codes).ok()) return;
   std::vector<float> values = weights.values;
   QuantizedMatrix nearest;
-  quantize_rtn_rows(values.data(), weights.rows, weights.cols, 0, weights.rows, quantized.scheme, {}, nearest);
+  quantize_rtn_rows(values.data(), weights.rows, weights.cols, 0, weights.rows, codes, {}, nearest);
   linear.rtn_error = relative_output_error(weights, nearest, h, {}, {}, pool);
 }
 

@@ -22,7 +22,8 @@ struct FinishedLinear {
   std::vector<float> bias;  ///< in place of the model's own, rows in Hugging Face order; empty: that stays
 };
 
-/// Sets the errors of `quantized`, and of `weights` rounded to nearest in its scheme (0 where rtn cannot make it).
+/// Sets the errors of `quantized`, and of `weights` rounded to nearest in its scheme, nothing beside the codes (0 where
+/// rtn cannot make it).
 void measure_errors(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
                     FinishedLinear& linear, ThreadPool& pool);
 

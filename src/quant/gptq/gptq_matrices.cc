@@ -10,6 +10,7 @@
 #include "quant/gptq/output_bias.h"
 #include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
+#include "quant/supplement/fit_supplement.h"
 
 namespace nibble {
 namespace {
@@ -61,7 +62,7 @@ class GptqRun {
         shape = wanted;
       }
       if (!prepared.h.note.empty()) log_warning("{}: {}", info.name, prepared.h.note);
-      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, columns, prepared, form));
+      NIBBLE_TRY(const MatrixPtr matrix, quantize_one(id, info, gram, columns, prepared, form));
       matrices.push_back(matrix);
     }
     return matrices;
@@ -73,8 +74,8 @@ class GptqRun {
     return options;
   }
 
-  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const Columns& columns, const Prepared& prepared,
-                                 const QuadraticForm& form) const {
+  Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const InputGram& gram, const Columns& columns,
+                                 const Prepared& prepared, const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
@@ -82,17 +83,27 @@ class GptqRun {
     std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
     if (settings_.target_shift > 0)
       shift_towards_target(targets, info.rows, prepared.h, columns.gram, settings_.target_shift, pool_);
-    const std::vector<float> aims = settings_.bias_correction ? targets : std::vector<float>();
     QuantizedMatrix matrix =
         settings_.static_groups
             ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size, schemes_.of(id),
                                      settings_.options, pool_)
             : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
+    const bool ordered = !columns.order.empty();
+    const std::span<const float> wanted = ordered ? weights.values : targets;
+    if (ordered) matrix = with_group_index(std::move(matrix), columns.order);
+    if (!schemes_.of(id).supplement.empty()) {
+      const std::vector<std::int32_t> kept = most_harmed_columns(wanted, gram, matrix);
+      if (!kept.empty() && !ordered && !settings_.static_groups) {  // again, for what these cannot take back
+        const SecondOrder rest =
+            prepare_second_order(beside_kept(gram, kept, pool_), second_order(settings_.order, id, gram), pool_);
+        matrix = quantize_gptq(targets, info.rows, rest, schemes_.of(id), settings_.options, pool_, report);
+      }
+      fit_supplement(wanted, gram, kept, matrix, pool_);
+    }
     FinishedLinear linear;
     if (settings_.bias_correction) {
-      NIBBLE_TRY(linear.bias, corrected_bias(weights_, id, aims, matrix, mean_inputs(columns.gram)));
+      NIBBLE_TRY(linear.bias, corrected_bias(weights_, id, wanted, matrix, mean_inputs(gram)));
     }
-    if (!columns.order.empty()) matrix = with_group_index(std::move(matrix), columns.order);
     measure_errors(weights, matrix, form, linear, pool_);
     linear.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return finished_.finish(id, std::move(matrix), std::move(linear));

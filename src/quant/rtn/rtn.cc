@@ -140,6 +140,8 @@ Status check_rtn_scheme(const QuantScheme& scheme) {
                 to_string(scheme), why);
   };
   if (scheme.is_float()) return {};
+  if (!scheme.supplement.empty())
+    return refuse("kept columns and products of low rank are fitted to inputs, by gptq, best and wnam");
   if (scheme.offset || scheme.zero_kind == ZeroKind::kReal || scheme.post_scale != 1.0f)
     return refuse("it has offsets or real zero points");
   if (scheme.scale && (scheme.scale->grouping.kind == Kind::kIndexed || scheme.scale->grouping.kind == Kind::kStrided))

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quant/gptq/output_bias.h"
+#include "quant/supplement/fit_supplement.h"
 
 namespace nibble {
 
@@ -19,6 +20,27 @@ std::vector<float> column_importance(const InputGram& gram) {
   return out;
 }
 
+namespace {
+
+/// Codebooks, and what is kept beside them: its columns are chosen by a first fit, and count for next to nothing in a
+/// second.
+QuantizedMatrix fit_with_kept_columns(const FloatMatrix& w, const InputGram& gram, std::span<const float> importance,
+                                      const QuantScheme& scheme, const CodebookOptions& options, ThreadPool& pool) {
+  constexpr float kNextToNothing = 1e-6f;
+  QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance, scheme, options, pool);
+  const std::vector<std::int32_t> kept = most_harmed_columns(w.values, gram, matrix);
+  if (!kept.empty()) {
+    std::vector<float> beside(importance.begin(), importance.end());
+    for (std::size_t row = 0; row < beside.size(); row += static_cast<std::size_t>(w.cols))
+      for (const std::int32_t column : kept) beside[row + static_cast<std::size_t>(column)] = kNextToNothing;
+    matrix = fit_codebooks(w.values, w.rows, w.cols, beside, scheme, options, pool);
+  }
+  fit_supplement(w.values, gram, kept, matrix, pool);
+  return matrix;
+}
+
+}  // namespace
+
 Result<std::vector<MatrixPtr>> WnamFitter::fit(std::span<const LinearId> linears, const InputGram& gram,
                                                const std::function<std::vector<float>(std::size_t)>& importance) const {
   const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
@@ -29,7 +51,7 @@ Result<std::vector<MatrixPtr>> WnamFitter::fit(std::span<const LinearId> linears
     const LinearId id = linears[i];
     NIBBLE_TRY(const FloatMatrix w, finite_weights(weights, id, pool));
     warn_of_non_finite(w, weights.layout().linears[static_cast<std::size_t>(id)].name);
-    QuantizedMatrix matrix = fit_codebooks(w.values, w.rows, w.cols, importance(i), schemes.of(id), settings.fit, pool);
+    QuantizedMatrix matrix = fit_with_kept_columns(w, gram, importance(i), schemes.of(id), settings.fit, pool);
     FinishedLinear linear;
     NIBBLE_TRY(linear.bias, corrected_bias(weights, id, w.values, matrix, means));
     measure_errors(w, matrix, h, linear, pool);

@@ -30,7 +30,7 @@ struct WnamFitter {
   ThreadPool& pool;
 
   /// Of linears that share an input: fits codebooks to each, with importance(i) ([cols] or [rows, cols]) for number i,
-  /// and records it with its errors.
+  /// and what the scheme keeps beside them, and records it with its errors.
   Result<std::vector<MatrixPtr>> fit(std::span<const LinearId> linears, const InputGram& gram,
                                      const std::function<std::vector<float>(std::size_t)>& importance) const;
 };
