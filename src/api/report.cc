@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include "api/bit_choice.h"
 #include "api/report_html.h"
@@ -10,6 +11,7 @@
 #include "base/atomic_output.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "hub/digest.h"
 #include "quant/calibration/block_evaluation.h"
 
 namespace nibble {
@@ -18,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kJsonSuffix = ".report.json";
+constexpr const char* kTokensKey = "held_out_tokens_sha256";
 
 struct HeldOut {
   CalibrationTokens tokens;
@@ -50,13 +53,22 @@ Result<HeldOut> choose_text(const ReportSubject& subject, ReportLevel level) {
   return out;
 }
 
-Status measure(const ReportSubject& subject, ReportLevel level, ConversionReport& report, ThreadPool& pool) {
+/// SHA-256 of the token ids: what two outputs must have been measured on for their divergences to be compared.
+std::string checksum(const CalibrationTokens& tokens) {
+  Sha256 digest;
+  digest.update(std::as_bytes(std::span(tokens.ids)));
+  return digest.hex();
+}
+
+/// Gives the checksum of what it was measured on.
+Result<std::string> measure(const ReportSubject& subject, ReportLevel level, ConversionReport& report,
+                            ThreadPool& pool) {
   NIBBLE_TRY(HeldOut held_out, choose_text(subject, level));
   NIBBLE_TRY(const ModelFiles::Ptr output, ModelFiles::open(subject.out));
   NIBBLE_TRY(report.held_out,
              evaluate_blocks(*output, subject.files, held_out.tokens, subject.store, subject.options.progress, pool));
   report.held_out_text = std::move(held_out.text);
-  return {};
+  return checksum(held_out.tokens);
 }
 
 fs::path beside(const std::string& out, std::string_view suffix) {
@@ -70,14 +82,14 @@ Status write_file(const fs::path& path, const std::string& text) {
   return file.commit();
 }
 
-/// A report that lies beside this one, where it is of the same model and measured on the same text.
+/// A report that lies beside this one, where it is of the same model and measured on the same tokens.
 std::optional<ReportedOutput> other_output(const fs::path& file, const Json& mine) {
   constexpr std::size_t kLargest = std::size_t{16} << 20;
   const Result<std::string> text = read_text_file(file, kLargest);
   if (!text.ok()) return std::nullopt;
   const Result<Json> json = parse_untrusted(*text, file.string());
   if (!json.ok() || !json->is_object()) return std::nullopt;
-  for (const char* key : {"model", "held_out_text"})
+  for (const char* key : {"model", kTokensKey})
     if (!json->contains(key) || (*json)[key] != mine[key]) return std::nullopt;
   const Json* held_out = json->contains("held_out") ? &(*json)["held_out"] : nullptr;
   if (held_out == nullptr || !held_out->is_object() || !held_out->contains("kld_mean") ||
@@ -113,13 +125,14 @@ std::int64_t report_window(const ModelFiles& files) {
 
 Status add_report(const ReportSubject& subject, ReportLevel level, ConversionReport& report, ThreadPool& pool) {
   if (level == ReportLevel::kOff) return {};
-  NIBBLE_TRY_STATUS(measure(subject, level, report, pool));
+  NIBBLE_TRY(const std::string tokens, measure(subject, level, report, pool));
   std::error_code error;
   const fs::path json_file = fs::absolute(beside(subject.out, kJsonSuffix), error);
   const fs::path html_file = fs::absolute(beside(subject.out, ".report.html"), error);
   Json json = {{"model", fs::absolute(subject.path, error).string()},
                {"method", subject.options.method},
-               {"scheme", wanted_bits(subject.options)}};
+               {"scheme", wanted_bits(subject.options)},
+               {kTokensKey, tokens}};
   json.update(report_json(report));
   const std::string title = fmt::format("{} with {} {}", fs::path(subject.path).filename().string(),
                                         subject.options.method, wanted_bits(subject.options));

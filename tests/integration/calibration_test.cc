@@ -561,6 +561,11 @@ TEST_F(Calibration, ReportsBesideTheOutput) {
     EXPECT_EQ(json.at("held_out").at("kld_mean"), report->held_out->comparison->kld_mean);
     EXPECT_EQ(json.at("tensors").size(), report->tensors.size());
   }
+  QuantizeOptions elsewhere = gptq("text", "int2-g16-asym");
+  elsewhere.calibration.samples = 11;  // another part is held out
+  elsewhere.report = ReportLevel::kQuick;
+  ASSERT_TRUE(run(elsewhere, "c").ok());
+  EXPECT_EQ(contents("c.report.html").find("<title>a: "), std::string::npos) << "measured on other tokens";
   const std::string page = contents("b.report.html");
   EXPECT_NE(page.find("model.layers.1.mlp.down_proj"), std::string::npos);
   EXPECT_NE(page.find("<title>a: "), std::string::npos) << "the other output is a point of the chart";

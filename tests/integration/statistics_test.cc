@@ -107,6 +107,22 @@ TEST_F(Statistics, WhatThereIsIsMeasuredWhereAskedFor) {
   EXPECT_TRUE(report->held_out);
 }
 
+/// The loop of docs/cli.md: the last report's chart has a point for each scheme.
+TEST_F(Statistics, SchemesThatAreTriedStandInOneChart) {
+  ASSERT_TRUE(measure("stats.safetensors").ok());
+  fs::create_directory(root_ / "tried");
+  const std::vector<std::string> schemes{"int2-g16-sym", "int3-g16-sym", "int4-g16-sym"};
+  for (const std::string& scheme : schemes) {
+    const Finished finished = run_nibble({"quantize", at("m"), "-o", at("tried/" + scheme), "--method", "gptq",
+                                          "--scheme", scheme, "--to", "nibble", "--statistics", at("stats.safetensors"),
+                                          "--report", "quick", "--report-text", at("text")});
+    ASSERT_EQ(finished.status, 0) << finished.err;
+  }
+  const std::string page = contents("tried/int4-g16-sym.report.html");
+  for (const std::string& scheme : schemes)
+    EXPECT_NE(page.find("<title>" + scheme + ": "), std::string::npos) << scheme;
+}
+
 TEST_F(Statistics, WhatNeedsMoreIsRefused) {
   ASSERT_TRUE(measure("stats.safetensors").ok());
   QuantizeOptions options = from_file("autoround");
