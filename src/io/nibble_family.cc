@@ -88,7 +88,8 @@ Status read_group_index(NibbleModule& m, const StoredTensor& tensor) {
 
 Status read_kept_columns(NibbleModule& m, const StoredTensor& tensor) {
   std::int64_t after = -1;
-  for (std::int64_t i = 0; i < tensor.shape[0]; ++i) {
+  const std::int64_t kept = m.parts.scheme.supplement.kept_columns(m.parts.cols);  // a single one may have no shape
+  for (std::int64_t i = 0; i < kept; ++i) {
     const std::int64_t column = integer_element(tensor, i);
     if (column <= after || column >= m.parts.cols)
       return m.tensors.error(ErrorCode::kCorrupt, "\"kept.columns\" holds {} behind {} in a matrix of {} columns",

@@ -257,6 +257,9 @@ TEST(NibbleFamily, BrokenSupplementsAreNamed) {
   broken = valid;
   broken.tensors.at("m.kept.columns").bytes[3] = std::byte{0xFF};
   EXPECT_THAT(error_of(broken), HasSubstr("kept.columns"));
+  Valid scalar = valid_module(named("int3-g8-sym-keep8:1%"));
+  scalar.tensors.at("m.kept.columns").plan.shape.clear();
+  EXPECT_EQ(error_of(scalar), "");
 }
 
 TEST(NibbleFamily, TablesMustFitTheirType) {
