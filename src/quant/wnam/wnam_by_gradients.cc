@@ -80,9 +80,10 @@ class GradientRun {
     };
     NIBBLE_TRY_STATUS(walk.visit_block(layer, add));
     for (Group& group : groups) {
-      NIBBLE_TRY(
-          [[maybe_unused]] const std::vector<MatrixPtr> matrices,
-          fitter_.fit(group.linears, group.gram, [&](std::size_t i) { return group.gradients[i].importance(); }));
+      NIBBLE_TRY(const std::vector<MatrixPtr> matrices, fitter_.fit(group.linears, group.gram, [&](std::size_t i) {
+        return group.gradients[i].importance();
+      }));
+      for (const MatrixPtr& matrix : matrices) matrix->release(0, matrix->rows());  // nobody multiplies by it
       group.gradients.clear();
       group.gram = InputGram();
     }
