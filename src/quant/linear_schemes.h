@@ -40,10 +40,8 @@ class LinearSchemes {
 inline LinearSchemes plain_outside_blocks(const ModelLayout& layout, const QuantScheme& scheme) {
   if (scheme.supplement.empty()) return scheme;
   std::vector<QuantScheme> schemes;
-  for (const LinearInfo& info : layout.linears) {
-    schemes.push_back(scheme);
-    if (info.role != LinearInfo::Role::kBlock) schemes.back().supplement = {};
-  }
+  for (const LinearInfo& info : layout.linears)
+    schemes.push_back(info.role == LinearInfo::Role::kBlock ? scheme : scheme.codes_alone());
   return LinearSchemes(std::move(schemes));
 }
 

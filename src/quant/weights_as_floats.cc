@@ -23,10 +23,12 @@ Result<std::vector<float>> weights_as_floats(const MatrixSource& source, ThreadP
 
 Status rows_as_floats(const MatrixSource& source, std::int64_t begin, std::int64_t count, float* out,
                       ThreadPool& pool) {
-  const std::int64_t step = source.row_step();
+  // Some rows at a time: what all rows share (tables, a supplement's factor) is read with each range.
+  constexpr std::int64_t kRowsAtOnce = 16;
+  const std::int64_t step = source.row_step() * std::max<std::int64_t>(kRowsAtOnce / source.row_step(), 1);
   const auto steps = static_cast<std::size_t>((count + step - 1) / step);
   std::vector<Status> failures(steps);
-  pool.run(steps, 8, [&](std::size_t from, std::size_t to, int) {
+  pool.run(steps, 1, [&](std::size_t from, std::size_t to, int) {
     QuantizedMatrix part;
     for (std::size_t s = from; s < to; ++s) {
       const std::int64_t first = static_cast<std::int64_t>(s) * step;

@@ -85,6 +85,12 @@ QuantScheme QuantScheme::of_float(ElementType type) {
   return scheme;
 }
 
+QuantScheme QuantScheme::codes_alone() const {
+  QuantScheme scheme = *this;
+  scheme.supplement = {};
+  return scheme;
+}
+
 std::int64_t QuantScheme::stored_bits(std::int64_t rows, std::int64_t cols) const {
   if (code.kind == CodeFormat::Kind::kTable && code.table != TableKind::kStored) {
     // ggml's grids and base-3 digits take fewer bits than a code's width; its block size says how many.

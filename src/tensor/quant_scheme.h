@@ -184,6 +184,8 @@ struct QuantScheme {
   }
 
   static QuantScheme of_float(ElementType type);
+  /// The scheme without its supplement.
+  QuantScheme codes_alone() const;
 
   /// Refuses what cannot be: bits outside 1..8, groups below 1, a table code without a table.
   Status validate() const;

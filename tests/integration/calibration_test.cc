@@ -19,13 +19,11 @@ class Calibration : public FolderTest {
   void SetUp() override {
     FolderTest::SetUp();
     write_chat_model(root_ / "m");
-    std::mt19937 random(3);
-    std::string text;
-    for (int i = 0; i < 1500; ++i) text += static_cast<char>(' ' + random() % 90);
-    put("text", text);
+    put("text", random_text(1500));
     put("empty", "");
     put("short", "Hello.");
     put("one", std::string(2000, 'a'));
+    std::mt19937 random(4);
     std::string binary(2000, '\0');
     for (char& c : binary) c = static_cast<char>(random());
     put("binary", binary);

@@ -25,10 +25,7 @@ class Resume : public FolderTest {
   void SetUp() override {
     FolderTest::SetUp();
     write_chat_model(root_ / "m");
-    std::mt19937 random(3);
-    std::string text;
-    for (int i = 0; i < 3000; ++i) text += static_cast<char>(' ' + random() % 90);
-    put("text", text);
+    put("text", random_text(3000));
   }
 
   std::vector<std::string> args(const std::string& out, bool resume, const std::string& samples = "40",

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,14 @@ inline Json ascii_tokenizer() {
           {"post_processor", nullptr},
           {"decoder", byte_level},
           {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}}}};
+}
+
+/// `size` printable characters, always the same ones.
+inline std::string random_text(int size) {
+  std::mt19937 random(3);
+  std::string text;
+  for (int i = 0; i < size; ++i) text += static_cast<char>(' ' + random() % 90);
+  return text;
 }
 
 /// A model that can chat, in nonsense, for as long as it is let.

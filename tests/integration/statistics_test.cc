@@ -1,7 +1,6 @@
 // nibble statistics, and what is quantized from its files.
 #include <gtest/gtest.h>
 
-#include <random>
 #include <thread>
 
 #include "io/container_test_support.h"
@@ -21,10 +20,7 @@ class Statistics : public FolderTest {
   void SetUp() override {
     FolderTest::SetUp();
     write_chat_model(root_ / "m");
-    std::mt19937 random(3);
-    std::string text;
-    for (int i = 0; i < 3000; ++i) text += static_cast<char>(' ' + random() % 90);
-    put("text", text);
+    put("text", random_text(3000));
   }
   std::string at(const std::string& name) const { return (root_ / name).string(); }
 

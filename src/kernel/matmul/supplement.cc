@@ -22,6 +22,11 @@ float dot(const float* a, const float* b, std::int64_t count) {
   return sum;
 }
 
+void take_away(QuantizedMatrix& m) {
+  m.scheme.supplement = {};
+  m.supplement = {};
+}
+
 }  // namespace
 
 SupplementValues begin_supplement(QuantizedMatrix& part) {
@@ -29,8 +34,7 @@ SupplementValues begin_supplement(QuantizedMatrix& part) {
   SupplementValues out(part);
   out.kept.assign(static_cast<std::size_t>(part.rows) * out.columns.size(), 0.0f);
   out.left.assign(static_cast<std::size_t>(part.rows * out.rank), 0.0f);
-  part.scheme.supplement = {};
-  part.supplement = {};
+  take_away(part);
   return out;
 }
 
@@ -40,8 +44,7 @@ void take_supplement(QuantizedMatrix& tile, SupplementValues& supplement) {
   std::copy(rows.kept.begin(), rows.kept.end(),
             supplement.kept.begin() + tile.row_begin * static_cast<std::int64_t>(supplement.columns.size()));
   std::copy(rows.left.begin(), rows.left.end(), supplement.left.begin() + tile.row_begin * supplement.rank);
-  tile.scheme.supplement = {};
-  tile.supplement = {};
+  take_away(tile);
 }
 
 void add_supplement(const SupplementValues& supplement, const InputView& x, float* y, std::int64_t ld_y,

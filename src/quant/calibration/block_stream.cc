@@ -122,13 +122,6 @@ class TwoStreams {
   PairedOps::Streams hidden_;
 };
 
-Status report_progress(const Progress& progress, std::int64_t layer, std::int64_t layers) {
-  if (!progress ||
-      progress("quantizing", static_cast<std::uint64_t>(layer + 1), static_cast<std::uint64_t>(layers), "blocks"))
-    return {};
-  return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
-}
-
 /// The driver without a model that runs.
 Status pass_saved(const ModelWeights& weights, const QuantizeLinears& quantize, const StreamOptions& options) {
   const std::vector<BlockLayout>& blocks = weights.layout().blocks;
@@ -139,8 +132,8 @@ Status pass_saved(const ModelWeights& weights, const QuantizeLinears& quantize, 
       NIBBLE_TRY(const std::vector<MatrixPtr> matrices, quantize(linears, gram));
       for (const MatrixPtr& matrix : matrices) matrix->release(0, matrix->rows());
     }
-    NIBBLE_TRY_STATUS(
-        report_progress(options.progress, static_cast<std::int64_t>(layer), static_cast<std::int64_t>(blocks.size())));
+    NIBBLE_TRY_STATUS(report_blocks(options.progress, static_cast<std::int64_t>(layer) + 1,
+                                    static_cast<std::int64_t>(blocks.size())));
   }
   return weights.check_intact();
 }
@@ -152,12 +145,19 @@ Status pass_blocks(Streams streams, const ModelWeights& weights, BlockRunner& ru
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     NIBBLE_TRY_STATUS(streams.pass(static_cast<int>(layer)));
     runner.forget_matrices();
-    NIBBLE_TRY_STATUS(report_progress(progress, layer, layers));
+    NIBBLE_TRY_STATUS(report_blocks(progress, layer + 1, layers));
   }
   return weights.check_intact();
 }
 
 }  // namespace
+
+Status report_blocks(const Progress& progress, std::int64_t done, std::int64_t blocks) {
+  if (!progress ||
+      progress("quantizing", static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(blocks), "blocks"))
+    return {};
+  return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
+}
 
 Status stream_blocks(const ModelWeights& weights, const CalibrationTokens& tokens, const QuantizeLinears& quantize,
                      const StreamOptions& options, ThreadPool& pool) {

@@ -27,6 +27,9 @@ using KnownLinears = std::function<std::optional<std::vector<MatrixPtr>>(std::sp
 /// Gives what the linears' common input is like, where an earlier run has found out.
 using SavedGrams = std::function<Result<InputGram>(std::span<const LinearId> linears)>;
 
+/// Says that `done` of the blocks are quantized. kCancelled, with the way on, where that is answered by "stop".
+Status report_blocks(const Progress& progress, std::int64_t done, std::int64_t blocks);
+
 struct StreamOptions {
   KnownLinears known;  ///< empty: nothing is
   SavedGrams saved;    ///< in place of running the model, whose tokens are then not looked at; empty: it runs

@@ -36,8 +36,7 @@ std::optional<FinishedLinear> from_entry(Journal::Entry entry) {
 void measure_errors(const FloatMatrix& weights, const QuantizedMatrix& quantized, const QuadraticForm& h,
                     FinishedLinear& linear, ThreadPool& pool) {
   linear.error = relative_output_error(weights, quantized, h, {}, {}, pool);
-  QuantScheme codes = quantized.scheme;
-  codes.supplement = {};
+  const QuantScheme codes = quantized.scheme.codes_alone();
   if (!check_rtn_scheme(codes).ok()) return;
   std::vector<float> values = weights.values;
   QuantizedMatrix nearest;

@@ -11,6 +11,7 @@
 #include "quant/gptq/static_groups.h"
 #include "quant/gptq/target_shift.h"
 #include "quant/supplement/fit_supplement.h"
+#include "quant/supplement/kept_columns.h"
 
 namespace nibble {
 namespace {
@@ -74,32 +75,32 @@ class GptqRun {
     return options;
   }
 
+  QuantizedMatrix feed_errors(LinearId id, std::span<float> targets, std::int64_t rows, const SecondOrder& h) const {
+    GptqReport report;
+    return quantize_gptq(targets, rows, h, schemes_.of(id), settings_.options, pool_, report);
+  }
+
   Result<MatrixPtr> quantize_one(LinearId id, const LinearInfo& info, const InputGram& gram, const Columns& columns,
                                  const Prepared& prepared, const QuadraticForm& form) const {
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(FloatMatrix weights, finite_weights(weights_, id, pool_));
     warn_of_non_finite(weights, info.name);
-    GptqReport report;
     std::vector<float> targets = columns.order.empty() ? weights.values : in_order(weights.values, columns.order);
     if (settings_.target_shift > 0)
       shift_towards_target(targets, info.rows, prepared.h, columns.gram, settings_.target_shift, pool_);
-    QuantizedMatrix matrix =
-        settings_.static_groups
-            ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size, schemes_.of(id),
-                                     settings_.options, pool_)
-            : quantize_gptq(targets, info.rows, prepared.h, schemes_.of(id), settings_.options, pool_, report);
+    QuantizedMatrix matrix = settings_.static_groups
+                                 ? quantize_static_groups(targets, info.rows, prepared.h, prepared.by_size,
+                                                          schemes_.of(id), settings_.options, pool_)
+                                 : feed_errors(id, targets, info.rows, prepared.h);
     const bool ordered = !columns.order.empty();
     const std::span<const float> wanted = ordered ? weights.values : targets;
     if (ordered) matrix = with_group_index(std::move(matrix), columns.order);
-    if (!schemes_.of(id).supplement.empty()) {
-      const std::vector<std::int32_t> kept = most_harmed_columns(wanted, gram, matrix);
-      if (!kept.empty() && !ordered && !settings_.static_groups) {  // again, for what these cannot take back
-        const SecondOrder rest =
-            prepare_second_order(beside_kept(gram, kept, pool_), second_order(settings_.order, id, gram), pool_);
-        matrix = quantize_gptq(targets, info.rows, rest, schemes_.of(id), settings_.options, pool_, report);
-      }
-      fit_supplement(wanted, gram, kept, matrix, pool_);
-    }
+    const std::vector<std::int32_t> kept = most_harmed_columns(wanted, gram, matrix);
+    if (!kept.empty() && !ordered && !settings_.static_groups)  // again, for what these cannot take back
+      matrix = feed_errors(
+          id, targets, info.rows,
+          prepare_second_order(beside_kept(gram, kept, pool_), second_order(settings_.order, id, gram), pool_));
+    fit_supplement(wanted, gram, kept, matrix, pool_);
     FinishedLinear linear;
     if (settings_.bias_correction) {
       NIBBLE_TRY(linear.bias, corrected_bias(weights_, id, wanted, matrix, mean_inputs(gram)));

@@ -94,11 +94,8 @@ Status check_gptq_scheme(const QuantScheme& scheme, std::int64_t cols) {
   const std::int64_t super = scheme.scale->grouping.size * scheme.scale->nested->entries_per_outer;
   const bool within = outer_is_within_rows(*scheme.scale, cols > 0 ? cols : super);
   if (within && (!scheme.offset || outer_is_within_rows(*scheme.offset, cols > 0 ? cols : super))) return {};
-  if (scheme.scale->nested->code.table == TableKind::kDynamic8 && !scheme.offset) {
-    QuantScheme codes = scheme;
-    codes.supplement = {};
-    return check_rtn_scheme(codes);
-  }
+  if (scheme.scale->nested->code.table == TableKind::kDynamic8 && !scheme.offset)
+    return check_rtn_scheme(scheme.codes_alone());
   if (super > 0 && cols % super != 0)
     return fail(ErrorCode::kUnsupported, "gptq cannot make {} of rows of {} columns: they are not whole blocks of {}",
                 to_string(scheme), cols, super);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <random>
 #include <vector>
 
@@ -12,13 +11,13 @@
 #include "kernel/gemm/gemm.h"
 #include "quant/gptq/second_order.h"
 #include "quant/quadratic_form.h"
+#include "quant/supplement/solve_rows.h"
 #include "quant/weights_as_floats.h"
 #include "tensor/supplement.h"
 
 namespace nibble {
 namespace {
 
-constexpr double kDamping = 0.01;
 constexpr int kIterations = 8;  ///< of the subspace; it begins at random
 constexpr float kLargestHalf = 65504.0f;
 
@@ -45,22 +44,6 @@ std::vector<float> product(const std::vector<float>& a, const std::vector<float>
   return c;
 }
 
-/// Solves x L L^T = b for rows x of `b` [rows, n], in place; L lower, row-major.
-void solve_rows(const std::vector<double>& l, std::int64_t n, std::vector<double>& b) {
-  const std::int64_t rows = n == 0 ? 0 : static_cast<std::int64_t>(b.size()) / n;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    double* x = b.data() + r * n;
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) x[i] -= l[size_of(i, n) + static_cast<std::size_t>(j)] * x[j];
-      x[i] /= l[size_of(i, n) + static_cast<std::size_t>(i)];
-    }
-    for (std::int64_t i = n; i-- > 0;) {
-      for (std::int64_t j = i + 1; j < n; ++j) x[i] -= l[size_of(j, n) + static_cast<std::size_t>(i)] * x[j];
-      x[i] /= l[size_of(i, n) + static_cast<std::size_t>(i)];
-    }
-  }
-}
-
 /// The second moments, damped, with a mean diagonal near 1; and what is asked of them.
 class Moments {
  public:
@@ -70,7 +53,7 @@ class Moments {
     for (std::int64_t i = 0; i < cols_; ++i)
       for (std::int64_t j = i; j < cols_; ++j) {
         double value = gram.sums[at(i, j)] * unit;
-        if (i == j) value += kDamping + shrinkage * value;
+        if (i == j) value += kSupplementDamping + shrinkage * value;
         h_[at(i, j)] = h_[at(j, i)] = static_cast<float>(value);
       }
   }
@@ -222,65 +205,6 @@ bool all_finite(const std::vector<double>& values) {
 
 }  // namespace
 
-std::vector<std::int32_t> most_harmed_columns(std::span<const float> weights, const InputGram& gram,
-                                              const QuantizedMatrix& matrix) {
-  const std::int64_t cols = gram.cols;
-  const std::int64_t count = matrix.scheme.supplement.kept_columns(cols);
-  if (count == 0) return {};
-  std::vector<float> values(weights.size());
-  weights_as_floats(matrix, values.data());
-  std::vector<double> harm(static_cast<std::size_t>(cols));
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const double error = static_cast<double>(weights[i]) - static_cast<double>(values[i]);
-    harm[i % static_cast<std::size_t>(cols)] += error * error;
-  }
-  for (std::int64_t c = 0; c < cols; ++c)
-    harm[static_cast<std::size_t>(c)] *= gram.sums[size_of(c, cols) + static_cast<std::size_t>(c)];
-  std::vector<std::int32_t> columns(static_cast<std::size_t>(cols));
-  std::iota(columns.begin(), columns.end(), 0);
-  std::stable_sort(columns.begin(), columns.end(), [&](std::int32_t a, std::int32_t b) {
-    return harm[static_cast<std::size_t>(a)] > harm[static_cast<std::size_t>(b)];
-  });
-  columns.resize(static_cast<std::size_t>(count));
-  std::sort(columns.begin(), columns.end());
-  return columns;
-}
-
-InputGram beside_kept(const InputGram& gram, std::span<const std::int32_t> columns, ThreadPool& pool) {
-  InputGram out = gram;
-  const double unit = gram_unit(gram);
-  if (columns.empty() || unit == 0) return out;
-  const std::int64_t cols = gram.cols;
-  const auto n = static_cast<std::int64_t>(columns.size());
-  const auto place = [&](std::int64_t i, std::int64_t j) {
-    return size_of(std::min(i, j), cols) + static_cast<std::size_t>(std::max(i, j));
-  };
-  const double shrinkage = shrinkage_for(cols, gram.tokens);
-  std::vector<double> own;     // H_SS
-  std::vector<double> across;  // H_S, [cols, n]
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t j = 0; j < n; ++j) {
-      const double value = gram.sums[place(columns[static_cast<std::size_t>(i)], columns[static_cast<std::size_t>(j)])];
-      own.push_back(i == j ? value * (1 + shrinkage) + kDamping / unit : value);
-    }
-  for (std::int64_t c = 0; c < cols; ++c)
-    for (const std::int32_t column : columns) across.push_back(gram.sums[place(c, column)]);
-  if (!kernel::cholesky(own.data(), n, pool)) return out;
-  std::vector<double> solved = across;
-  solve_rows(own, n, solved);
-  pool.run(static_cast<std::size_t>(cols), 16, [&](std::size_t begin, std::size_t end, int) {
-    for (auto i = static_cast<std::int64_t>(begin); i < static_cast<std::int64_t>(end); ++i)
-      for (std::int64_t j = i; j < cols; ++j) {
-        const double* a = across.data() + i * n;
-        const double* b = solved.data() + j * n;
-        for (std::int64_t k = 0; k < n; ++k) out.sums[place(i, j)] -= a[k] * b[k];
-      }
-  });
-  for (const std::int32_t column : columns)
-    for (std::int64_t c = 0; c < cols; ++c) out.sums[place(c, column)] = 0;
-  return out;
-}
-
 void fit_supplement(std::span<const float> weights, const InputGram& gram, std::span<const std::int32_t> columns,
                     QuantizedMatrix& m, ThreadPool& pool) {
   NIBBLE_CHECK(m.row_count == m.rows && gram.cols == m.cols && weights.size() == size_of(m.rows, m.cols));
@@ -296,7 +220,8 @@ void fit_supplement(std::span<const float> weights, const InputGram& gram, std::
   bool has_product = false;
   if (m.scheme.supplement.rank > 0) {
     std::vector<float> left_over = e;
-    const std::vector<double> d = moments.least_squares(e, right_side(m, false), m.rows, kept, pool);
+    std::vector<double> d;
+    if (kept > 0) d = moments.least_squares(e, right_side(m, false), m.rows, kept, pool);
     for (std::int64_t r = 0; r < m.rows && !d.empty(); ++r)
       for (std::int64_t i = 0; i < kept; ++i)
         left_over[size_of(r, m.cols) + static_cast<std::size_t>(m.supplement.columns[static_cast<std::size_t>(i)])] -=

@@ -21,15 +21,6 @@ namespace nibble {
 void fit_supplement(std::span<const float> weights, const InputGram& gram, std::span<const std::int32_t> columns,
                     QuantizedMatrix& matrix, ThreadPool& pool);
 
-/// The columns to keep beside codes like those of `matrix`: the ones of largest E[x_c^2] * sum over rows of
-/// (weight - value)^2, ascending. None where the scheme keeps none.
-std::vector<std::int32_t> most_harmed_columns(std::span<const float> weights, const InputGram& gram,
-                                              const QuantizedMatrix& matrix);
-
-/// The second moments that codes are to be chosen by when `columns` are kept: what these cannot take back,
-/// H - H_S H_SS^-1 H_S^T with H_SS damped, and 0 for the columns themselves. Tokens and drift stay.
-InputGram beside_kept(const InputGram& gram, std::span<const std::int32_t> columns, ThreadPool& pool);
-
 /// Bytes that fit_supplement() holds at most for a linear of this shape.
 std::uint64_t supplement_bytes(std::int64_t rows, std::int64_t cols);
 

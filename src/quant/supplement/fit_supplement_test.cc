@@ -1,5 +1,6 @@
 // What stands beside the codes takes off the output's error what it can.
 #include "quant/supplement/fit_supplement.h"
+#include "quant/supplement/kept_columns.h"
 
 #include <gtest/gtest.h>
 

@@ -33,9 +33,7 @@ class GradientRun {
     NIBBLE_TRY([[maybe_unused]] const std::vector<double> growth, walk->visit_head({}));
     for (int layer = layers; layer-- > 0;) {
       NIBBLE_TRY_STATUS(visit(layer, *walk));
-      if (stream.progress && !stream.progress("quantizing", static_cast<std::uint64_t>(layers - layer),
-                                              static_cast<std::uint64_t>(layers), "blocks"))
-        return fail(ErrorCode::kCancelled, "quantizing was stopped; with --resume it goes on from here");
+      NIBBLE_TRY_STATUS(report_blocks(stream.progress, layers - layer, layers));
     }
     return weights_.check_intact();
   }

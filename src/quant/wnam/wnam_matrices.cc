@@ -6,6 +6,7 @@
 
 #include "quant/gptq/output_bias.h"
 #include "quant/supplement/fit_supplement.h"
+#include "quant/supplement/kept_columns.h"
 
 namespace nibble {
 
