@@ -97,7 +97,7 @@ TEST_F(Statistics, WhatThereIsIsMeasuredWhereAskedFor) {
   QuantizeOptions options = from_file("gptq");
   options.report = ReportLevel::kQuick;
   options.report_text = at("text");
-  options.max_memory = std::uint64_t{300} << 20;
+  options.max_memory = std::uint64_t{4} << 30;  // what this process holds already counts, and sanitizers hold much
   const auto report = quantize(at("m"), at("out"), options);
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_TRUE(report->held_out);
