@@ -1,6 +1,7 @@
 #include "api/statistics_input.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "api/model_fingerprint.h"
 #include "base/mapped_file.h"
@@ -27,6 +28,10 @@ Result<std::string> sha256_of(const std::string& path) {
 Result<StatisticsInput> open_statistics(const std::string& path, const ModelWeights& weights) {
   StatisticsInput out;
   if (path.empty()) return out;
+  std::error_code no_error;
+  if (!std::filesystem::exists(path, no_error))
+    return fail(ErrorCode::kNotFound, "{}: no such file; nibble statistics MODEL --calibration TEXT -o {} writes it", path,
+                path);
   NIBBLE_TRY(const std::string fingerprint, model_fingerprint(weights));
   NIBBLE_TRY(out.file, SavedStatistics::open(path, weights.layout(), fingerprint));
   NIBBLE_TRY(out.sha256, sha256_of(path));
