@@ -2,6 +2,7 @@
 """Prints the demo's table from the JSON that `nibble inspect`, `eval` and `bench` printed (scripts/demo)."""
 import json
 import pathlib
+import re
 import sys
 
 HEAD = ["scheme", "bits/weight", "bytes", "perplexity", "KL divergence", "same top token", "decode tokens/s"]
@@ -11,7 +12,7 @@ def linear_bits(inspection):
     """All stored bits of the matrices in the blocks, scales included, per weight; embedding and norms do not count."""
     bits = weights = 0
     for tensor in inspection["tensors"]:
-        if ".layers." in tensor["name"] and len(tensor["shape"]) == 2:
+        if re.search(r"\.layers\.|^blk\.", tensor["name"]) and len(tensor["shape"]) == 2:
             bits += 8 * tensor["bytes"]
             weights += tensor["shape"][0] * tensor["shape"][1]
     return bits / weights

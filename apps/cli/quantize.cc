@@ -19,6 +19,7 @@ struct Flags {
   std::string out;
   std::string method = "rtn";
   std::string scheme;
+  std::vector<std::string> overrides;
   double target_bpw = 0;
   std::uint64_t target_size = 0;
   std::vector<std::string> candidates;
@@ -161,6 +162,11 @@ void add_quantize(CLI::App& app, Action& action) {
                    "quantization method: rtn, hqq, gptq, best, awq, awq+gptq, autoround, wnam")
       ->capture_default_str();
   CLI::Option* scheme = command->add_option("--scheme", flags->scheme, "what the weights become, e.g. int4-g32-sym");
+  command
+      ->add_option("--override", flags->overrides,
+                   "PATTERN=SCHEME: another scheme, or bf16, for linears in whose name the regular expression is "
+                   "found, e.g. down_proj=int8-g32-sym; repeat for several, the last that is found counts")
+      ->allow_extra_args(false);
   CLI::Option* bpw =
       command->add_option("--target-bpw", flags->target_bpw,
                           "in place of a scheme: bits per weight of all matrices; each gets its own scheme");
@@ -236,6 +242,7 @@ void add_quantize(CLI::App& app, Action& action) {
       if (flags->importance == "gradients") options.importance = ImportanceSource::kGradients;
       options.method = flags->method;
       options.scheme = flags->scheme;
+      options.overrides = flags->overrides;
       options.target_bpw = flags->target_bpw;
       options.target_size = flags->target_size;
       options.candidates = flags->candidates;

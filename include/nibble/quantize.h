@@ -58,6 +58,10 @@ struct QuantizeOptions {
   bool bias_correction = false;
   ImportanceSource importance = ImportanceSource::kActivations;  ///< wnam
   std::string scheme;  ///< "int4-g32-sym", ...; into GGUF also llama.cpp's names, "q4_k_m"
+  /// With a scheme: "PATTERN=SCHEME" gives linears in whose name (a module's or a GGUF tensor's) the regular expression
+  /// is found another one; the last that is found counts. f32, f16 and bf16 leave them in floats. rtn, hqq, gptq and
+  /// best; the other methods where linears that share an input keep one scheme, of codes.
+  std::vector<std::string> overrides;
   /// In place of a scheme: bits per weight of all matrices, embedding and output head included. Every matrix then gets
   /// a scheme of its own, by how much the model's KL divergence grows. 0: not given.
   double target_bpw = 0;

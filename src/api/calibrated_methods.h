@@ -41,6 +41,7 @@ struct CalibratedMethod {
   /// Makes a matrix that run() does not finish.
   Result<MatrixPtr> (*unfinished)(MatrixPtr original, const QuantScheme& scheme, ThreadPool& pool) = round_plainly;
   bool corrects_biases = false;  ///< heeds QuantizeOptions::bias_correction
+  bool by_linear = false;        ///< takes linears that share an input one by one: each its own scheme, or floats
 };
 
 /// Whether there is anything to correct; else the way out.

@@ -13,6 +13,7 @@
 #include "quant/ggml/ggml_targets.h"
 #include "quant/gptq/act_order.h"
 #include "quant/hqq/hqq.h"
+#include "quant/scheme_overrides.h"
 
 namespace nibble {
 namespace {
@@ -53,7 +54,10 @@ Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::
     output.gguf_metadata = imatrix_metadata(*imatrix, options.imatrix);
   }
   output.gguf_file_type = recipe->file_type;
-  NIBBLE_TRY(const std::vector<MatrixTarget> targets, recipe_targets(files, *recipe, imatrix ? &*imatrix : nullptr));
+  NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
+  NIBBLE_TRY(const auto given, overridden(files, overrides));
+  NIBBLE_TRY(const std::vector<MatrixTarget> targets,
+             recipe_targets(files, *recipe, imatrix ? &*imatrix : nullptr, given));
   return write_model(files, targets, out, format, output, pool);
 }
 
@@ -65,12 +69,26 @@ QuantScheme hqq_scheme(const QuantScheme& scheme, const std::string& to, const s
   return holds ? real : scheme;
 }
 
-Result<std::vector<MatrixTarget>> hqq_targets(const ModelFiles& files, const QuantScheme& scheme, bool quantize_head,
-                                              const OutputFormat& format) {
-  const MatrixMethod method = [&](LinearId, MatrixPtr original) {
+Result<std::vector<MatrixTarget>> hqq_targets(const ModelFiles& files, const LinearSchemes& schemes, bool quantize_head,
+                                              const OutputFormat& format, const std::string& out) {
+  const MatrixMethod method = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
+    NIBBLE_TRY_STATUS(check_hqq_scheme(schemes.of(id)));
+    const QuantScheme scheme = hqq_scheme(schemes.of(id), std::string(format.family->name), out);
     return quantize_hqq(std::move(original), scheme, HqqOptions{});
   };
-  return method_targets(files, scheme, method, quantize_head, format);
+  return method_targets(files, schemes, method, quantize_head, format);
+}
+
+/// As choose_output_format() of one scheme; where no family is named, nibble if that one does not hold all.
+Result<OutputFormat> format_for_overrides(const std::string& to, const std::string& out, const QuantScheme& scheme,
+                                          std::span<const SchemeOverride> overrides) {
+  NIBBLE_TRY(OutputFormat format, choose_output_format(to, out, &scheme));
+  if (overrides.empty() || !to.empty() || format.gguf) return format;
+  for (const SchemeOverride& one : overrides)
+    if (!one.scheme.is_float() &&
+        !(format.family->mixes_schemes && format.family->expresses(one.scheme, 4096, 4096).ok()))
+      return choose_output_format("nibble", out, nullptr);
+  return format;
 }
 
 /// The family that is named, else GGUF or the first of compressed-tensors and nibble that holds all the candidates.
@@ -102,7 +120,9 @@ Result<ConversionReport> quantize_mixture(const CalibratedMethod& method, const 
                                           const QuantizeOptions& options, OutputOptions output, ThreadPool& pool) {
   NIBBLE_TRY(const GgufRecipe* recipe, find_gguf_recipe(options.scheme));
   NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
-  NIBBLE_TRY(const LinearSchemes schemes, recipe_schemes(files, *recipe, true));
+  NIBBLE_TRY(LinearSchemes schemes, recipe_schemes(files, *recipe, true));
+  NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
+  NIBBLE_TRY(schemes, with_overrides(files, schemes, true, overrides, format));
   output.gguf_file_type = recipe->file_type;
   return quantize_calibrated(method, {path, files, out, options, schemes, {}, true, format, output}, pool);
 }
@@ -126,6 +146,9 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
                   "--act-order goes with one --scheme and --method gptq, or best unless it is static");
     if (options.importance != ImportanceSource::kActivations && options.method != "wnam")
       return fail(ErrorCode::kInvalidArgument, "--importance gradients goes with --method wnam");
+    if (in_budget && !options.overrides.empty())
+      return fail(ErrorCode::kInvalidArgument,
+                  "a budget chooses the schemes; --override goes with --scheme, --candidates with a budget");
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
@@ -155,22 +178,27 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
     if (hqq) {
       NIBBLE_TRY_STATUS(check_hqq_scheme(scheme));
-      scheme = hqq_scheme(scheme, options.to, out);
+      scheme = hqq_scheme(scheme, options.to, out);  // whose family is then chosen
     }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     QuantScheme stored = scheme;
     if (options.act_order != ActOrder::kGroups) NIBBLE_TRY_STATUS(check_act_order(scheme));
     if (options.act_order == ActOrder::kFull) stored = with_group_index(scheme, 4096);
-    NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, &stored));
-    if (calibrated) {
-      const LinearSchemes schemes =
-          gguf ? with_fallbacks(files->layout(), scheme) : plain_outside_blocks(files->layout(), scheme);
-      return quantize_calibrated(
-          *method, {path, *files, out, options, schemes, {}, options.quantize_head, format, output}, pool);
+    NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
+    NIBBLE_TRY(const OutputFormat format, format_for_overrides(options.to, out, stored, overrides));
+    LinearSchemes schemes = scheme;
+    if (calibrated)
+      schemes = gguf ? with_fallbacks(files->layout(), scheme) : plain_outside_blocks(files->layout(), scheme);
+    bool with_head = options.quantize_head;
+    if (!overrides.empty()) {
+      NIBBLE_TRY(schemes, with_overrides(*files, schemes, with_head, overrides, format));
+      with_head = true;  // of embedding and head, too, it is said what they become
     }
+    if (calibrated)
+      return quantize_calibrated(*method, {path, *files, out, options, schemes, {}, with_head, format, output}, pool);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
-               hqq ? hqq_targets(*files, scheme, options.quantize_head, format)
-                   : rtn_targets(*files, scheme, RtnOptions{range}, options.quantize_head, format, pool));
+               hqq ? hqq_targets(*files, schemes, with_head, format, out)
+                   : rtn_targets(*files, schemes, RtnOptions{range}, with_head, format, pool));
     NIBBLE_TRY(ConversionReport report, write_model(*files, targets, out, format, output, pool));
     NIBBLE_TRY_STATUS(
         add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), report, pool));

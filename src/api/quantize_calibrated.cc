@@ -16,6 +16,7 @@
 #include "quant/calibration/memory_plan.h"
 #include "quant/gptq/act_order.h"
 #include "quant/plain_rounding.h"
+#include "quant/scheme_overrides.h"
 
 namespace nibble {
 namespace {
@@ -58,6 +59,7 @@ Json run_description(const CalibratedOutput& what, const StatisticsInput& statis
           {"model_files", identity(what.path)},
           {"method", o.method},
           {"scheme", one_scheme.ok() ? to_string(*one_scheme) : wanted_bits(o)},
+          {"overrides", o.overrides},
           {"candidates", candidates},
           {"to", o.to},
           {"quantize_head", o.quantize_head},
@@ -88,9 +90,11 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
   for (std::size_t i = 0; i < what.files.layout().linears.size(); ++i) {
     const LinearInfo& info = what.files.layout().linears[i];
     const QuantScheme& scheme = schemes.of(static_cast<LinearId>(i));
-    if (scheme.is_float() && mixture) continue;  // rows of no block type
+    if (scheme.is_float() && mixture) continue;  // left in floats
     const bool block = info.role == LinearInfo::Role::kBlock;
     if (!block && !what.with_head) continue;
+    NIBBLE_TRY(MatrixPtr original, what.files.matrix(static_cast<LinearId>(i)));
+    if (!block && scheme == original->scheme()) continue;
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
@@ -103,12 +107,11 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
       if (!fits.ok()) return with_context(fits.error(), info.name);
       continue;
     }
-    NIBBLE_TRY(MatrixPtr original, what.files.matrix(static_cast<LinearId>(i)));
     NIBBLE_TRY(const MatrixPtr rounded, quantize_rtn(original, scheme, {}, pool));
     NIBBLE_TRY_STATUS(stored_exactly(rounded, info, what.format));
     original->release(0, info.rows);
   }
-  return {};
+  return method.by_linear ? Status() : check_shared_inputs(what.files.layout(), schemes);
 }
 
 constexpr const char* kTokens = "tokens.json";

@@ -30,8 +30,8 @@ Result<StatisticsInput> open_statistics(const std::string& path, const ModelWeig
   if (path.empty()) return out;
   std::error_code no_error;
   if (!std::filesystem::exists(path, no_error))
-    return fail(ErrorCode::kNotFound, "{}: no such file; nibble statistics MODEL --calibration TEXT -o {} writes it", path,
-                path);
+    return fail(ErrorCode::kNotFound, "{}: no such file; nibble statistics MODEL --calibration TEXT -o {} writes it",
+                path, path);
   NIBBLE_TRY(const std::string fingerprint, model_fingerprint(weights));
   NIBBLE_TRY(out.file, SavedStatistics::open(path, weights.layout(), fingerprint));
   NIBBLE_TRY(out.sha256, sha256_of(path));

@@ -149,14 +149,13 @@ Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info
               found.ok() ? "its scales would have to be rounded" : found.error().message);
 }
 
-Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
+Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const LinearSchemes& schemes,
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool) {
-  NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
-  const MatrixMethod rtn = [&](LinearId, MatrixPtr original) {
-    return quantize_rtn(std::move(original), scheme, options, pool);
+  const MatrixMethod rtn = [&](LinearId id, MatrixPtr original) {
+    return quantize_rtn(std::move(original), schemes.of(id), options, pool);
   };
-  return method_targets(files, scheme, rtn, quantize_head, format);
+  return method_targets(files, schemes, rtn, quantize_head, format);
 }
 
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const LinearSchemes& schemes,
@@ -169,7 +168,8 @@ Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const 
     const auto id = static_cast<LinearId>(i);
     const QuantScheme& scheme = schemes.of(id);
     NIBBLE_TRY(MatrixPtr original, weights.matrix(id));
-    const bool wanted = info.role == LinearInfo::Role::kBlock || quantize_head;
+    const bool block = info.role == LinearInfo::Role::kBlock;
+    const bool wanted = block || (quantize_head && scheme != original->scheme());
     if (!wanted || scheme.is_float()) {
       if (!original->scheme().is_float() &&
           !wanted) {  // a quantized embedding of a GGUF source stays as it is where it can

@@ -30,14 +30,14 @@ using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr orig
 Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format);
 
 /// The block linears (and, with `quantize_head`, embedding and head) as `method` quantizes them to `schemes`; the
-/// others as they are. `transformed`: where the originals come from when it is not the files (a model whose channels
-/// were scaled).
+/// others, and those of an embedding and head that have their scheme, as they are. `transformed`: where the originals
+/// come from when it is not the files (a model whose channels were scaled).
 Result<std::vector<MatrixTarget>> method_targets(const ModelFiles& files, const LinearSchemes& schemes,
                                                  const MatrixMethod& method, bool quantize_head,
                                                  const OutputFormat& format, const ModelWeights* transformed = nullptr);
 
 /// method_targets of round-to-nearest.
-Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const QuantScheme& scheme,
+Result<std::vector<MatrixTarget>> rtn_targets(const ModelFiles& files, const LinearSchemes& schemes,
                                               const RtnOptions& options, bool quantize_head, const OutputFormat& format,
                                               ThreadPool& pool);
 

@@ -24,6 +24,15 @@ class LinearSchemes {
   /// Of linears that share an input, and so their scheme.
   const QuantScheme& of(std::span<const LinearId> linears) const { return of(linears.front()); }
 
+  /// Of block linears, each scheme once.
+  std::vector<QuantScheme> of_blocks(const ModelLayout& layout) const {
+    if (schemes_.size() == 1) return schemes_;
+    std::vector<QuantScheme> blocks;
+    for (std::size_t i = 0; i < layout.linears.size(); ++i)
+      if (layout.linears[i].role == LinearInfo::Role::kBlock) blocks.push_back(schemes_[i]);
+    return LinearSchemes(std::move(blocks)).distinct();
+  }
+
   /// Each scheme once.
   std::vector<QuantScheme> distinct() const {
     std::vector<QuantScheme> out;

@@ -192,7 +192,8 @@ Result<std::vector<AutoRoundBlock>> auto_round_matrices(const ModelWeights& weig
                                                         const LinearSchemes& schemes, const AutoRoundOptions& options,
                                                         StreamOptions stream, FinishedLinears& finished,
                                                         ThreadPool& pool) {
-  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_auto_round_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.of_blocks(weights.layout()))
+    NIBBLE_TRY_STATUS(check_auto_round_scheme(scheme));
   if (options.iterations > 0) return AutoRoundRun(weights, tokens, schemes, options, stream, finished, pool).run();
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears,
                                        const InputGram& gram) -> Result<std::vector<MatrixPtr>> {

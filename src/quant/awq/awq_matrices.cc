@@ -233,14 +233,14 @@ Status check_awq_scheme(const QuantScheme& scheme) { return check_integer_groups
 Result<AwqModel> awq_matrices(const ModelWeights& weights, const CalibrationTokens& tokens,
                               const LinearSchemes& schemes, const AwqSettings& settings, StreamOptions stream,
                               FinishedLinears& finished, ThreadPool& pool) {
-  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.of_blocks(weights.layout())) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
   return AwqRun(weights, schemes, settings, &finished, finished.journal(), pool).run(tokens, std::move(stream));
 }
 
 Result<AwqModel> awq_scaled_model(const ModelWeights& weights, const CalibrationTokens& tokens,
                                   const LinearSchemes& schemes, StreamOptions stream, Journal* journal,
                                   ThreadPool& pool) {
-  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.of_blocks(weights.layout())) NIBBLE_TRY_STATUS(check_awq_scheme(scheme));
   const AwqSettings settings;
   return AwqRun(weights, schemes, settings, nullptr, journal, pool).run(tokens, std::move(stream));
 }

@@ -17,6 +17,17 @@ const ElementType* float_element_of(int type) {
   return nullptr;
 }
 
+/// The type that stores a scheme.
+Result<int> type_of(const QuantScheme& scheme) {
+  if (scheme.is_float())
+    if (const GgmlTypeInfo* type = find_ggml_type(element_info(scheme.code.float_type).name)) return type->id;
+  if (const std::optional<int> type = ggml_type_of(scheme)) {
+    NIBBLE_TRY_STATUS(check_ggml_quantizer(*type));
+    return *type;
+  }
+  return fail(ErrorCode::kUnsupported, "{} is no type of GGUF; known: {}", to_string(scheme), writable_ggml_types());
+}
+
 /// What the matrix says of a linear; null where it says nothing.
 Result<Importance> importance_of(const Imatrix* imatrix, const std::string& tensor, const LinearInfo& info) {
   if (imatrix == nullptr) return Importance();
@@ -77,17 +88,20 @@ Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Impo
 }
 
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
-                                                 const Imatrix* imatrix) {
+                                                 const Imatrix* imatrix,
+                                                 std::span<const std::optional<QuantScheme>> given) {
   const ModelLayout& layout = files.layout();
   const RecipeTypes types(files, recipe, imatrix != nullptr);
   std::vector<MatrixTarget> targets;
   for (std::size_t i = 0; i < layout.linears.size(); ++i) {
     const LinearInfo& info = layout.linears[i];
     const auto id = static_cast<LinearId>(i);
-    NIBBLE_TRY(const int type, types.of(info));
+    const bool is_given = !given.empty() && given[i].has_value();
+    Result<int> type = is_given ? type_of(with_fallbacks(layout, *given[i]).of(id)) : types.of(info);
+    if (!type.ok()) return with_context(type.error(), info.name);
     NIBBLE_TRY(MatrixPtr original, files.matrix(id));
     NIBBLE_TRY(Importance importance, importance_of(imatrix, types.name(info), info));
-    Result<MatrixTarget> target = ggml_target(id, std::move(original), type, std::move(importance));
+    Result<MatrixTarget> target = ggml_target(id, std::move(original), *type, std::move(importance));
     if (!target.ok()) return with_context(target.error(), info.name);
     targets.push_back(std::move(*target));
   }
@@ -108,10 +122,12 @@ LinearSchemes with_fallbacks(const ModelLayout& layout, const QuantScheme& schem
   const std::optional<int> type = ggml_type_of(scheme);
   const std::optional<int> other = type ? ggml_fallback(*type) : std::nullopt;
   if (!other) return scheme;
-  const std::int64_t block = find_ggml_type(*type)->block_values;
   const QuantScheme fallback = ggml_scheme(*other).value();
+  const QuantScheme floats = parse_scheme("f16").value();
+  const auto divides = [](int id, const LinearInfo& info) { return info.cols % find_ggml_type(id)->block_values == 0; };
   std::vector<QuantScheme> schemes;
-  for (const LinearInfo& info : layout.linears) schemes.push_back(info.cols % block == 0 ? scheme : fallback);
+  for (const LinearInfo& info : layout.linears)
+    schemes.push_back(divides(*type, info) ? scheme : divides(*other, info) ? fallback : floats);
   return LinearSchemes(std::move(schemes));
 }
 

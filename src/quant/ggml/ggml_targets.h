@@ -16,15 +16,18 @@ namespace nibble {
 /// type.
 Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance);
 
-/// The types that llama.cpp's recipe gives every matrix. `imatrix` may be null; a block matrix that it does not know is
-/// quantized without importance, with a warning.
+/// The types that llama.cpp's recipe gives every matrix, or `given` (overridden(); empty: nothing) in its place, with
+/// llama-quantize's fallbacks. `imatrix` may be null; a block matrix that it does not know is quantized without
+/// importance, with a warning.
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,
-                                                 const Imatrix* imatrix);
+                                                 const Imatrix* imatrix,
+                                                 std::span<const std::optional<QuantScheme>> given);
 
 /// The same as schemes, for methods of their own; `importance`: these know which columns matter.
 Result<LinearSchemes> recipe_schemes(const ModelFiles& files, const GgufRecipe& recipe, bool importance);
 
-/// A block type for all linears, and llama-quantize's fallback where its blocks do not divide a row.
+/// A block type for all linears, and llama-quantize's fallbacks where its blocks do not divide a row: another block
+/// type, else f16.
 LinearSchemes with_fallbacks(const ModelLayout& layout, const QuantScheme& scheme);
 
 /// For messages: the types that gguf:TYPE may be.

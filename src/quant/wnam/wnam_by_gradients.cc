@@ -99,7 +99,8 @@ class GradientRun {
 Status wnam_matrices_by_gradients(const ModelWeights& weights, const CalibrationTokens& tokens,
                                   const LinearSchemes& schemes, const WnamSettings& settings, std::uint64_t seed,
                                   const StreamOptions& stream, FinishedLinears& finished, ThreadPool& pool) {
-  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.of_blocks(weights.layout()))
+    NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
   const WnamFitter fitter{weights, schemes, settings, finished, pool};
   return GradientRun(fitter).run(spread_tokens(tokens, kWindow, kTokens), seed, stream);
 }

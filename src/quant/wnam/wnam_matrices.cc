@@ -64,7 +64,8 @@ Result<std::vector<MatrixPtr>> WnamFitter::fit(std::span<const LinearId> linears
 
 Status wnam_matrices(const ModelWeights& weights, const CalibrationTokens& tokens, const LinearSchemes& schemes,
                      const WnamSettings& settings, StreamOptions stream, FinishedLinears& finished, ThreadPool& pool) {
-  for (const QuantScheme& scheme : schemes.distinct()) NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
+  for (const QuantScheme& scheme : schemes.of_blocks(weights.layout()))
+    NIBBLE_TRY_STATUS(check_codebook_scheme(scheme));
   const WnamFitter fitter{weights, schemes, settings, finished, pool};
   const QuantizeLinears quantize = [&](std::span<const LinearId> linears, const InputGram& gram) {
     return fitter.fit(linears, gram, [&](std::size_t) { return column_importance(gram); });
