@@ -211,7 +211,9 @@ Status check_bit_budget(const QuantizeOptions& options) {
 std::string wanted_bits(const QuantizeOptions& options) {
   if (options.target_bpw > 0) return fmt::format("{} bits per weight", options.target_bpw);
   if (options.target_size > 0) return fmt::format("{} bytes", options.target_size);
-  return options.scheme;
+  std::string wanted = options.scheme;
+  for (const std::string& one : options.overrides) wanted += ", " + one;
+  return wanted;
 }
 
 Status check_budget_fits(const BitChoiceTask& task, ThreadPool& pool) {

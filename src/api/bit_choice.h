@@ -18,7 +18,7 @@ bool has_bit_budget(const QuantizeOptions& options);
 /// Exactly one of scheme, bits per weight and bytes is given, and each is possible.
 Status check_bit_budget(const QuantizeOptions& options);
 
-/// "int4-g32-sym", "4.5 bits per weight" or "80.0 MB".
+/// "int4-g32-sym", "int4-g32-sym, down_proj=int8-g32-sym", "4.5 bits per weight" or "80000000 bytes".
 std::string wanted_bits(const QuantizeOptions& options);
 
 /// What a choice is made for.
