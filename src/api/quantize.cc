@@ -45,8 +45,9 @@ std::vector<std::pair<std::string, GgufValue>> imatrix_metadata(const Imatrix& i
 
 /// llama.cpp's named mixtures.
 Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::string& out,
-                                            const QuantizeOptions& options, const OutputFormat& format,
+                                            const QuantizeOptions& options, std::span<const SchemeOverride> overrides,
                                             OutputOptions output, ThreadPool& pool) {
+  NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
   NIBBLE_TRY(const GgufRecipe* recipe, find_gguf_recipe(options.scheme));
   std::optional<Imatrix> imatrix;
   if (!options.imatrix.empty()) {
@@ -54,27 +55,24 @@ Result<ConversionReport> quantize_by_recipe(const ModelFiles& files, const std::
     output.gguf_metadata = imatrix_metadata(*imatrix, options.imatrix);
   }
   output.gguf_file_type = recipe->file_type;
-  NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
   NIBBLE_TRY(const auto given, overridden(files, overrides));
   NIBBLE_TRY(const std::vector<MatrixTarget> targets,
              recipe_targets(files, *recipe, imatrix ? &*imatrix : nullptr, given));
   return write_model(files, targets, out, format, output, pool);
 }
 
-/// With real zero points, which hqq is made for, where the output can hold them.
-QuantScheme hqq_scheme(const QuantScheme& scheme, const std::string& to, const std::string& out) {
+/// With real zero points, which hqq is made for, where the format can hold them.
+QuantScheme hqq_scheme(const QuantScheme& scheme, const OutputFormat& format) {
   QuantScheme real = with_real_zeros(scheme);
-  const Result<OutputFormat> format = choose_output_format(to, out, &real);
-  const bool holds = format.ok() && format->family != nullptr && format->family->expresses(real, 4096, 4096).ok();
+  const bool holds = format.family != nullptr && format.family->expresses(real, 4096, 4096).ok();
   return holds ? real : scheme;
 }
 
 Result<std::vector<MatrixTarget>> hqq_targets(const ModelFiles& files, const LinearSchemes& schemes, bool quantize_head,
-                                              const OutputFormat& format, const std::string& out) {
+                                              const OutputFormat& format) {
   const MatrixMethod method = [&](LinearId id, MatrixPtr original) -> Result<MatrixPtr> {
     NIBBLE_TRY_STATUS(check_hqq_scheme(schemes.of(id)));
-    const QuantScheme scheme = hqq_scheme(schemes.of(id), std::string(format.family->name), out);
-    return quantize_hqq(std::move(original), scheme, HqqOptions{});
+    return quantize_hqq(std::move(original), hqq_scheme(schemes.of(id), format), HqqOptions{});
   };
   return method_targets(files, schemes, method, quantize_head, format);
 }
@@ -117,11 +115,11 @@ Result<ConversionReport> quantize_in_budget(const CalibratedMethod& method, cons
 /// llama.cpp's mixtures by a method of our own.
 Result<ConversionReport> quantize_mixture(const CalibratedMethod& method, const std::string& path,
                                           const ModelFiles& files, const std::string& out,
-                                          const QuantizeOptions& options, OutputOptions output, ThreadPool& pool) {
+                                          const QuantizeOptions& options, std::span<const SchemeOverride> overrides,
+                                          OutputOptions output, ThreadPool& pool) {
   NIBBLE_TRY(const GgufRecipe* recipe, find_gguf_recipe(options.scheme));
   NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
   NIBBLE_TRY(LinearSchemes schemes, recipe_schemes(files, *recipe, true));
-  NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
   NIBBLE_TRY(schemes, with_overrides(files, schemes, true, overrides, format));
   output.gguf_file_type = recipe->file_type;
   return quantize_calibrated(method, {path, files, out, options, schemes, {}, true, format, output}, pool);
@@ -149,6 +147,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     if (in_budget && !options.overrides.empty())
       return fail(ErrorCode::kInvalidArgument,
                   "a budget chooses the schemes; --override goes with --scheme, --candidates with a budget");
+    NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
     if (!options.imatrix.empty() && !by_recipe)
       return fail(ErrorCode::kInvalidArgument,
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
@@ -163,28 +162,26 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe) {
-      NIBBLE_TRY(const OutputFormat format, choose_output_format("gguf", out, nullptr));
-      return quantize_by_recipe(*files, out, options, format, std::move(output), pool);
-    }
+    if (by_recipe) return quantize_by_recipe(*files, out, options, overrides, std::move(output), pool);
     if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) &&
         !parse_scheme(options.scheme).ok()) {
       if (!gguf || !calibrated)
         return fail(ErrorCode::kUnsupported,
                     "{} is one of llama.cpp's mixtures: for GGUF files, by --method rtn, gptq or best", options.scheme);
-      return quantize_mixture(*method, path, *files, out, options, std::move(output), pool);
+      return quantize_mixture(*method, path, *files, out, options, overrides, std::move(output), pool);
     }
     if (in_budget) return quantize_in_budget(*method, path, *files, out, options, output, pool);
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(options.scheme));
     if (hqq) {
       NIBBLE_TRY_STATUS(check_hqq_scheme(scheme));
-      scheme = hqq_scheme(scheme, options.to, out);  // whose family is then chosen
+      const QuantScheme real = with_real_zeros(scheme);  // where a family for it is found
+      const Result<OutputFormat> format = choose_output_format(options.to, out, &real);
+      if (format.ok()) scheme = hqq_scheme(scheme, *format);
     }
     NIBBLE_TRY(const RangeRule range, parse_range(options.range));
     QuantScheme stored = scheme;
     if (options.act_order != ActOrder::kGroups) NIBBLE_TRY_STATUS(check_act_order(scheme));
     if (options.act_order == ActOrder::kFull) stored = with_group_index(scheme, 4096);
-    NIBBLE_TRY(const std::vector<SchemeOverride> overrides, parse_overrides(options.overrides));
     NIBBLE_TRY(const OutputFormat format, format_for_overrides(options.to, out, stored, overrides));
     LinearSchemes schemes = scheme;
     if (calibrated)
@@ -197,7 +194,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     if (calibrated)
       return quantize_calibrated(*method, {path, *files, out, options, schemes, {}, with_head, format, output}, pool);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
-               hqq ? hqq_targets(*files, schemes, with_head, format, out)
+               hqq ? hqq_targets(*files, schemes, with_head, format)
                    : rtn_targets(*files, schemes, RtnOptions{range}, with_head, format, pool));
     NIBBLE_TRY(ConversionReport report, write_model(*files, targets, out, format, output, pool));
     NIBBLE_TRY_STATUS(

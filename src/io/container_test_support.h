@@ -32,6 +32,7 @@ class FolderTest : public ::testing::Test {
     std::ofstream(root_ / name, std::ios::binary) << bytes;
     return root_ / name;
   }
+  std::string at(const std::string& name) const { return (root_ / name).string(); }
   std::string contents(const std::string& name) const {
     std::ostringstream out;
     out << std::ifstream(root_ / name, std::ios::binary).rdbuf();

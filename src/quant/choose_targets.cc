@@ -141,6 +141,15 @@ Result<OutputFormat> choose_output_format(const std::string& to, const std::stri
   return fail(ErrorCode::kInvalidArgument, "no family was named; use --to with one of: {}", family_names());
 }
 
+Status check_mixes_schemes(const Family& family, std::string_view or_else) {
+  if (family.mixes_schemes) return {};
+  std::string names;
+  for (const Family* other : all_families())
+    if (other->encode != nullptr && other->mixes_schemes) names += std::string(other->name) + ", ";
+  return fail(ErrorCode::kUnsupported, "{} has one scheme for all matrices; use --to with one of {}or {}", family.name,
+              names, or_else);
+}
+
 Result<MatrixPtr> stored_exactly(const MatrixPtr& matrix, const LinearInfo& info, const OutputFormat& format) {
   const Result<FoundTarget> found = find_target(matrix, *format.family);
   if (found.ok() && found->exact) return found->matrix;

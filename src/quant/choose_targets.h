@@ -23,6 +23,9 @@ struct OutputFormat {
 /// else the first of compressed-tensors, bitsandbytes and nibble that can express `scheme`.
 Result<OutputFormat> choose_output_format(const std::string& to, const std::string& out, const QuantScheme* scheme);
 
+/// Whether the family holds schemes beside each other; else an error that names those that do, and ends in `or_else`.
+Status check_mixes_schemes(const Family& family, std::string_view or_else);
+
 /// Gives a linear's matrix in the scheme asked for.
 using MatrixMethod = std::function<Result<MatrixPtr>(LinearId id, MatrixPtr original)>;
 

@@ -23,18 +23,14 @@ Result<QuantScheme> present_scheme(const ModelFiles& files, LinearId id, const O
   const QuantScheme& scheme = original->scheme();
   if (scheme.is_float() || (format.gguf && format.family->expresses(scheme, original->rows(), original->cols()).ok()))
     return scheme;
-  return parse_scheme("bf16");
+  return QuantScheme::of_float(ElementType::kBf16);
 }
 
 Status check_beside_each_other(const LinearSchemes& schemes, const Family& family) {
   std::vector<QuantScheme> codes = schemes.distinct();
   std::erase_if(codes, [](const QuantScheme& scheme) { return scheme.is_float(); });
   if (codes.size() < 2) return {};
-  if (!family.mixes_schemes)
-    return fail(ErrorCode::kUnsupported,
-                "{} has one scheme for all matrices; use --to nibble, compressed-tensors, auto-round, gptq or gguf, or "
-                "leave linears in floats (--override PATTERN=bf16)",
-                family.name);
+  NIBBLE_TRY_STATUS(check_mixes_schemes(family, "leave linears in floats (--override PATTERN=bf16)"));
   if (family.scheme_among == nullptr) return {};
   for (const QuantScheme& scheme : codes) {
     const Result<QuantScheme> among = family.scheme_among(scheme, codes);

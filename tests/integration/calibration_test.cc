@@ -4,21 +4,19 @@
 #include <random>
 #include <set>
 
-#include "io/container_test_support.h"
+#include "chat_model_test.h"
 #include "nibble/evaluate.h"
 #include "nibble/quantize.h"
-#include "small_models.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Calibration : public FolderTest {
+class Calibration : public ChatModelTest {
  protected:
   void SetUp() override {
-    FolderTest::SetUp();
-    write_chat_model(root_ / "m");
+    ChatModelTest::SetUp();
     put("text", random_text(1500));
     put("empty", "");
     put("short", "Hello.");
@@ -28,7 +26,6 @@ class Calibration : public FolderTest {
     for (char& c : binary) c = static_cast<char>(random());
     put("binary", binary);
   }
-  std::string at(const std::string& name) const { return (root_ / name).string(); }
 
   QuantizeOptions gptq(const std::string& text, const std::string& scheme = "int4-g16-sym") const {
     QuantizeOptions options;

@@ -30,8 +30,6 @@ class CommandLine : public FolderTest {
     put("notes/thesis.tex", "x");
   }
 
-  std::string at(const std::string& name) const { return (root_ / name).string(); }
-
   /// Runs it and expects a status, words in the message, nothing on stdout, and no output or litter.
   void expect_error(const std::vector<std::string>& args, int status, const std::vector<std::string>& words) const {
     const std::vector<std::string> before = listing(root_);

@@ -3,25 +3,17 @@
 
 #include <functional>
 
-#include "io/container_test_support.h"
+#include "chat_model_test.h"
 #include "model/model_files.h"
 #include "nibble/quantize.h"
-#include "small_models.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Overrides : public FolderTest {
+class Overrides : public ChatModelTest {
  protected:
-  void SetUp() override {
-    FolderTest::SetUp();
-    write_chat_model(root_ / "m");
-    put("text", random_text(3000));
-  }
-  std::string at(const std::string& name) const { return (root_ / name).string(); }
-
   QuantizeOptions wanted(const std::string& method, const std::string& scheme, const std::string& to,
                          std::vector<std::string> overrides) const {
     QuantizeOptions options;

@@ -8,9 +8,8 @@
 #include <random>
 #include <thread>
 
-#include "io/container_test_support.h"
+#include "chat_model_test.h"
 #include "nibble_process.h"
-#include "small_models.h"
 
 namespace nibble {
 namespace {
@@ -20,14 +19,8 @@ namespace fs = std::filesystem;
 /// Rounds of a test: few in every run, all that were asked for with NIBBLE_LONG_TESTS in the environment.
 int rounds(int few, int all) { return std::getenv("NIBBLE_LONG_TESTS") != nullptr ? all : few; }
 
-class Resume : public FolderTest {
+class Resume : public ChatModelTest {
  protected:
-  void SetUp() override {
-    FolderTest::SetUp();
-    write_chat_model(root_ / "m");
-    put("text", random_text(3000));
-  }
-
   std::vector<std::string> args(const std::string& out, bool resume, const std::string& samples = "40",
                                 const std::string& method = "gptq") const {
     const bool in_budget = method.ends_with(" in a budget");

@@ -3,27 +3,19 @@
 
 #include <thread>
 
-#include "io/container_test_support.h"
+#include "chat_model_test.h"
 #include "nibble/evaluate.h"
 #include "nibble/quantize.h"
 #include "nibble/statistics.h"
 #include "nibble_process.h"
-#include "small_models.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Statistics : public FolderTest {
+class Statistics : public ChatModelTest {
  protected:
-  void SetUp() override {
-    FolderTest::SetUp();
-    write_chat_model(root_ / "m");
-    put("text", random_text(3000));
-  }
-  std::string at(const std::string& name) const { return (root_ / name).string(); }
-
   Result<StatisticsReport> measure(const std::string& out, int threads = 2) const {
     StatisticsOptions options;
     options.calibration.texts = {at("text")};
@@ -139,7 +131,7 @@ TEST_F(Statistics, WhatNeedsMoreIsRefused) {
   EXPECT_NE(refusal(options).find("needs at least"), std::string::npos);
   options = from_file("gptq");
   options.statistics = at("missing");
-  EXPECT_NE(refusal(options).find("nibble statistics"), std::string::npos);
+  EXPECT_NE(refusal(options).find(at("missing") + ": no such file; nibble statistics"), std::string::npos);
   options.statistics = at("m/model.safetensors");
   EXPECT_NE(refusal(options).find("not statistics of this model"), std::string::npos);
 }

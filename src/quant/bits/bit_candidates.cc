@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "format/ggml_types.h"
+#include "quant/choose_targets.h"
 #include "quant/plain_rounding.h"
 
 namespace nibble {
@@ -61,11 +62,7 @@ std::int64_t stored_bytes(const std::vector<EncodedPlan>& tensors) {
 
 Result<std::vector<QuantScheme>> bit_candidates(const std::vector<std::string>& stated, const Family& family,
                                                 const SchemeCheck& method) {
-  if (!family.mixes_schemes)
-    return fail(ErrorCode::kUnsupported,
-                "{} has one scheme for all matrices, so there are no bits to choose; use --to nibble, "
-                "compressed-tensors, auto-round, gptq or gguf, or --scheme",
-                family.name);
+  NIBBLE_TRY_STATUS(check_mixes_schemes(family, "--scheme, which leaves no bits to choose"));
   std::vector<QuantScheme> out;
   for (const std::string& name : stated) {
     NIBBLE_TRY(QuantScheme scheme, parse_scheme(name));

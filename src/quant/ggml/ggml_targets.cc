@@ -19,8 +19,6 @@ const ElementType* float_element_of(int type) {
 
 /// The type that stores a scheme.
 Result<int> type_of(const QuantScheme& scheme) {
-  if (scheme.is_float())
-    if (const GgmlTypeInfo* type = find_ggml_type(element_info(scheme.code.float_type).name)) return type->id;
   if (const std::optional<int> type = ggml_type_of(scheme)) {
     NIBBLE_TRY_STATUS(check_ggml_quantizer(*type));
     return *type;
@@ -96,8 +94,7 @@ Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const 
   for (std::size_t i = 0; i < layout.linears.size(); ++i) {
     const LinearInfo& info = layout.linears[i];
     const auto id = static_cast<LinearId>(i);
-    const bool is_given = !given.empty() && given[i].has_value();
-    Result<int> type = is_given ? type_of(with_fallbacks(layout, *given[i]).of(id)) : types.of(info);
+    Result<int> type = given[i] ? type_of(with_fallbacks(layout, *given[i]).of(id)) : types.of(info);
     if (!type.ok()) return with_context(type.error(), info.name);
     NIBBLE_TRY(MatrixPtr original, files.matrix(id));
     NIBBLE_TRY(Importance importance, importance_of(imatrix, types.name(info), info));
@@ -120,14 +117,12 @@ Result<LinearSchemes> recipe_schemes(const ModelFiles& files, const GgufRecipe& 
 
 LinearSchemes with_fallbacks(const ModelLayout& layout, const QuantScheme& scheme) {
   const std::optional<int> type = ggml_type_of(scheme);
-  const std::optional<int> other = type ? ggml_fallback(*type) : std::nullopt;
-  if (!other) return scheme;
-  const QuantScheme fallback = ggml_scheme(*other).value();
-  const QuantScheme floats = parse_scheme("f16").value();
-  const auto divides = [](int id, const LinearInfo& info) { return info.cols % find_ggml_type(id)->block_values == 0; };
+  if (!type) return scheme;
   std::vector<QuantScheme> schemes;
-  for (const LinearInfo& info : layout.linears)
-    schemes.push_back(divides(*type, info) ? scheme : divides(*other, info) ? fallback : floats);
+  for (const LinearInfo& info : layout.linears) {
+    const std::optional<int> stored = ggml_type_of_rows(*type, info.cols);
+    schemes.push_back(stored ? ggml_scheme(*stored).value() : scheme);
+  }
   return LinearSchemes(std::move(schemes));
 }
 

@@ -16,7 +16,7 @@ namespace nibble {
 /// type.
 Result<MatrixTarget> ggml_target(LinearId id, MatrixPtr original, int type, Importance importance);
 
-/// The types that llama.cpp's recipe gives every matrix, or `given` (overridden(); empty: nothing) in its place, with
+/// The types that llama.cpp's recipe gives every matrix, or `given` (what overridden() says) in its place, with
 /// llama-quantize's fallbacks. `imatrix` may be null; a block matrix that it does not know is quantized without
 /// importance, with a warning.
 Result<std::vector<MatrixTarget>> recipe_targets(const ModelFiles& files, const GgufRecipe& recipe,

@@ -155,6 +155,28 @@ int attention_output_type(const GgufRecipe& recipe) {
 
 bool divides(int type, std::int64_t cols) { return cols % find_ggml_type(type)->block_values == 0; }
 
+/// A type of smaller blocks for rows that those of `type` do not divide.
+std::optional<int> smaller_blocks(int type) {
+  switch (type) {
+    case kIq4Xs:
+      return kIq4Nl;
+    case kQ2_0:
+    case kQ2_K:
+    case kQ3_K:
+    case kTq1_0:
+    case kTq2_0:
+      return kQ4_0;
+    case kQ4_K:
+      return kQ5_0;
+    case kQ5_K:
+      return kQ5_1;
+    case kQ6_K:
+      return kQ8_0;
+    default:
+      return std::nullopt;
+  }
+}
+
 /// The type before rows are looked at, but for the output's.
 int wanted_type(const GgufRecipe& recipe, const RecipeModel& model, const RecipeTensor& tensor) {
   const Part part = part_of(tensor.name);
@@ -207,25 +229,11 @@ int gguf_file_type_of(int ggml_type) {
   return kGuessed;
 }
 
-std::optional<int> ggml_fallback(int type) {
-  switch (type) {
-    case kIq4Xs:
-      return kIq4Nl;
-    case kQ2_0:
-    case kQ2_K:
-    case kQ3_K:
-    case kTq1_0:
-    case kTq2_0:
-      return kQ4_0;
-    case kQ4_K:
-      return kQ5_0;
-    case kQ5_K:
-      return kQ5_1;
-    case kQ6_K:
-      return kQ8_0;
-    default:
-      return std::nullopt;
-  }
+std::optional<int> ggml_type_of_rows(int type, std::int64_t cols) {
+  if (divides(type, cols)) return type;
+  const std::optional<int> other = smaller_blocks(type);
+  if (!other || divides(*other, cols)) return other;
+  return kF16;
 }
 
 Result<int> recipe_type(const GgufRecipe& recipe, const RecipeModel& model, const RecipeTensor& tensor) {
@@ -234,12 +242,11 @@ Result<int> recipe_type(const GgufRecipe& recipe, const RecipeModel& model, cons
   if (type == kQ2_K && recipe.file_type == kMostlyQ2_K_S && !model.has_imatrix && tensor.layer >= 0)
     return fail(ErrorCode::kInvalidArgument, "{}: q2_k_s is for importance matrices; add --imatrix or use q2_k",
                 tensor.name);
-  if (divides(type, tensor.cols)) return type;
-  const std::optional<int> other = ggml_fallback(type);
-  if (!other)
+  const std::optional<int> stored = ggml_type_of_rows(type, tensor.cols);
+  if (!stored)
     return fail(ErrorCode::kUnsupported, "{}: rows of {} values cannot be {}; use another --scheme, such as f16",
                 tensor.name, tensor.cols, find_ggml_type(type)->name);
-  return divides(*other, tensor.cols) ? *other : kF16;
+  return *stored;
 }
 
 }  // namespace nibble

@@ -49,8 +49,9 @@ struct RecipeTensor {
   std::int64_t cols = 0;
 };
 
-/// What llama-quantize takes in place of a type whose blocks do not divide a row; nothing for types without one.
-std::optional<int> ggml_fallback(int type);
+/// The type itself where its blocks divide rows of `cols`, else what llama-quantize takes in its place: a type of
+/// smaller blocks, F16 where these do not divide either; nothing for types without one.
+std::optional<int> ggml_type_of_rows(int type, std::int64_t cols);
 
 /// The type that llama-quantize gives the matrix, its fallback for rows that are not whole blocks included. Errors:
 /// there is no fallback; q2_k_s without importance.
