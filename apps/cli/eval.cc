@@ -1,6 +1,7 @@
 // nibble eval and nibble sample
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "commands.h"
@@ -19,6 +20,7 @@ struct Flags {
   std::string text;
   std::string tokens;
   std::string out;
+  std::string save_logits;
   std::int64_t context = 512;
   std::int64_t chunks = 0;
   std::uint64_t seed = 0;
@@ -44,9 +46,13 @@ Result<std::vector<std::int32_t>> read_ids(const std::string& path) {
 }
 
 int run_eval(const Flags& flags) {
-  if (flags.text.empty() == flags.tokens.empty())
+  if (!flags.text.empty() && !flags.tokens.empty())
     return report_error(
-        {ErrorCode::kInvalidArgument, "eval needs a text: --text FILE (UTF-8), or --tokens FILE from `nibble sample`"});
+        {ErrorCode::kInvalidArgument, "eval takes a text or tokens: --text and --tokens exclude each other"});
+  if (flags.text.empty() && flags.tokens.empty() && !std::filesystem::is_regular_file(flags.baseline))
+    return report_error({ErrorCode::kInvalidArgument,
+                         "eval needs a text: --text FILE (UTF-8), --tokens FILE from `nibble sample`, or --baseline "
+                         "FILE that --save-logits made"});
   EvaluateOptions options;
   options.text_file = flags.text;
   if (!flags.tokens.empty()) {
@@ -58,6 +64,7 @@ int run_eval(const Flags& flags) {
   }
   options.context = flags.context;
   options.chunks = flags.chunks;
+  options.save_logits = flags.save_logits;
   options.model = flags.load.options(progress_display());
   options.baseline = options.model;
   options.baseline.scheme.clear();
@@ -104,7 +111,8 @@ void add_eval(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("eval", "measure perplexity, and divergence from a baseline, over a text");
   auto flags = std::make_shared<Flags>();
   command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
-  command->add_option("--baseline", flags->baseline, "the original, to measure KL divergence and agreement against");
+  command->add_option("--baseline", flags->baseline,
+                      "the original, or its logits (--save-logits), to measure KL divergence and agreement against");
   command->add_option("--text", flags->text, "UTF-8 text");
   command->add_option("--tokens", flags->tokens, "token ids instead of a text, as `nibble sample` writes them");
   command->add_option("--ctx", flags->context, "tokens per window")
@@ -112,6 +120,9 @@ void add_eval(CLI::App& app, Action& action) {
       ->check(CLI::Range(2, 1 << 24));
   command->add_option("--chunks", flags->chunks, "at most this many windows (default: all)")
       ->check(CLI::PositiveNumber);
+  command->add_option(
+      "--save-logits", flags->save_logits,
+      "file for the model's logits (4 bytes x vocabulary per token), a --baseline that need not run again");
   command->add_flag("--json", flags->json, "JSON on stdout");
   flags->load.add_to(*command);
   command->callback([flags, &action] { action = [flags] { return run_eval(*flags); }; });

@@ -17,6 +17,7 @@ struct EvaluateOptions {
   std::vector<std::int32_t> tokens;  ///< instead of a text: windows of `context` ids back to back
   std::int64_t context = 512;
   std::int64_t chunks = 0;  ///< 0: all whole windows
+  std::string save_logits;  ///< when not empty: a file that gets the model's logits, to be a baseline
   LoadOptions model;
   LoadOptions baseline;
   Progress progress;
@@ -46,7 +47,9 @@ struct Evaluation {
 /// The evaluation as JSON.
 std::string to_json(const Evaluation& evaluation);
 
-/// Runs `model` over the text, and `baseline` (when not empty) beside it on the same windows.
+/// Runs `model` over the text, and `baseline` (when not empty) beside it on the same windows. The baseline may be a
+/// file that `save_logits` made: without a text and tokens the windows are those in it, with them they have to be the
+/// same.
 Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options);
 
 /// `windows` windows of `context` tokens that the model itself samples (temperature 1), each from its own stream of the

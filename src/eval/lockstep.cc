@@ -58,55 +58,95 @@ double percentile(std::vector<float>& values, double percent) {
   return static_cast<double>(values[static_cast<std::size_t>(index)]);
 }
 
-/// One window through both models, slice by slice.
+class RunningBaseline final : public Baseline {
+ public:
+  explicit RunningBaseline(CpuExecutor& executor) : executor_(executor) {}
+
+  std::int64_t vocab() const override { return executor_.model().config().vocab_size; }
+
+  Result<const float*> logits(std::int64_t, std::int64_t begin, std::span<const std::int32_t> slice) override {
+    if (begin == 0) sequence_ = executor_.new_sequence();
+    logits_.resize(slice.size() * static_cast<std::size_t>(vocab()));
+    const BatchItem item{sequence_.get(), slice, BatchItem::Logits::kAll};
+    NIBBLE_TRY_STATUS(executor_.forward({&item, 1}, [&](std::size_t, std::int64_t first, std::int64_t rows,
+                                                        const float* logits) {
+      std::memcpy(logits_.data() + first * vocab(), logits, static_cast<std::size_t>(rows * vocab()) * sizeof(float));
+    }));
+    return logits_.data();
+  }
+
+ private:
+  CpuExecutor& executor_;
+  std::unique_ptr<Sequence> sequence_;
+  std::vector<float> logits_;
+};
+
+class SavedBaseline final : public Baseline {
+ public:
+  explicit SavedBaseline(std::shared_ptr<const LogitsFile> file) : file_(std::move(file)) {}
+
+  std::int64_t vocab() const override { return file_->vocab(); }
+  Result<const float*> logits(std::int64_t window, std::int64_t begin, std::span<const std::int32_t>) override {
+    return file_->logits(window, begin);
+  }
+  Status finish_window(std::int64_t window) override { return file_->finish_window(window); }
+
+ private:
+  std::shared_ptr<const LogitsFile> file_;
+};
+
+/// Windows through the model and beside the baseline, slice by slice.
 class WindowRunner {
  public:
-  WindowRunner(CpuExecutor& model, CpuExecutor* baseline)
-      : model_(model), baseline_(baseline), vocab_(model.model().config().vocab_size) {}
+  WindowRunner(CpuExecutor& model, Baseline* baseline, LogitsWriter* logits)
+      : model_(model), baseline_(baseline), logits_(logits), vocab_(model.model().config().vocab_size) {}
 
-  Status run(std::span<const std::int32_t> window, std::vector<PositionScore>& scores) {
+  Status run(std::int64_t index, std::span<const std::int32_t> window, std::vector<PositionScore>& scores) {
     scores.assign(window.size() - 1, PositionScore{});
     const auto sequence = model_.new_sequence();
-    const auto base_sequence = baseline_ != nullptr ? baseline_->new_sequence() : nullptr;
     const auto inputs = static_cast<std::int64_t>(window.size()) - 1;
     for (std::int64_t begin = 0; begin < inputs; begin += kSliceTokens) {
       const std::int64_t count = std::min(kSliceTokens, inputs - begin);
       const auto slice = window.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
-      if (baseline_ != nullptr) NIBBLE_TRY_STATUS(run_baseline(*base_sequence, slice));
+      const float* base = nullptr;
+      if (baseline_ != nullptr) {
+        NIBBLE_TRY(base, baseline_->logits(index, begin, slice));
+      }
       const BatchItem item{sequence.get(), slice, BatchItem::Logits::kAll};
+      Status saved;
       NIBBLE_TRY_STATUS(
           model_.forward({&item, 1}, [&](std::size_t, std::int64_t first, std::int64_t rows, const float* logits) {
+            if (logits_ != nullptr && saved.ok()) saved = logits_->append(logits, rows);
             model_.pool().run(static_cast<std::size_t>(rows), 1, [&](std::size_t from, std::size_t to, int) {
               for (std::size_t r = from; r < to; ++r) {
                 const std::int64_t position = first + static_cast<std::int64_t>(r);
-                const float* base = baseline_ != nullptr ? baseline_logits_.data() + position * vocab_ : nullptr;
                 scores[static_cast<std::size_t>(begin + position)] =
-                    score_position(logits + static_cast<std::int64_t>(r) * vocab_, base, vocab_,
+                    score_position(logits + static_cast<std::int64_t>(r) * vocab_,
+                                   base != nullptr ? base + position * vocab_ : nullptr, vocab_,
                                    window[static_cast<std::size_t>(begin + position) + 1]);
               }
             });
           }));
+      NIBBLE_TRY_STATUS(saved);
     }
+    if (baseline_ != nullptr) NIBBLE_TRY_STATUS(baseline_->finish_window(index));
     return {};
   }
 
  private:
-  Status run_baseline(Sequence& sequence, std::span<const std::int32_t> slice) {
-    baseline_logits_.resize(slice.size() * static_cast<std::size_t>(vocab_));
-    const BatchItem item{&sequence, slice, BatchItem::Logits::kAll};
-    return baseline_->forward({&item, 1}, [&](std::size_t, std::int64_t first, std::int64_t rows, const float* logits) {
-      std::memcpy(baseline_logits_.data() + first * vocab_, logits,
-                  static_cast<std::size_t>(rows * vocab_) * sizeof(float));
-    });
-  }
-
   CpuExecutor& model_;
-  CpuExecutor* baseline_;
+  Baseline* baseline_;
+  LogitsWriter* logits_;
   std::int64_t vocab_;
-  std::vector<float> baseline_logits_;
 };
 
 }  // namespace
+
+std::unique_ptr<Baseline> baseline_of(CpuExecutor& executor) { return std::make_unique<RunningBaseline>(executor); }
+
+std::unique_ptr<Baseline> baseline_of(std::shared_ptr<const LogitsFile> file) {
+  return std::make_unique<SavedBaseline>(std::move(file));
+}
 
 PositionScore score_position(const float* logits, const float* baseline, std::int64_t vocab, std::int32_t target) {
   PositionScore score;
@@ -170,26 +210,28 @@ Evaluation ScoreTally::evaluation() {
   return out;
 }
 
-Result<Evaluation> evaluate_windows(CpuExecutor& model, CpuExecutor* baseline, std::span<const std::int32_t> tokens,
-                                    std::int64_t context, const Progress& progress) {
+Result<Evaluation> evaluate_windows(CpuExecutor& model, Baseline* baseline, LogitsWriter* logits,
+                                    std::span<const std::int32_t> tokens, std::int64_t context,
+                                    const Progress& progress) {
   const std::int64_t windows = context > 1 ? static_cast<std::int64_t>(tokens.size()) / context : 0;
   if (windows == 0)
     return fail(ErrorCode::kInvalidArgument, "{} tokens are less than one window of {}", tokens.size(), context);
-  if (baseline != nullptr && baseline->model().config().vocab_size != model.model().config().vocab_size)
+  const std::int64_t vocab = model.model().config().vocab_size;
+  if (baseline != nullptr && baseline->vocab() != vocab)
     return fail(ErrorCode::kInvalidArgument,
                 "the baseline's vocabulary has {} tokens, the model's {}; compare a model with its own original",
-                baseline->model().config().vocab_size, model.model().config().vocab_size);
-  const std::int64_t vocab = model.model().config().vocab_size;  // the last of a window is scored, but never fed
+                baseline->vocab(), vocab);
+  // The last id of a window is scored, but never fed.
   for (const std::int32_t token : tokens)
     if (token < 0 || token >= vocab)
       return fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", token, vocab);
   const auto start = std::chrono::steady_clock::now();
-  WindowRunner runner(model, baseline);
+  WindowRunner runner(model, baseline, logits);
   ScoreTally tally(baseline != nullptr);
   std::vector<PositionScore> scores;
   for (std::int64_t w = 0; w < windows; ++w) {
-    NIBBLE_TRY_STATUS(
-        runner.run(tokens.subspan(static_cast<std::size_t>(w * context), static_cast<std::size_t>(context)), scores));
+    NIBBLE_TRY_STATUS(runner.run(
+        w, tokens.subspan(static_cast<std::size_t>(w * context), static_cast<std::size_t>(context)), scores));
     tally.add(scores);
     if (progress && !progress("evaluating", static_cast<std::uint64_t>((w + 1) * context),
                               static_cast<std::uint64_t>(windows * context), "tokens"))

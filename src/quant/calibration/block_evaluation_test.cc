@@ -51,7 +51,8 @@ TEST(BlockEvaluation, SaysWhatTheEngineSays) {
     options.compute = kernel::Compute::kF32;
     CpuExecutor original(CpuModel::load(files, {}, *pool).value(), pool, options);
     CpuExecutor model(CpuModel::load(rounded, {}, *pool).value(), pool, options);
-    const Evaluation expected = evaluate_windows(model, &original, tokens.ids, tokens.window, nullptr).value();
+    const Evaluation expected =
+        evaluate_windows(model, baseline_of(original).get(), nullptr, tokens.ids, tokens.window, nullptr).value();
     const Result<Evaluation> got = evaluate_blocks(*rounded, *files, tokens, {}, nullptr, *pool);
     ASSERT_TRUE(got.ok()) << got.error().message;
     EXPECT_EQ(got->windows, 90);
