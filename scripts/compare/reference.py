@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a method's reference implementation on a CPU, for scripts/compare_methods:
 
-    reference.py gptqmodel-gptq|gptqmodel-awq|auto-round|hqq MODEL TOKENS SCHEME OUT [--iters 200]
+    reference.py gptqmodel-gptq|gptqmodel-awq|auto-round|hqq MODEL TOKENS SCHEME OUT [--iters 200] [--autoround-window 512]
 
 TOKENS holds a window of ids in each line; SCHEME is like int4-g32-sym. Writes a checkpoint in the implementation's own format;
 for hqq, whose zero points are real numbers, a float32 model. Needs the environment of scripts/interop/setup_venv.sh, and for hqq
@@ -39,9 +39,11 @@ def run_auto_round(model, windows, bits, group, sym, out, args):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    window = args.autoround_window
+    windows = [ids[i : i + window] for ids in windows for i in range(0, len(ids) - window + 1, window)]
     batches = [{"input_ids": torch.tensor([ids])} for ids in windows]
     rounding = AutoRound(loaded, AutoTokenizer.from_pretrained(model), bits=bits, group_size=group, sym=sym,
-                         iters=args.iters, seqlen=len(windows[0]), nsamples=len(windows), dataset=batches, device_map="cpu")
+                         iters=args.iters, seqlen=window, nsamples=len(windows), dataset=batches, device_map="cpu")
     rounding.quantize_and_save(str(out), format="auto_round")
 
 
@@ -75,6 +77,7 @@ def main():
     parser.add_argument("scheme")
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--iters", type=int, default=200)
+    parser.add_argument("--autoround-window", type=int, default=512, help="tokens; the windows are cut so")
     args = parser.parse_args()
     match = re.fullmatch(r"int(\d)-g(\d+)-(sym|asym)", args.scheme)
     if not match:
