@@ -55,29 +55,23 @@ class HqqGroups {
     return grid;
   }
 
-  /// The zero point of least mean |error| among the iterations (hqq stops for all groups of a matrix at once).
+  /// The zero point after all iterations. (hqq ends them for all groups of a matrix at once, where the mean |error| of
+  /// the whole rises. Ended group by group they end too early, as a group's error also rises by chance.)
   HqqGrid iterate(std::span<const float> w, HqqGrid grid) const {
-    HqqGrid best = grid;
-    double least = HUGE_VAL;
     double beta = options_.beta;
     for (int i = 0; i < options_.iterations; ++i, beta *= options_.kappa) {
       // Errors beyond this keep a part of themselves; smaller ones are taken as 0.
       const auto threshold = static_cast<float>(std::pow(beta, -1.0 / (2.0 - options_.p)));
-      float sum = 0;
       float zeros = 0;
       for (const float x : w) {
         const float code = code_of(x, grid);
         const float error = x - grid.scale * (code - grid.zero);
-        sum += std::fabs(error);
         const float kept = std::fabs(error) > threshold ? shrunk(error, beta) : 0.0f;
         zeros += code - (x - kept) / grid.scale;
       }
-      if (!(static_cast<double>(sum) < least)) break;
-      least = static_cast<double>(sum);
-      best = grid;
       grid.zero = zeros / static_cast<float>(w.size());
     }
-    return best;
+    return grid;
   }
 
   float shrunk(float error, double beta) const {
