@@ -12,6 +12,7 @@ namespace nibble::cli {
 struct LoadFlags {
   int threads = 0;
   std::string compute = "int8";
+  std::string kv_cache = "float";
   std::string scheme;
   std::string range = "full";
   bool quantize_head = false;
@@ -21,6 +22,11 @@ struct LoadFlags {
     command
         .add_option("--compute", compute, "arithmetic: int8 activations where weights are integers, or f32 throughout")
         ->check(CLI::IsMember({"int8", "f32"}))
+        ->capture_default_str();
+    command
+        .add_option("--kv-cache", kv_cache,
+                    "keys and values: float (16 bits; 32 with --compute f32), or int8 or int4 but for the latest")
+        ->check(CLI::IsMember({"float", "int8", "int4"}))
         ->capture_default_str();
     command.add_option("--scheme", scheme, "quantize a float model to this scheme while loading, e.g. int4-g32-sym");
     command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")
@@ -32,6 +38,7 @@ struct LoadFlags {
     LoadOptions load;
     load.threads = threads;
     load.arithmetic = compute == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
+    load.kv_bits = kv_cache == "int8" ? 8 : kv_cache == "int4" ? 4 : 0;
     load.scheme = scheme;
     load.range = range;
     load.quantize_head = quantize_head;

@@ -22,6 +22,7 @@ enum class Arithmetic {
 struct LoadOptions {
   int threads = 0;  ///< 0: all processors
   Arithmetic arithmetic = Arithmetic::kInt8;
+  int kv_bits = 0;             ///< 8 or 4: keys and values but the latest in integers of so many bits; 0: in floats
   std::int64_t context = 0;    ///< positions; 0: what the model was made for
   std::string scheme;          ///< not empty: a float model is quantized while loading ("int4-g32-sym")
   std::string range = "full";  ///< range rule of that quantization

@@ -160,9 +160,7 @@ Result<LoadedModel> load_shape(const BenchOptions& options, BenchReport& report)
   load.context_length = std::max<std::int64_t>(options.load.context, 4096);
   const auto weights = std::make_shared<RandomWeights>(shape->config(), scheme, RtnOptions{range}, *loaded.pool);
   NIBBLE_TRY(loaded.weights, CpuModel::load(weights, load, *loaded.pool));
-  CpuExecutor::Options run;
-  run.compute = options.load.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
-  loaded.executor = std::make_unique<CpuExecutor>(loaded.weights, loaded.pool, run);
+  loaded.executor = std::make_unique<CpuExecutor>(loaded.weights, loaded.pool, executor_options(options.load));
   loaded.seconds = seconds_since(start);
   report.name = options.shape;
   report.scheme = to_string(scheme);

@@ -30,6 +30,7 @@ Result<MatrixHook> quantizing_hook(const LoadOptions& options, ThreadPool& pool)
 CpuExecutor::Options executor_options(const LoadOptions& options) {
   CpuExecutor::Options run;
   run.compute = options.arithmetic == Arithmetic::kF32 ? kernel::Compute::kF32 : kernel::Compute::kInt8;
+  run.kv_bits = options.kv_bits;
   return run;
 }
 

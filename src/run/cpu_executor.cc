@@ -11,16 +11,19 @@ namespace {
 
 constexpr std::int64_t kHeadRows = 64;  ///< logits are computed for this many rows at a time
 
+KvCacheOptions cache_options(const CpuExecutor::Options& options) {
+  const bool floats = options.compute == kernel::Compute::kF32;
+  return {floats ? kernel::KvType::kF32 : kernel::KvType::kF16, options.kv_bits, options.max_kv_blocks};
+}
+
 }  // namespace
 
 CpuExecutor::CpuExecutor(CpuModel::Ptr model, std::shared_ptr<ThreadPool> pool, const Options& options)
     : model_(std::move(model)),
       pool_(std::move(pool)),
       options_(options),
-      kv_pool_(std::make_shared<KvBlockPool>(
-          model_->config(), options.compute == kernel::Compute::kF32 ? kernel::KvType::kF32 : kernel::KvType::kF16,
-          options.max_kv_blocks)),
-      ops_(std::make_unique<CpuOps>(*model_, *kv_pool_, batch_, options.compute, *pool_)),
+      cache_(std::make_shared<KvCache>(model_->config(), cache_options(options))),
+      ops_(std::make_unique<CpuOps>(*model_, *cache_, batch_, options.compute, *pool_)),
       wrapped_ops_(options.wrap_ops ? options.wrap_ops(*ops_) : nullptr),
       front_ops_(wrapped_ops_ != nullptr ? *wrapped_ops_ : *ops_) {}
 
@@ -101,7 +104,7 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
   batch_.clear();
   for (const BatchItem& item : batch)
     NIBBLE_TRY_STATUS(item.sequence->reserve(static_cast<std::int64_t>(item.tokens.size())));
-  for (const BatchItem& item : batch) batch_.append(item.tokens, item.sequence->length_, item.sequence->blocks());
+  for (const BatchItem& item : batch) batch_.append(item.tokens, item.sequence->length(), *item.sequence);
   const ModelConfig& config = model_->config();
   const ModelLayout& layout = model_->layout();
   Value x = decoder_embed(front_ops_, config, layout);
@@ -110,7 +113,7 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
   NIBBLE_TRY_STATUS(ops_->take_status());
   std::vector<WantedRows> wanted;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    batch[i].sequence->length_ += static_cast<std::int64_t>(batch[i].tokens.size());
+    batch[i].sequence->advance(static_cast<std::int64_t>(batch[i].tokens.size()));
     const std::int64_t rows = batch_.sequences[i].rows;
     const std::int64_t count = batch[i].logits == BatchItem::Logits::kAll    ? rows
                                : batch[i].logits == BatchItem::Logits::kLast ? 1

@@ -36,6 +36,7 @@ class CpuExecutor {
     kernel::Compute compute = kernel::Compute::kInt8;  ///< kF32 also keeps the KV cache in float32
     std::int64_t max_batch_tokens = 512;               ///< longer batches are cut; the results do not depend on it
     std::size_t max_kv_blocks = 0;
+    int kv_bits = 0;      ///< 8 or 4: keys and values that are not recent are packed to so many bits
     OpsWrapper wrap_ops;  ///< optional
   };
 
@@ -44,8 +45,8 @@ class CpuExecutor {
 
   const CpuModel& model() const { return *model_; }
   ThreadPool& pool() { return *pool_; }
-  std::unique_ptr<Sequence> new_sequence() const { return std::make_unique<Sequence>(kv_pool_); }
-  std::size_t kv_bytes() const { return kv_pool_->blocks_in_use() * kv_pool_->block_bytes(); }
+  std::unique_ptr<Sequence> new_sequence() const { return std::make_unique<Sequence>(cache_); }
+  std::size_t kv_bytes() const { return cache_->bytes_in_use(); }
 
   /// Runs the batch. Refuses token ids outside the vocabulary and sequences that would outgrow the context. On an error
   /// no sequence has advanced beyond what was finished.
@@ -67,7 +68,7 @@ class CpuExecutor {
   CpuModel::Ptr model_;
   std::shared_ptr<ThreadPool> pool_;
   Options options_;
-  std::shared_ptr<KvBlockPool> kv_pool_;
+  std::shared_ptr<KvCache> cache_;
   CpuBatch batch_;
   std::unique_ptr<CpuOps> ops_;
   std::unique_ptr<Ops> wrapped_ops_;

@@ -103,6 +103,7 @@ struct Setup {
   bool rich;
   bool int4;
   kernel::Compute compute;
+  int kv_bits = 0;
 };
 
 class Executor : public testing::TestWithParam<Setup> {
@@ -116,6 +117,7 @@ class Executor : public testing::TestWithParam<Setup> {
     CpuExecutor::Options options;
     options.compute = GetParam().compute;
     options.max_batch_tokens = max_batch;
+    options.kv_bits = GetParam().kv_bits;
     return std::make_unique<CpuExecutor>(*model, pool, options);
   }
 
@@ -213,11 +215,38 @@ TEST_P(Executor, TruncatedSequencesContinueAsFreshOnes) {
   const auto sequence = executor->new_sequence();
   const std::vector<std::int32_t> prompt = tokens(100, 11);
   feed(*executor, *sequence, prompt);
-  sequence->truncate(61);
+  ASSERT_TRUE(sequence->truncate(61).ok());  // its blocks are all recent
   const std::vector<float> continued = feed(*executor, *sequence, tokens(20, 12));
   const auto fresh = executor->new_sequence();
   feed(*executor, *fresh, {prompt.begin(), prompt.begin() + 61});
   EXPECT_TRUE(same(continued, feed(*executor, *fresh, tokens(20, 12))));
+}
+
+/// What a sequence holds once its older blocks are packed, and what is left when it is cut and gone.
+TEST_P(Executor, PackedSequencesHoldLess) {
+  if (GetParam().kv_bits == 0) GTEST_SKIP() << "for packed caches";
+  const auto executor = make(2);
+  auto sequence = executor->new_sequence();
+  const std::vector<std::int32_t> prompt = tokens(1000, 14);
+  const std::vector<float> before = feed(*executor, *sequence, prompt);
+  // Positions 1000 and later see two blocks of floats, and the 15 that are full packed; of each of the three layers.
+  const bool f32 = GetParam().compute == kernel::Compute::kF32;
+  const kernel::KvBlockLayout floats{2, 16, f32 ? kernel::KvType::kF32 : kernel::KvType::kF16};
+  const kernel::KvPackedLayout packed{2, 16, GetParam().kv_bits};
+  EXPECT_EQ(executor->kv_bytes(), 3 * (2 * floats.block_bytes() + 15 * packed.block_bytes()));
+  // Cut where only packed blocks are, floats are made of them: nearly what was there, and no more memory than needed.
+  ASSERT_TRUE(sequence->truncate(400).ok());
+  const std::vector<float> again = feed(*executor, *sequence, {prompt.begin() + 400, prompt.begin() + 500});
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < again.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(again[i]));
+    difference += std::pow(static_cast<double>(again[i] - before[400 * kVocab + i]), 2);
+    size += std::pow(static_cast<double>(again[i]), 2);
+  }
+  EXPECT_LT(std::sqrt(difference / size), GetParam().kv_bits == 8 ? 0.05 : 0.4);
+  sequence.reset();
+  EXPECT_EQ(executor->kv_bytes(), 0u);
 }
 
 TEST_P(Executor, RefusesWhatDoesNotFit) {
@@ -242,7 +271,10 @@ INSTANTIATE_TEST_SUITE_P(All, Executor,
                          testing::Values(Setup{"plain_f32", false, false, kernel::Compute::kF32},
                                          Setup{"plain_int4", false, true, kernel::Compute::kInt8},
                                          Setup{"rich_f32", true, false, kernel::Compute::kF32},
-                                         Setup{"rich_int4", true, true, kernel::Compute::kInt8}),
+                                         Setup{"rich_int4", true, true, kernel::Compute::kInt8},
+                                         Setup{"plain_kv8", false, false, kernel::Compute::kF32, 8},
+                                         Setup{"plain_int4_kv4", false, true, kernel::Compute::kInt8, 4},
+                                         Setup{"rich_kv8", true, true, kernel::Compute::kInt8, 8}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernel/activation/activation.h"
+#include "kernel/hadamard/hadamard.h"
 #include "kernel/norm/norm.h"
 
 namespace nibble {
@@ -97,20 +98,16 @@ void CpuBatch::clear() {
   output_rows.clear();
 }
 
-void CpuBatch::append(std::span<const std::int32_t> new_tokens, std::int64_t first_position, std::byte* const* blocks) {
-  kernel::KvSequence sequence;
-  sequence.first_row = static_cast<std::int64_t>(tokens.size());
-  sequence.rows = static_cast<std::int64_t>(new_tokens.size());
-  sequence.first_position = first_position;
-  sequence.blocks = blocks;
-  sequences.push_back(sequence);
+void CpuBatch::append(std::span<const std::int32_t> new_tokens, std::int64_t first_position, const Sequence& sequence) {
+  sequences.push_back({static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(new_tokens.size()),
+                       first_position, sequence.blocks(), sequence.packed_blocks()});
   for (std::size_t t = 0; t < new_tokens.size(); ++t) {
     tokens.push_back(new_tokens[t]);
     positions.push_back(static_cast<std::int32_t>(first_position + static_cast<std::int64_t>(t)));
   }
 }
 
-CpuOps::CpuOps(const CpuWeights& weights, KvBlockPool& cache, const CpuBatch& batch, kernel::Compute compute,
+CpuOps::CpuOps(const CpuWeights& weights, KvCache& cache, const CpuBatch& batch, kernel::Compute compute,
                ThreadPool& pool)
     : weights_(weights),
       cache_(cache),
@@ -188,11 +185,27 @@ Value CpuOps::rope(const Value& x, std::int64_t head_dim, int rope) {
   return out;
 }
 
-Value CpuOps::attention(const Value& q, const Value& k, const Value& v, const AttentionSpec& spec) {
+Value CpuOps::rotated(const Value& x) {
+  Value out = copy(x);
+  const std::int64_t dim = cache_.layout().head_dim;
+  kernel::hadamard(cpu(out).data(), cpu(out).tokens(), out->width / dim, dim, out->width, pool_);
+  return out;
+}
+
+Value CpuOps::attention(const Value& query, const Value& key, const Value& v, const AttentionSpec& spec) {
   const std::size_t offset = cache_.layer_offset(spec.layer);
+  const bool packs = cache_.packed_layout() != nullptr;
+  // A few dimensions of keys are much larger than the rest, and would take all codes of 32 for themselves.
+  const Value q = packs ? rotated(query) : query;
+  const Value k = packs ? rotated(key) : key;
   kernel::kv_store(cache_.layout(), cpu(k).data(), k->width, cpu(v).data(), v->width, batch_.sequences, offset, pool_);
   Value out = make(cpu(q).tokens(), q->width);
   kernel::AttentionArgs args;
+  if (packs) {
+    args.packed = cache_.packed_layout();
+    args.packed_offset = cache_.packed_offset(spec.layer);
+    kernel::kv_pack(cache_.layout(), offset, *args.packed, args.packed_offset, batch_.sequences, pool_);
+  }
   args.layout = cache_.layout();
   args.q = cpu(q).data();
   args.ld_q = q->width;

@@ -41,8 +41,8 @@ struct CpuBatch {
   std::vector<std::int64_t> output_rows;  ///< rows whose logits are wanted
 
   void clear();
-  /// Appends `tokens` of a sequence that has `first_position` positions cached in `blocks`, with room for these.
-  void append(std::span<const std::int32_t> tokens, std::int64_t first_position, std::byte* const* blocks);
+  /// Appends tokens that stand at the positions after `first_position` of a sequence, which has room for them.
+  void append(std::span<const std::int32_t> tokens, std::int64_t first_position, const Sequence& sequence);
 };
 
 class BufferPool;
@@ -50,8 +50,7 @@ class BufferPool;
 class CpuOps final : public Ops {
  public:
   /// All must outlive it. `batch` is read by every operation: its rows are those of every value.
-  CpuOps(const CpuWeights& weights, KvBlockPool& cache, const CpuBatch& batch, kernel::Compute compute,
-         ThreadPool& pool);
+  CpuOps(const CpuWeights& weights, KvCache& cache, const CpuBatch& batch, kernel::Compute compute, ThreadPool& pool);
   ~CpuOps() override;
 
   /// The first error of an operation since the last call.
@@ -72,9 +71,11 @@ class CpuOps final : public Ops {
  private:
   Value make(std::int64_t rows, std::int64_t width) const;
   Value copy(const Value& x) const;
+  /// Every head of x through the Hadamard transform.
+  Value rotated(const Value& x);
 
   const CpuWeights& weights_;
-  KvBlockPool& cache_;
+  KvCache& cache_;
   const CpuBatch& batch_;
   kernel::Compute compute_;
   ThreadPool& pool_;

@@ -92,7 +92,7 @@ Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prom
   // Keep the common prefix, but compute at least the last token again for its logits.
   std::size_t common = 0;
   while (common < cached_.size() && common + 1 < prompt.size() && cached_[common] == prompt[common]) ++common;
-  sequence_->truncate(static_cast<std::int64_t>(common));
+  NIBBLE_TRY_STATUS(sequence_->truncate(static_cast<std::int64_t>(common)));
   cached_.resize(common);
   auto start = std::chrono::steady_clock::now();
   const Result<bool> fed = feed_prompt(std::span(prompt).subspan(common), sink);

@@ -1,9 +1,11 @@
 // The key-value cache: blocks of 64 positions, all layers of a position together, behind a block table per sequence.
+// Older blocks may be packed to 8 or 4 bits; the latest stay floats (kernel/attention/attention.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -12,17 +14,12 @@
 
 namespace nibble {
 
-/// Hands out blocks and takes them back. Not thread-safe: one engine, one pool.
+/// Hands out blocks of one size and takes them back. Not thread-safe: one engine, one pool.
 class KvBlockPool {
  public:
   /// `max_blocks` bounds what may be in use at once (0: only memory does).
-  KvBlockPool(const ModelConfig& config, kernel::KvType type, std::size_t max_blocks = 0);
+  KvBlockPool(std::size_t block_bytes, std::size_t max_blocks) : block_bytes_(block_bytes), max_blocks_(max_blocks) {}
 
-  const kernel::KvBlockLayout& layout() const { return layout_; }
-  /// Bytes from a block's start to a layer's part. A pool made for fewer layers than the model has serves them in turn.
-  std::size_t layer_offset(int layer) const {
-    return static_cast<std::size_t>(layer) * layout_.block_bytes() % block_bytes_;
-  }
   std::size_t block_bytes() const { return block_bytes_; }
   std::size_t blocks_in_use() const { return in_use_; }
 
@@ -33,7 +30,6 @@ class KvBlockPool {
   struct FreeBytes {
     void operator()(std::byte* bytes) const;
   };
-  kernel::KvBlockLayout layout_;
   std::size_t block_bytes_ = 0;
   std::size_t max_blocks_ = 0;
   std::size_t in_use_ = 0;
@@ -41,27 +37,72 @@ class KvBlockPool {
   std::vector<std::byte*> free_;
 };
 
+/// What a cache's blocks hold.
+struct KvCacheOptions {
+  kernel::KvType type = kernel::KvType::kF16;
+  int packed_bits = 0;         ///< 8 or 4: blocks that are not recent hold codes of so many bits; 0: all hold floats
+  std::size_t max_blocks = 0;  ///< of floats, and of codes, in use at once; 0: only memory bounds them
+};
+
+/// The blocks of an engine's sequences and what lies where in them.
+class KvCache {
+ public:
+  KvCache(const ModelConfig& config, const KvCacheOptions& options);
+
+  const kernel::KvBlockLayout& layout() const { return layout_; }
+  /// Null where no blocks are packed.
+  const kernel::KvPackedLayout* packed_layout() const { return packed_layout_ ? &*packed_layout_ : nullptr; }
+  /// Bytes from a block's start to a layer's part. A cache made for fewer layers than the model has serves them in
+  /// turn.
+  std::size_t layer_offset(int layer) const { return part(layer) * layout_.block_bytes(); }
+  std::size_t packed_offset(int layer) const {
+    return packed_layout_ ? part(layer) * packed_layout_->block_bytes() : 0;
+  }
+  std::size_t layers() const { return layers_; }
+  std::size_t bytes_in_use() const;
+
+  KvBlockPool& blocks() { return blocks_; }
+  KvBlockPool& packed_blocks() { return packed_blocks_; }
+
+ private:
+  std::size_t part(int layer) const { return static_cast<std::size_t>(layer) % layers_; }
+
+  std::size_t layers_;
+  kernel::KvBlockLayout layout_;
+  std::optional<kernel::KvPackedLayout> packed_layout_;
+  KvBlockPool blocks_;
+  KvBlockPool packed_blocks_;
+};
+
 /// One text under way: how many positions are cached, and where. Gives its blocks back when destroyed.
 class Sequence {
  public:
-  explicit Sequence(std::shared_ptr<KvBlockPool> pool) : pool_(std::move(pool)) {}
-  ~Sequence() { truncate(0); }
+  explicit Sequence(std::shared_ptr<KvCache> cache) : cache_(std::move(cache)) {}
+  ~Sequence();
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
   /// Positions cached so far; the next token stands at this position.
   std::int64_t length() const { return length_; }
-  /// Forgets everything from position `length` on.
-  void truncate(std::int64_t length);
   /// Makes room for `tokens` more positions.
   Status reserve(std::int64_t tokens);
-  /// The cache blocks of positions 0, 64, 128 ...; valid until the next call.
+  /// So many more positions are in the blocks. Floats that no later position sees are given back.
+  void advance(std::int64_t tokens);
+  /// Forgets everything from position `length` on. Of a packed cache, blocks that are recent again become floats; on an
+  /// error (no memory for them) nothing has changed.
+  Status truncate(std::int64_t length);
+  /// The cache blocks of positions 0, 64, 128 ..., and those of them that are packed (null in a cache without); valid
+  /// until the next call.
   std::byte* const* blocks() const { return blocks_.data(); }
+  std::byte* const* packed_blocks() const { return packed_.empty() ? nullptr : packed_.data(); }
 
  private:
-  friend class CpuExecutor;
-  std::shared_ptr<KvBlockPool> pool_;
-  std::vector<std::byte*> blocks_;
+  bool packs() const { return cache_->packed_layout() != nullptr; }
+  Status unpack(std::size_t block);
+
+  std::shared_ptr<KvCache> cache_;
+  std::vector<std::byte*> blocks_;  ///< null where only the packed block is left
+  std::vector<std::byte*> packed_;  ///< as many in a cache that packs; null where the block is not full
   std::int64_t length_ = 0;
 };
 

@@ -178,6 +178,16 @@ TEST_F(CommandLine, EvaluatesAndAnswers) {
   const Finished eval = run_nibble({"eval", at("m"), "--text", at("text"), "--ctx", "8", "-t", "0"});
   EXPECT_EQ(eval.status, 0) << eval.err;
   EXPECT_THAT(eval.out, HasSubstr("perplexity"));
+  std::string words;
+  for (int i = 0; i < 300; ++i) words += contents("text").substr(static_cast<std::size_t>(i) % 5) + " ";
+  put("long", words);
+  const Finished packed = run_nibble({"eval", at("m"), "--text", at("long"), "--ctx", "200", "--chunks", "1",
+                                      "--baseline", at("m"), "--kv-cache", "int4", "--json"});
+  ASSERT_EQ(packed.status, 0) << packed.err;
+  const double kld = parse_untrusted(packed.out, "eval")->at("kld_mean").get<double>();
+  EXPECT_GT(kld, 0.0) << "the baseline keeps floats";
+  EXPECT_LT(kld, 0.1);
+  expect_error({"run", at("m"), "-p", "x", "--kv-cache", "int3"}, 2, {"--kv-cache", "int3"});
   const Finished answer = run_nibble({"run", at("m"), "-p", "Hello", "-n", "5", "--ignore-eos"});
   EXPECT_EQ(answer.status, 0) << answer.err;
   EXPECT_FALSE(answer.out.empty());

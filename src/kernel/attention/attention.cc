@@ -103,6 +103,10 @@ class Plan {
   /// Floats of one chunk's state of an item.
   std::int64_t state_floats(const Item& item) const { return rows_of(item) * static_cast<std::int64_t>(padded() + 2); }
 
+  static std::int64_t block_of(const KvSequence& s, std::int64_t token) {
+    return (s.first_position + token) / KvBlockLayout::kTokens;
+  }
+
   /// Visible positions [first, second) of a row of a sequence.
   std::pair<std::int64_t, std::int64_t> visible(const KvSequence& s, std::int64_t token) const {
     const std::int64_t position = s.first_position + token;
@@ -118,8 +122,12 @@ class Plan {
     const std::int64_t tokens_per_item = std::max<std::int64_t>(1, kItemRows / heads_per_kv_);
     std::int64_t work = 0;  // chunks
     for (const KvSequence& s : args_.sequences) {
-      for (std::int64_t t = 0; t < s.rows; t += tokens_per_item) {
-        Item item{&s, 0, t, std::min(t + tokens_per_item, s.rows), 0, 0, -1};
+      for (std::int64_t t = 0, end = 0; t < s.rows; t = end) {
+        end = std::min(t + tokens_per_item, s.rows);
+        // The rows of an item see the same blocks packed.
+        if (args_.packed != nullptr)
+          end = std::min(end, (block_of(s, t) + 1) * KvBlockLayout::kTokens - s.first_position);
+        Item item{&s, 0, t, end, 0, 0, -1};
         item.chunk_begin = visible(s, t).first / kAttentionChunk;
         item.chunk_end = (visible(s, item.token_end - 1).second + kAttentionChunk - 1) / kAttentionChunk;
         work += (item.chunk_end - item.chunk_begin) * rows_of(item) * args_.layout.kv_heads;
@@ -185,6 +193,7 @@ class Plan {
     c.head_dim = args_.layout.head_dim;
     c.padded_dim = padded();
     c.half = args_.layout.type == KvType::kF16;
+    c.packed = args_.packed;
     c.scale = args_.scale;
     c.softcap = args_.softcap;
     c.scores = scores;
@@ -194,7 +203,8 @@ class Plan {
     for (std::int64_t chunk = item.chunk_begin; chunk < item.chunk_end; ++chunk) {
       const std::byte* k[kChunkBlocks] = {};
       const std::byte* v[kChunkBlocks] = {};
-      find_keys(item, chunk, ranges.data(), k, v);
+      c.packed_blocks = packed_blocks(item, chunk);
+      find_keys(item, chunk, c.packed_blocks, ranges.data(), k, v);
       c.k = k;
       c.v = v;
       const AttentionState target =
@@ -226,7 +236,15 @@ class Plan {
                   static_cast<std::size_t>(values) * sizeof(float));
   }
 
-  void find_keys(const Item& item, std::int64_t chunk, int* ranges, const std::byte** k, const std::byte** v) const {
+  /// How many of a chunk's blocks an item sees packed.
+  int packed_blocks(const Item& item, std::int64_t chunk) const {
+    if (args_.packed == nullptr) return 0;
+    const std::int64_t recent = block_of(*item.sequence, item.token_begin) - kKvRecentBlocks;
+    return static_cast<int>(std::clamp<std::int64_t>(recent - chunk * kChunkBlocks, 0, kChunkBlocks));
+  }
+
+  void find_keys(const Item& item, std::int64_t chunk, int packed, int* ranges, const std::byte** k,
+                 const std::byte** v) const {
     const std::int64_t first = chunk * kAttentionChunk;
     int* begin = ranges;
     int* end = ranges + rows_of(item);
@@ -243,6 +261,12 @@ class Plan {
       highest = std::max(highest, high);
     }
     for (std::int64_t block = lowest / KvBlockLayout::kTokens; block * KvBlockLayout::kTokens < highest; ++block) {
+      if (block < packed) {
+        const std::byte* data = item.sequence->packed[chunk * kChunkBlocks + block] + args_.packed_offset;
+        k[block] = data + args_.packed->k_offset(item.kv_head);
+        v[block] = data + args_.packed->v_offset(item.kv_head);
+        continue;
+      }
       const std::byte* data = item.sequence->blocks[chunk * kChunkBlocks + block] + args_.block_offset;
       k[block] = data + args_.layout.k_offset(item.kv_head);
       v[block] = data + args_.layout.v_offset(item.kv_head);
@@ -273,7 +297,7 @@ class Plan {
 
 void attention_with(const AttentionKernel& kernel, const AttentionArgs& args, ThreadPool& pool) {
   NIBBLE_CHECK(args.layout.kv_heads > 0 && args.layout.head_dim > 0 && args.heads % args.layout.kv_heads == 0);
-  NIBBLE_CHECK(args.window >= 0);
+  NIBBLE_CHECK(args.window >= 0 && (args.packed == nullptr || args.causal));
   Plan(kernel, args, pool.threads()).run(pool);
 }
 

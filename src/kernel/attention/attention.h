@@ -42,6 +42,40 @@ struct KvBlockLayout {
   std::size_t block_bytes() const noexcept { return k_offset(kv_heads); }
 };
 
+/// Where things lie in one packed block of one layer, which holds codes in place of floats: a value is its code times a
+/// half, and 32 adjacent dimensions of a position share one. Head by head:
+///
+///   K halves  [4 groups of 16 positions][dimensions / 32][16 positions]
+///   K codes   [4 groups of 16 positions][dimensions padded to 32][16 positions]
+///   V halves  [64 positions][dimensions / 32]
+///   V codes   [64 positions][dimensions padded to 32]
+///
+/// Codes of 8 bits are signed. Codes of 4 bits count from 8, and a byte holds two: of dimension d of 32 in its low
+/// half, of d + 16 in its high half. The padding stands for 0.
+struct KvPackedLayout {
+  static constexpr int kDims = 32;  ///< dimensions that share a half
+
+  int kv_heads = 0;
+  int head_dim = 0;
+  int bits = 8;  ///< 8 or 4
+
+  int dim_groups() const noexcept { return (head_dim + kDims - 1) / kDims; }
+  std::size_t scale_bytes() const noexcept {
+    return sizeof(std::uint16_t) * KvBlockLayout::kTokens * static_cast<std::size_t>(dim_groups());
+  }
+  std::size_t code_bytes() const noexcept {
+    return static_cast<std::size_t>(KvBlockLayout::kTokens * kDims * bits / 8 * dim_groups());
+  }
+  std::size_t k_offset(int kv_head) const noexcept {
+    return static_cast<std::size_t>(kv_head) * 2 * (scale_bytes() + code_bytes());
+  }
+  std::size_t v_offset(int kv_head) const noexcept { return k_offset(kv_head) + scale_bytes() + code_bytes(); }
+  std::size_t block_bytes() const noexcept { return k_offset(kv_heads); }
+};
+
+/// Blocks of floats before the one that a query's position lies in that it sees unpacked.
+constexpr int kKvRecentBlocks = 1;
+
 /// The rows of a batch that belong to one sequence: rows first_row .. first_row + rows - 1 of q, k, v and out are its
 /// positions first_position .. first_position + rows - 1.
 struct KvSequence {
@@ -51,6 +85,9 @@ struct KvSequence {
   /// blocks[p / 64] is the block of position p, up to the last row's. Blocks that no row can see (before every row's
   /// window) are not touched and may be null.
   std::byte* const* blocks = nullptr;
+  /// The same of packed blocks, where the cache has them. A query at position p then sees the keys of block b packed if
+  /// b + kKvRecentBlocks < p / 64, and does not touch blocks[b].
+  std::byte* const* packed = nullptr;
 };
 
 /// Writes k and v of every sequence's rows into its blocks: rounded to half, ties to even, overflow to infinity; or as
@@ -61,6 +98,15 @@ struct KvSequence {
 /// No two rows of a call may be the same position of the same block.
 void kv_store(const KvBlockLayout& layout, const float* k, std::int64_t ld_k, const float* v, std::int64_t ld_v,
               std::span<const KvSequence> sequences, std::size_t block_offset, ThreadPool& pool);
+
+/// Packs every block that the last of these rows fill. With 8 bits a half is the largest magnitude / 127, with 4 bits
+/// the value of largest magnitude / -8; codes are the nearest
+/// integers to the value times the half's reciprocal. Values that are not finite make their 32 NaN.
+void kv_pack(const KvBlockLayout& layout, std::size_t block_offset, const KvPackedLayout& packed,
+             std::size_t packed_offset, std::span<const KvSequence> sequences, ThreadPool& pool);
+
+/// A packed block of one layer as a block of floats.
+void kv_unpack(const KvPackedLayout& packed, const std::byte* from, const KvBlockLayout& layout, std::byte* to);
 
 /// out[i, h] = sum over visible j of softmax_j(s[i, h, j]) v[j, g],   g = h / (heads / kv_heads)
 /// s[i, h, j] = cap(scale * (q[i, h] . k[j, g])),   cap(s) = softcap * tanh(s / softcap) if softcap > 0, else s
@@ -78,8 +124,10 @@ struct AttentionArgs {
   std::int64_t window = 0;
   bool causal = true;
   std::span<const KvSequence> sequences;
-  std::size_t block_offset = 0;  ///< bytes from a block's start to this layer's part of it
-  float* out = nullptr;          ///< [rows, heads, head_dim], rows ld_out apart; does not overlap q
+  std::size_t block_offset = 0;            ///< bytes from a block's start to this layer's part of it
+  const KvPackedLayout* packed = nullptr;  ///< where the sequences have packed blocks; needs `causal`
+  std::size_t packed_offset = 0;           ///< bytes from a packed block's start to this layer's part of it
+  float* out = nullptr;                    ///< [rows, heads, head_dim], rows ld_out apart; does not overlap q
   std::int64_t ld_out = 0;
 };
 
@@ -106,11 +154,13 @@ struct AttentionChunk {
   int rows;
   int head_dim;
   int padded_dim;
-  bool half;                  ///< the cache's type is kF16
-  const std::byte* const* k;  ///< [kChunkBlocks] this head's K part of each block; those needed
-  const std::byte* const* v;  ///< [kChunkBlocks]
-  const int* begin;           ///< [rows] first visible position, counted from the chunk's first
-  const int* end;             ///< [rows] one past the last; end <= begin: none
+  bool half;                     ///< the cache's type is kF16
+  const std::byte* const* k;     ///< [kChunkBlocks] this head's K part of each block; those needed
+  const std::byte* const* v;     ///< [kChunkBlocks]
+  const KvPackedLayout* packed;  ///< of the first `packed_blocks` of them
+  int packed_blocks;
+  const int* begin;  ///< [rows] first visible position, counted from the chunk's first
+  const int* end;    ///< [rows] one past the last; end <= begin: none
   float scale;
   float softcap;
   float* scores;  ///< scratch [rows, kAttentionChunk]

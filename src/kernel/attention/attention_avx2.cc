@@ -1,6 +1,6 @@
 // Attention on AVX2.
 #include "kernel/attention/attention.h"
-#include "kernel/lanes/lanes_avx2.h"
+#include "kernel/lanes/int_lanes_avx2.h"
 #include "kernel/softmax/exp_constants.h"
 
 namespace nibble::kernel::avx2 {

@@ -1,6 +1,6 @@
 // Attention on AVX-512.
 #include "kernel/attention/attention.h"
-#include "kernel/lanes/lanes_avx512.h"
+#include "kernel/lanes/int_lanes_avx512.h"
 #include "kernel/softmax/exp_constants.h"
 
 namespace nibble::kernel::avx512 {

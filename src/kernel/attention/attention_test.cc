@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <ostream>
 
 #include "base/half.h"
 #include "kernel/testing/guarded.h"
@@ -26,7 +27,13 @@ struct Shape {
   float softcap = 0.0f;
   std::int64_t window = 0;
   bool causal = true;
+  int packed_bits = 0;
 };
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << s.heads << "/" << s.kv_heads << " x " << s.head_dim << " window " << s.window << " packed "
+             << s.packed_bits;
+}
 
 /// One sequence: its tokens' q, k, v and its blocks, which begin full of NaN. Every block ends at a guard page.
 struct Sequence {
@@ -41,12 +48,18 @@ struct Sequence {
       memory.push_back(std::make_unique<Guarded<std::byte>>(layout.block_bytes()));
       std::fill(memory.back()->span().begin(), memory.back()->span().end(), std::byte{0xFF});
       blocks.push_back(memory.back()->data());
+      if (shape.packed_bits == 0) continue;
+      const KvPackedLayout packing{shape.kv_heads, shape.head_dim, shape.packed_bits};
+      memory.push_back(std::make_unique<Guarded<std::byte>>(packing.block_bytes()));
+      std::fill(memory.back()->span().begin(), memory.back()->span().end(), std::byte{0xFF});
+      packed.push_back(memory.back()->data());
     }
   }
   std::int64_t length;
   std::vector<float> q, k, v;
   std::vector<std::unique_ptr<Guarded<std::byte>>> memory;
   std::vector<std::byte*> blocks;
+  std::vector<std::byte*> packed;
 };
 
 /// A span of a sequence's tokens.
@@ -72,7 +85,8 @@ std::vector<float> run(const AttentionKernel& kernel, const Shape& shape, const 
     append(q, part.sequence->q, part, q_row);
     append(k, part.sequence->k, part, kv_row);
     append(v, part.sequence->v, part, kv_row);
-    sequences.push_back({rows, part.end - part.begin, part.begin, part.sequence->blocks.data()});
+    sequences.push_back(
+        {rows, part.end - part.begin, part.begin, part.sequence->blocks.data(), part.sequence->packed.data()});
     rows += part.end - part.begin;
   }
   Guarded<float> queries(q);
@@ -83,6 +97,11 @@ std::vector<float> run(const AttentionKernel& kernel, const Shape& shape, const 
   args.layout = {shape.kv_heads, shape.head_dim, shape.type};
   kv_store_with(kernel, args.layout, keys.data(), static_cast<std::int64_t>(kv_row), values.data(),
                 static_cast<std::int64_t>(kv_row), sequences, 0, pool);
+  const KvPackedLayout packing{shape.kv_heads, shape.head_dim, shape.packed_bits};
+  if (shape.packed_bits > 0) {
+    kv_pack(args.layout, 0, packing, 0, sequences, pool);
+    args.packed = &packing;
+  }
   args.q = queries.data();
   args.ld_q = static_cast<std::int64_t>(q_row);
   args.heads = shape.heads;
@@ -98,6 +117,21 @@ std::vector<float> run(const AttentionKernel& kernel, const Shape& shape, const 
 }
 
 float stored(float x, KvType type) { return type == KvType::kF16 ? f16_to_f32(f32_to_f16(x)) : x; }
+
+/// What the query at position i sees of dimension d of a head's key or value at position j, `x` being the head's.
+double seen(const Shape& shape, const float* x, int d, std::int64_t i, std::int64_t j) {
+  const auto at = [&](int dim) { return static_cast<double>(stored(x[dim], shape.type)); };
+  if (shape.packed_bits == 0 || j / KvBlockLayout::kTokens + kKvRecentBlocks >= i / KvBlockLayout::kTokens)
+    return at(d);
+  double largest = 0;
+  const int first = d / KvPackedLayout::kDims * KvPackedLayout::kDims;
+  for (int dim = first; dim < std::min(first + KvPackedLayout::kDims, shape.head_dim); ++dim)
+    if (std::fabs(at(dim)) > std::fabs(largest)) largest = at(dim);
+  const bool eight = shape.packed_bits == 8;
+  const float step = stored(static_cast<float>(eight ? std::fabs(largest) / 127 : largest / -8), KvType::kF16);
+  const float code = std::nearbyint(static_cast<float>(at(d)) * (1.0f / step));  // ties are met, so as it is done
+  return static_cast<double>(std::clamp(code, eight ? -127.0f : -8.0f, eight ? 127.0f : 7.0f) * step);
+}
 
 /// The fastest kernel here, to fill caches with: all write the same bytes.
 const AttentionKernel& fastest() { return best_kernel(attention_kernels(), detected_cpu_features()); }
@@ -120,8 +154,8 @@ void expect_near_double(const Shape& shape, const Sequence& s, std::int64_t begi
         double dot = 0;
         double absolute = 0;
         for (int d = 0; d < shape.head_dim; ++d) {
-          dot += static_cast<double>(q[d]) * stored(k[d], shape.type);
-          absolute += std::fabs(static_cast<double>(q[d]) * stored(k[d], shape.type));
+          dot += static_cast<double>(q[d]) * seen(shape, k, d, i, j);
+          absolute += std::fabs(static_cast<double>(q[d]) * seen(shape, k, d, i, j));
         }
         magnitude = std::max(magnitude, absolute * scale);
         const double score = dot * scale;
@@ -140,9 +174,8 @@ void expect_near_double(const Shape& shape, const Sequence& s, std::int64_t begi
         double exact = 0;
         for (std::int64_t j = 0; j < s.length; ++j) {
           if (scores[static_cast<std::size_t>(j)] == 0) continue;
-          exact +=
-              scores[static_cast<std::size_t>(j)] / sum *
-              stored(s.v[static_cast<std::size_t>((j * shape.kv_heads + h / group) * shape.head_dim + d)], shape.type);
+          exact += scores[static_cast<std::size_t>(j)] / sum *
+                   seen(shape, s.v.data() + (j * shape.kv_heads + h / group) * shape.head_dim, d, i, j);
         }
         ASSERT_NEAR(out[static_cast<std::size_t>(((i - begin) * shape.heads + h) * shape.head_dim + d)], exact, bound)
             << "row " << i << " head " << h << " dim " << d;
@@ -164,14 +197,18 @@ const std::vector<Shape> kShapes = {
     {20, 1, 24, KvType::kF16, 5.0f, 300},
     {4, 2, 32, KvType::kF16, 0.0f, 0, false},  // bidirectional
     {4, 2, 32, KvType::kF32, 0.0f, 30, false},
+    {8, 2, 64, KvType::kF16, 0.0f, 0, true, 8},
+    {4, 4, 96, KvType::kF16, 20.0f, 0, true, 4},
+    {3, 3, 40, KvType::kF32, 0.0f, 0, true, 4},  // 40 is neither a multiple of 32 nor of 16
+    {14, 2, 80, KvType::kF16, 0.0f, 150, true, 8},
+    {2, 2, 5, KvType::kF32, 0.0f, 100, true, 8},
 };
 
 TEST(Attention, ReferenceIsNearDouble) {
   ThreadPool pool(1);
   std::uint64_t seed = 1;
   for (const Shape& shape : kShapes) {
-    SCOPED_TRACE(::testing::Message() << shape.heads << "/" << shape.kv_heads << " x " << shape.head_dim << " window "
-                                      << shape.window);
+    SCOPED_TRACE(shape);
     Sequence s(shape, 290, ++seed);
     run(fastest(), shape, {{&s, 0, s.length}}, pool);
     for (const std::int64_t begin : {0, 252, 284}) {
@@ -190,8 +227,7 @@ TEST(Attention, KernelsHaveTheBitsOfTheReference) {
   std::uint64_t seed = 10;
   for (const Shape& shape : kShapes) {
     for (const std::int64_t length : {1, 2, 17, 63, 64, 65, 130, 257, 530}) {
-      SCOPED_TRACE(::testing::Message() << shape.heads << "/" << shape.kv_heads << " x " << shape.head_dim << " window "
-                                        << shape.window << " length " << length);
+      SCOPED_TRACE(::testing::Message() << shape << " length " << length);
       Sequence s(shape, length, ++seed);
       run(fastest(), shape, {{&s, 0, length}}, pool);
       // The reference is slow: of long sequences, the last rows and some in the middle.
@@ -232,7 +268,7 @@ TEST(Attention, RowsDependOnTheirOwnKeysOnly) {
     SCOPED_TRACE(kernel->info.name);
     for (const Shape& shape : kShapes) {
       if (!shape.causal) continue;
-      SCOPED_TRACE(::testing::Message() << shape.heads << "/" << shape.kv_heads << " x " << shape.head_dim);
+      SCOPED_TRACE(shape);
       const std::int64_t length = 600;
       ThreadPool one(1);
       Sequence whole(shape, length, 5);
@@ -326,6 +362,46 @@ TEST(Attention, CutSpansHaveTheSameBits) {
   for (const std::int64_t begin : {2999, 2990, 2800}) {
     const std::vector<float> cut = run(kernel, shape, {{&s, begin, 3000}}, four);
     ASSERT_TRUE(testing::same_bits(cut, std::span(whole).last(cut.size()))) << begin;
+  }
+}
+
+/// Values that are no numbers stay none, and their neighbours in other groups of 32 are not touched.
+TEST(KvPack, BackAndForth) {
+  ThreadPool pool(2);
+  for (const int bits : {8, 4}) {
+    for (const int dim : {64, 40}) {
+      const Shape shape{1, 1, dim, KvType::kF16, 0.0f, 0, true, bits};
+      Sequence s(shape, 64, 12);
+      s.k[3] = 1e30f;  // infinite in half
+      for (int d = 0; d < dim; ++d) s.k[static_cast<std::size_t>(7 * dim + d)] = 0.0f;
+      for (int d = 0; d < dim; ++d) s.v[static_cast<std::size_t>(9 * dim + d)] *= 1e-6f;
+      run(fastest(), shape, {{&s, 0, 64}}, pool);
+      const KvBlockLayout layout{1, dim, KvType::kF16};
+      const KvPackedLayout packing{1, dim, bits};
+      Guarded<std::byte> floats(layout.block_bytes());
+      kv_unpack(packing, s.packed[0], layout, floats.data());
+      const auto key = [&](int position, int d) {
+        std::uint16_t half;
+        std::memcpy(&half, floats.data() + 2 * ((position / 16 * dim + d) * 16 + position % 16), 2);
+        return f16_to_f32(half);
+      };
+      const auto value = [&](int position, int d) {
+        std::uint16_t half;
+        std::memcpy(&half, floats.data() + layout.v_offset(0) + 2 * (position * layout.padded_dim() + d), 2);
+        return f16_to_f32(half);
+      };
+      EXPECT_TRUE(std::isnan(key(0, 3)) && std::isnan(key(0, 31)));
+      EXPECT_FALSE(std::isnan(key(0, 32)) || std::isnan(key(1, 3)));
+      // Half a step, of 4 bits a whole one (there is no +8); and the roundings to half before and of the step.
+      const float worst = (bits == 8 ? 2.0f / 127 / 2 : 2.0f / 8) + 0.002f;
+      for (int position = 1; position < 64; ++position)
+        for (int d = 0; d < dim; ++d) {
+          const auto at = static_cast<std::size_t>(position * dim + d);
+          EXPECT_NEAR(key(position, d), s.k[at], worst) << position << " " << d;
+          EXPECT_NEAR(value(position, d), s.v[at], worst) << position << " " << d;
+        }
+      for (int d = 0; d < dim; ++d) EXPECT_EQ(key(7, d), 0.0f);
+    }
   }
 }
 

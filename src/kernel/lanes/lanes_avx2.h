@@ -55,6 +55,10 @@ NIBBLE_LANES F load_half(const std::uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
+NIBBLE_LANES F set1_half(std::uint16_t x) {
+  const __m256 all = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(x)));
+  return {all, all};
+}
 NIBBLE_LANES void store_half(std::uint16_t* p, F x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8),

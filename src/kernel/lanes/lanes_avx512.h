@@ -46,6 +46,7 @@ NIBBLE_LANES void store_first(float* p, F x, int n) { _mm512_mask_storeu_ps(p, l
 NIBBLE_LANES F load_half(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+NIBBLE_LANES F set1_half(std::uint16_t x) { return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(x))); }
 NIBBLE_LANES void store_half(std::uint16_t* p, F x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }

@@ -73,7 +73,7 @@ BlockRunner::BlockRunner(const ModelWeights& weights, const CalibrationTokens& t
     : source_(weights),
       tokens_(tokens),
       pool_(pool),
-      cache_(std::make_shared<KvBlockPool>(one_layer(weights.config()), kernel::KvType::kF32)),
+      cache_(std::make_shared<KvCache>(one_layer(weights.config()), KvCacheOptions{kernel::KvType::kF32, 0, 0})),
       windows_per_slice_(slice_tokens(tokens.window) / tokens.window),
       windows_(static_cast<std::int64_t>(tokens.ids.size()) / tokens.window),
       slices_(static_cast<std::size_t>((windows_ + windows_per_slice_ - 1) / windows_per_slice_)),
@@ -106,7 +106,7 @@ void BlockRunner::set_slice(std::size_t slice) {
   for (std::int64_t w = first; w < last; ++w)
     batch_.append(std::span(tokens_.ids)
                       .subspan(static_cast<std::size_t>(w * tokens_.window), static_cast<std::size_t>(tokens_.window)),
-                  0, sequences_[static_cast<std::size_t>(w - first)]->blocks());
+                  0, *sequences_[static_cast<std::size_t>(w - first)]);
 }
 
 void BlockRunner::choose_output_rows(std::int64_t count) {

@@ -55,7 +55,7 @@ class BlockRunner {
   const ModelWeights& source_;
   const CalibrationTokens& tokens_;
   ThreadPool& pool_;
-  std::shared_ptr<KvBlockPool> cache_;
+  std::shared_ptr<KvCache> cache_;
   std::int64_t windows_per_slice_;
   std::int64_t windows_;
   std::size_t slices_;
