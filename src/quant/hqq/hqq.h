@@ -10,8 +10,8 @@ namespace nibble {
 /// The defaults are hqq's own.
 struct HqqOptions {
   double p = 0.7;
-  double beta = 10;           ///< weight of the quadratic term, in units of the weights
-  double kappa = 1.01;        ///< what beta is multiplied by after an iteration
+  double beta = 10;     ///< weight of the quadratic term, in units of the weights
+  double kappa = 1.01;  ///< what beta is multiplied by after an iteration
   int iterations = 20;
   bool rounded_start = true;  ///< 4-bit zero points begin as integers; the iterations make them real
 };
@@ -24,7 +24,8 @@ QuantScheme with_real_zeros(const QuantScheme& scheme);
 
 /// Quantizes rows [row_begin, row_begin + row_count) of a matrix, given as float32 [row_count, cols] and made finite in
 /// place, into `out`, which it allocates. Each group has the zero point that the iterations end with, or
-/// round-to-nearest's grid where that has the lower sum of |w - value|^p. Returns how many weights were NaN or infinite.
+/// round-to-nearest's grid where that has the lower sum of |w - value|^p. Returns how many weights were NaN or
+/// infinite.
 std::int64_t quantize_hqq_rows(float* weights, std::int64_t rows, std::int64_t cols, std::int64_t row_begin,
                                std::int64_t row_count, const QuantScheme& scheme, const HqqOptions& options,
                                QuantizedMatrix& out);
