@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "json_output.h"
@@ -26,6 +29,46 @@ std::string spread(std::vector<double> runs) {
                      runs.back(), runs.size());
 }
 
+double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+/// An operation over all blocks.
+struct Total {
+  double prompt = 0;
+  double decode = 0;
+  int blocks = 0;
+  const OperationTime* slowest = nullptr;  ///< the block that took longest, by decoding, or by the prompt without
+};
+
+void print_profile(const BenchReport& r) {
+  std::vector<std::pair<std::string, Total>> totals;
+  Total all;
+  for (const OperationTime& t : r.profile) {
+    auto found =
+        std::find_if(totals.begin(), totals.end(), [&](const auto& entry) { return entry.first == t.operation; });
+    if (found == totals.end()) found = totals.insert(totals.end(), {t.operation, {}});
+    Total& total = found->second;
+    total.prompt += t.prompt_ms;
+    total.decode += t.decode_ms;
+    ++total.blocks;
+    const auto time = [&](const OperationTime& x) { return r.decode_tps.empty() ? x.prompt_ms : x.decode_ms; };
+    if (total.slowest == nullptr || time(t) > time(*total.slowest)) total.slowest = &t;
+    all.prompt += t.prompt_ms;
+    all.decode += t.decode_ms;
+  }
+  std::sort(totals.begin(), totals.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.second.decode, a.second.prompt) > std::pair(b.second.decode, b.second.prompt);
+  });
+  fmt::print("  {:<24} {:>12} {:>6} {:>16} {:>6}   {}\n", "operation", "prompt, ms", "%", "ms per token", "%",
+             "slowest block");
+  for (const auto& [name, total] : totals)
+    fmt::print("  {:<24} {:>12.2f} {:>6.1f} {:>16.3f} {:>6.1f}   {}\n", name, total.prompt,
+               percent(total.prompt, all.prompt), total.decode, percent(total.decode, all.decode),
+               total.blocks < 2
+                   ? ""
+                   : fmt::format("{} ({:.3f} ms)", total.slowest->block,
+                                 r.decode_tps.empty() ? total.slowest->prompt_ms : total.slowest->decode_ms));
+}
+
 int run(Flags flags) {
   if (flags.options.model.empty() == flags.options.shape.empty())
     return report_error({ErrorCode::kInvalidArgument, "bench needs a MODEL, or --shape with --scheme"});
@@ -44,22 +87,33 @@ int run(Flags flags) {
              r.threads, human_bytes(static_cast<std::uint64_t>(r.model_bytes)),
              human_bytes(static_cast<std::uint64_t>(r.packed_bytes)), r.load_seconds, human_bytes(r.peak_rss_bytes));
   if (!r.prompt_tps.empty()) {
+    const double peak = r.int8 ? r.int8_gops : r.fma_gflops;
     fmt::print("  prompt of {:<5} {}\n", flags.options.prompt, spread(r.prompt_tps));
-    fmt::print("                  {:.0f} GOP/s; the fp32 multiply-add peak here is {:.0f} GFLOP/s\n", r.prompt_gops,
-               r.fma_gflops);
+    fmt::print("                  {:.0f} GOP/s, {:.0f} % of the {:.0f} GOP/s of {} here\n", r.prompt_gops,
+               percent(r.prompt_gops, peak), peak, r.int8 ? "int8 dot products" : "fp32 multiply-adds");
   }
   if (!r.decode_tps.empty()) {
-    fmt::print("  decode of {:<5} {}\n", flags.options.decode, spread(r.decode_tps));
+    const std::string streams =
+        flags.options.streams > 1 ? fmt::format(", {} streams at once", flags.options.streams) : std::string();
+    fmt::print("  decode of {:<5} {}, after {} positions{}\n", flags.options.decode, spread(r.decode_tps),
+               flags.options.depth, streams);
     fmt::print("                  {:.1f} GB/s, {:.0f} % of the {:.1f} GB/s that this memory gives\n", r.decode_gb_per_s,
-               r.read_gb_per_s > 0 ? 100 * r.decode_gb_per_s / r.read_gb_per_s : 0.0, r.read_gb_per_s);
+               percent(r.decode_gb_per_s, r.read_gb_per_s), r.read_gb_per_s);
   }
+  std::string read;
+  for (const auto& [threads, rate] : r.read_by_threads)
+    read += fmt::format("{}{:.1f} GB/s ({})", read.empty() ? "" : ", ", rate, threads);
+  fmt::print(
+      "  this machine: memory read {} by threads; fp32 multiply-adds {:.0f} GFLOP/s, int8 dot products {:.0f} GOP/s\n",
+      read, r.fma_gflops, r.int8_gops);
+  if (!r.profile.empty()) print_profile(r);
   return kExitDone;
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("bench", "measure prompt and decode speed beside what the memory gives");
+  CLI::App* command = app.add_subcommand("bench", "measure prompt and decode speed beside what this machine gives");
   auto flags = std::make_shared<Flags>();
   std::string shapes;
   for (const std::string& shape : bench_shapes()) shapes += (shapes.empty() ? "" : ", ") + shape;
@@ -72,6 +126,13 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("-n,--decode", flags->options.decode, "tokens to decode; 0 skips it")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
+  command->add_option("-d,--depth", flags->options.depth, "positions that are cached before decoding")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  command->add_option("--streams", flags->options.streams, "sequences that decode at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--profile", flags->options.profile, "time by operation and block (--json: of every block)");
   command->add_option("-r,--repetitions", flags->options.repetitions, "runs of each")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -55,6 +55,14 @@ Json to_json(const StatisticsReport& r) {
 }
 
 Json to_json(const BenchReport& r) {
+  Json read = Json::object();
+  for (const auto& [threads, rate] : r.read_by_threads) read[std::to_string(threads)] = rate;
+  Json profile = Json::array();
+  for (const OperationTime& t : r.profile)
+    profile.push_back({{"operation", t.operation},
+                       {"block", t.block},
+                       {"prompt_ms", t.prompt_ms},
+                       {"decode_ms_per_token", t.decode_ms}});
   return {{"name", r.name},
           {"scheme", r.scheme},
           {"threads", r.threads},
@@ -67,9 +75,13 @@ Json to_json(const BenchReport& r) {
           {"prompt_gops", r.prompt_gops},
           {"decode_gb_per_s", r.decode_gb_per_s},
           {"read_gb_per_s", r.read_gb_per_s},
+          {"read_gb_per_s_by_threads", read},
           {"fma_gflops", r.fma_gflops},
+          {"int8_gops", r.int8_gops},
+          {"int8", r.int8},
           {"load_seconds", r.load_seconds},
-          {"peak_rss_bytes", r.peak_rss_bytes}};
+          {"peak_rss_bytes", r.peak_rss_bytes},
+          {"profile", profile}};
 }
 
 Json to_json(const MachineInfo& m) {

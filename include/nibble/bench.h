@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nibble/model.h"
@@ -16,8 +17,19 @@ struct BenchOptions {
   std::string scheme;  ///< of a shape's weights (head included); quantize-on-load for a model
   std::int64_t prompt = 512;
   std::int64_t decode = 128;
+  std::int64_t depth = 16;   ///< positions that are cached before decoding begins
+  std::int64_t streams = 1;  ///< sequences that decode at once, a token each per step
   int repetitions = 5;
+  bool profile = false;  ///< one more run of each, its time by operation and block
   LoadOptions load;
+};
+
+/// What an operation took in the run that is profiled.
+struct OperationTime {
+  std::string operation;  ///< "attention", "q_proj k_proj v_proj"; "other": outside of all operations
+  int block = -1;         ///< -1: in no block
+  double prompt_ms = 0;   ///< of the whole prompt
+  double decode_ms = 0;   ///< per step
 };
 
 struct BenchReport {
@@ -26,12 +38,16 @@ struct BenchReport {
   int threads = 0;
   std::int64_t model_bytes = 0;  ///< that the scheme stores for all linears and the head
   std::int64_t packed_bytes = 0;
-  std::vector<double> prompt_tps;  ///< one per repetition
-  std::vector<double> decode_tps;
-  double prompt_gops = 0;      ///< of the median repetition: 2 x weights x tokens / s
-  double decode_gb_per_s = 0;  ///< of the median repetition
-  double read_gb_per_s = 0;    ///< the memory's, same run and threads
-  double fma_gflops = 0;       ///< fp32 multiply-add peak, same run and threads
+  std::vector<double> prompt_tps;                       ///< one per repetition
+  std::vector<double> decode_tps;                       ///< of all streams together
+  double prompt_gops = 0;                               ///< of the median repetition: 2 x weights x tokens / s
+  double decode_gb_per_s = 0;                           ///< weights read, of the median repetition
+  double read_gb_per_s = 0;                             ///< the memory's, same run and threads
+  std::vector<std::pair<int, double>> read_by_threads;  ///< threads, GB/s: 1, 2, 4 ... and those of the run
+  double fma_gflops = 0;                                ///< fp32 multiply-add peak, same run and threads
+  double int8_gops = 0;                                 ///< int8 dot product peak, same run and threads
+  bool int8 = false;                                    ///< the block matrices are multiplied in int8
+  std::vector<OperationTime> profile;
   double load_seconds = 0;
   std::uint64_t peak_rss_bytes = 0;
 };

@@ -7,11 +7,14 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <map>
 
 #include "api/boundary.h"
 #include "api/loaded_model.h"
+#include "kernel/matmul/packed_view.h"
 #include "kernel/memory/bandwidth.h"
 #include "quant/rtn/rtn.h"
+#include "run/profiling_ops.h"
 
 namespace nibble {
 namespace {
@@ -157,7 +160,7 @@ Result<LoadedModel> load_shape(const BenchOptions& options, BenchReport& report)
   loaded.pool = std::make_shared<ThreadPool>(options.load.threads);
   CpuModelOptions load;
   load.progress = options.load.progress;
-  load.context_length = std::max<std::int64_t>(options.load.context, 4096);
+  load.context_length = std::max<std::int64_t>({options.load.context, 4096, options.depth + options.decode});
   const auto weights = std::make_shared<RandomWeights>(shape->config(), scheme, RtnOptions{range}, *loaded.pool);
   NIBBLE_TRY(loaded.weights, CpuModel::load(weights, load, *loaded.pool));
   loaded.executor = std::make_unique<CpuExecutor>(loaded.weights, loaded.pool, executor_options(options.load));
@@ -190,35 +193,124 @@ Status forward(CpuExecutor& executor, Sequence& sequence, std::span<const std::i
   return executor.forward({&item, 1}, [](std::size_t, std::int64_t, std::int64_t, const float*) {});
 }
 
-Status measure(CpuExecutor& executor, const BenchOptions& options, BenchReport& report) {
-  const std::int64_t vocab = executor.model().config().vocab_size;
-  const std::vector<std::int32_t> prompt = some_tokens(std::max<std::int64_t>(options.prompt, 1), vocab);
-  const std::vector<std::int32_t> stream = some_tokens(options.decode + 16, vocab);
-  {  // warm up: page in the weights, grow the buffers
-    const auto sequence = executor.new_sequence();
-    NIBBLE_TRY_STATUS(forward(executor, *sequence, std::span(prompt).first(std::min<std::size_t>(prompt.size(), 64))));
-    NIBBLE_TRY_STATUS(forward(executor, *sequence, std::span(stream).first(1)));
+/// What is measured, on an executor; each call does it once and returns seconds.
+class Runs {
+ public:
+  Runs(CpuExecutor& executor, const BenchOptions& options)
+      : executor_(executor),
+        options_(options),
+        prompt_(some_tokens(std::max<std::int64_t>({options.prompt, options.depth, 64}),
+                            executor.model().config().vocab_size)),
+        stream_(some_tokens(options.decode + 1, executor.model().config().vocab_size)) {}
+
+  /// Pages in the weights and grows the buffers.
+  Status warm_up() {
+    const auto sequence = executor_.new_sequence();
+    NIBBLE_TRY_STATUS(forward(executor_, *sequence, std::span(prompt_).first(64)));
+    return forward(executor_, *sequence, std::span(stream_).first(1));
   }
+
+  Result<double> prompt() {
+    const auto sequence = executor_.new_sequence();
+    const auto start = std::chrono::steady_clock::now();
+    NIBBLE_TRY_STATUS(
+        forward(executor_, *sequence, std::span(prompt_).first(static_cast<std::size_t>(options_.prompt))));
+    return seconds_since(start);
+  }
+
+  /// `before_decoding` is called when the context is cached.
+  template <typename Call>
+  Result<double> decode(const Call& before_decoding) {
+    std::vector<std::unique_ptr<Sequence>> sequences;
+    std::vector<BatchItem> batch;
+    for (std::int64_t s = 0; s < options_.streams; ++s) {
+      sequences.push_back(executor_.new_sequence());
+      if (options_.depth > 0)
+        NIBBLE_TRY_STATUS(
+            forward(executor_, *sequences.back(), std::span(prompt_).first(static_cast<std::size_t>(options_.depth))));
+      batch.push_back({sequences.back().get(), {}, BatchItem::Logits::kLast});
+    }
+    before_decoding();
+    const auto start = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(options_.decode); ++i) {
+      for (BatchItem& item : batch) item.tokens = std::span(stream_).subspan(i, 1);
+      NIBBLE_TRY_STATUS(executor_.forward(batch, [](std::size_t, std::int64_t, std::int64_t, const float*) {}));
+    }
+    return seconds_since(start);
+  }
+
+ private:
+  CpuExecutor& executor_;
+  const BenchOptions& options_;
+  std::vector<std::int32_t> prompt_;
+  std::vector<std::int32_t> stream_;
+};
+
+Status measure(CpuExecutor& executor, const BenchOptions& options, BenchReport& report) {
+  Runs runs(executor, options);
+  NIBBLE_TRY_STATUS(runs.warm_up());
   for (int r = 0; r < options.repetitions; ++r) {
     if (options.prompt > 0) {
-      const auto sequence = executor.new_sequence();
-      const auto start = std::chrono::steady_clock::now();
-      NIBBLE_TRY_STATUS(forward(executor, *sequence, prompt));
-      report.prompt_tps.push_back(static_cast<double>(options.prompt) / seconds_since(start));
+      NIBBLE_TRY(const double seconds, runs.prompt());
+      report.prompt_tps.push_back(static_cast<double>(options.prompt) / seconds);
     }
     if (options.decode > 0) {
-      const auto sequence = executor.new_sequence();
-      NIBBLE_TRY_STATUS(forward(executor, *sequence, std::span(stream).first(16)));
-      const auto start = std::chrono::steady_clock::now();
-      for (std::int64_t i = 0; i < options.decode; ++i)
-        NIBBLE_TRY_STATUS(forward(executor, *sequence, std::span(stream).subspan(static_cast<std::size_t>(16 + i), 1)));
-      report.decode_tps.push_back(static_cast<double>(options.decode) / seconds_since(start));
+      NIBBLE_TRY(const double seconds, runs.decode([] {}));
+      report.decode_tps.push_back(static_cast<double>(options.decode * options.streams) / seconds);
     }
     if (options.load.progress && !options.load.progress("measuring", static_cast<std::uint64_t>(r + 1),
                                                         static_cast<std::uint64_t>(options.repetitions), "runs"))
       return fail(ErrorCode::kCancelled, "the measurement was stopped");
   }
   return {};
+}
+
+/// Adds the times of one run, which took `seconds`, to a report's profile; `to` is the field, `runs` what they are
+/// divided by.
+void add_times(OperationTimes& times, double seconds, double OperationTime::*to, double runs,
+               std::map<OperationTimes::Key, OperationTime>& profile) {
+  for (const auto& [key, time] : times.times()) seconds -= time.seconds;
+  times.add("other", -1, seconds);
+  for (const auto& [key, time] : times.times()) {
+    OperationTime& entry = profile[key];
+    entry.operation = key.first;
+    entry.block = key.second;
+    entry.*to = 1e3 * time.seconds / runs;
+  }
+  times.clear();
+}
+
+Status profile(const LoadedModel& loaded, const BenchOptions& options, BenchReport& report) {
+  OperationTimes times;
+  CpuExecutor::Options run = executor_options(options.load);
+  run.wrap_ops = [&](Ops& inner) { return std::make_unique<ProfilingOps>(inner, loaded.weights->layout(), times); };
+  CpuExecutor executor(loaded.weights, loaded.pool, run);
+  Runs runs(executor, options);
+  NIBBLE_TRY_STATUS(runs.warm_up());
+  std::map<OperationTimes::Key, OperationTime> entries;
+  times.clear();
+  if (options.prompt > 0) {
+    NIBBLE_TRY(const double seconds, runs.prompt());
+    add_times(times, seconds, &OperationTime::prompt_ms, 1, entries);
+  }
+  if (options.decode > 0) {
+    NIBBLE_TRY(const double seconds, runs.decode([&] { times.clear(); }));
+    add_times(times, seconds, &OperationTime::decode_ms, static_cast<double>(options.decode), entries);
+  }
+  for (const auto& [key, entry] : entries) report.profile.push_back(entry);
+  return {};
+}
+
+/// What this machine gives, after what was measured on it.
+void measure_machine(ThreadPool& pool, BenchReport& report) {
+  for (int threads = 1; threads < pool.threads(); threads *= 2) {
+    ThreadPool fewer(threads);
+    report.read_by_threads.emplace_back(threads, kernel::measure_read_bandwidth(fewer));
+  }
+  report.read_gb_per_s = kernel::measure_read_bandwidth(pool);
+  report.read_by_threads.emplace_back(pool.threads(), report.read_gb_per_s);
+  report.fma_gflops = kernel::measure_fma_peak(pool);
+  report.int8_gops = kernel::measure_int8_dot_peak(pool);
 }
 
 }  // namespace
@@ -245,17 +337,19 @@ Result<BenchReport> bench(const BenchOptions& options) {
     report.load_seconds = loaded.seconds;
     report.model_bytes = loaded.weights->bytes_per_token();
     report.packed_bytes = static_cast<std::int64_t>(loaded.weights->packed_bytes());
-    const std::int64_t longest = std::max(options.prompt, options.decode + 16);
+    const std::int64_t longest = std::max(options.prompt, options.depth + options.decode);
     if (longest > loaded.weights->context_length())
       return fail(ErrorCode::kInvalidArgument, "{} tokens do not fit into the context of {}", longest,
                   loaded.weights->context_length());
+    const LinearId first = loaded.weights->layout().blocks.front().q_proj;
+    report.int8 = options.load.arithmetic == Arithmetic::kInt8 && loaded.weights->matrix(first).view().has_int8;
     NIBBLE_TRY_STATUS(measure(*loaded.executor, options, report));
+    if (options.profile) NIBBLE_TRY_STATUS(profile(loaded, options, report));
     report.peak_rss_bytes = peak_resident_bytes();  // before the buffer of the bandwidth measurement
-    const double decode = median(report.decode_tps);
-    report.decode_gb_per_s = decode * static_cast<double>(report.model_bytes) / 1e9;
+    const double steps = median(report.decode_tps) / static_cast<double>(options.streams);
+    report.decode_gb_per_s = steps * static_cast<double>(report.model_bytes) / 1e9;
     report.prompt_gops = 2.0 * weights_per_token(*loaded.weights) * median(report.prompt_tps) / 1e9;
-    report.read_gb_per_s = kernel::measure_read_bandwidth(*loaded.pool);
-    report.fma_gflops = kernel::measure_fma_peak(*loaded.pool);
+    measure_machine(*loaded.pool, report);
     return report;
   });
 }

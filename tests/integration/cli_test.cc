@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <map>
+#include <set>
+
 #include "io/container_test_support.h"
 #include "nibble_process.h"
 #include "small_models.h"
@@ -191,6 +194,34 @@ TEST_F(CommandLine, EvaluatesAndAnswers) {
   const Finished answer = run_nibble({"run", at("m"), "-p", "Hello", "-n", "5", "--ignore-eos"});
   EXPECT_EQ(answer.status, 0) << answer.err;
   EXPECT_FALSE(answer.out.empty());
+}
+
+TEST_F(CommandLine, BenchSaysWhereTheTimeGoes) {
+  const std::vector<std::string> args{"bench", "--shape", "llama-tiny", "-p",        "32", "-n",        "4",  "-d",
+                                      "70",    "-r",      "2",          "--streams", "3",  "--profile", "-t", "2"};
+  std::vector<std::string> with_json = args;
+  with_json.emplace_back("--json");
+  const Finished finished = run_nibble(with_json);
+  ASSERT_EQ(finished.status, 0) << finished.err;
+  const Json json = parse_untrusted(finished.out, "bench").value();
+  EXPECT_EQ(json["decode_tps_runs"].size(), 2u);
+  EXPECT_EQ(json["read_gb_per_s_by_threads"].size(), 2u);
+  EXPECT_TRUE(json["int8"].get<bool>());
+  std::map<std::string, std::set<int>> blocks;
+  for (const Json& entry : json["profile"]) {
+    blocks[entry["operation"].get<std::string>()].insert(entry["block"].get<int>());
+    EXPECT_GE(entry["prompt_ms"].get<double>() + entry["decode_ms_per_token"].get<double>(), 0.0);
+  }
+  const std::set<int> both{0, 1};
+  for (const char* operation : {"q_proj k_proj v_proj", "attention", "o_proj", "gate_proj up_proj", "gated_activation",
+                                "down_proj", "rope", "add"})
+    EXPECT_EQ(blocks[operation], both) << operation;
+  EXPECT_EQ(blocks["rms_norm"], (std::set<int>{-1, 0, 1}));
+  EXPECT_EQ(blocks["head"], std::set<int>{-1});
+  EXPECT_EQ(blocks["other"], std::set<int>{-1});
+  const Finished table = run_nibble(args);
+  EXPECT_THAT(table.out, HasSubstr("gate_proj up_proj"));
+  EXPECT_THAT(table.out, HasSubstr("after 70 positions, 3 streams at once"));
 }
 
 TEST_F(CommandLine, AReaderThatGoesAwayEndsItQuietly) {
