@@ -35,6 +35,7 @@ NIBBLE_LANES I zero_int() { return {_mm256_setzero_si256(), _mm256_setzero_si256
 NIBBLE_LANES I set1_int(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 NIBBLE_LANES I set1_bytes(char x) { return {_mm256_set1_epi8(x), _mm256_set1_epi8(x)}; }
 NIBBLE_LANES I and_int(I x, I y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+NIBBLE_LANES I and_not_int(I x, I y) { return {_mm256_andnot_si256(x.a, y.a), _mm256_andnot_si256(x.b, y.b)}; }
 NIBBLE_LANES I or_int(I x, I y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
 NIBBLE_LANES I add_int(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 NIBBLE_LANES I sub_int(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }

@@ -19,6 +19,8 @@ NIBBLE_LANES I zero_int() { return _mm512_setzero_si512(); }
 NIBBLE_LANES I set1_int(std::int32_t x) { return _mm512_set1_epi32(x); }
 NIBBLE_LANES I set1_bytes(char x) { return _mm512_set1_epi8(x); }
 NIBBLE_LANES I and_int(I x, I y) { return _mm512_and_si512(x, y); }
+/// y without the bits of x.
+NIBBLE_LANES I and_not_int(I x, I y) { return _mm512_andnot_si512(x, y); }
 NIBBLE_LANES I or_int(I x, I y) { return _mm512_or_si512(x, y); }
 NIBBLE_LANES I add_int(I x, I y) { return _mm512_add_epi32(x, y); }
 NIBBLE_LANES I sub_int(I x, I y) { return _mm512_sub_epi32(x, y); }

@@ -80,6 +80,17 @@ struct WideDot {
   }
 };
 
+/// Numbers of 16 bits, from two tables: the same with signs.
+struct WideTableDot : WideDot {
+  NIBBLE_LANES void store_line(std::uint8_t* u, int j, I low, I high) {
+    const I even = set1_int(0x00FF00FF);
+    store_int(u + 128 * j, or_int(and_int(low, even), shift_left_halves<8>(high)));
+    store_int(u + 128 * j + 64, or_int(shift_right_halves<8>(low), and_not_int(even, high)));
+  }
+};
+template <>
+constexpr bool kTwoTables<WideTableDot> = true;
+
 /// A table's bytes less their smallest, so that small ones multiply fast.
 struct LowTable {
   std::uint8_t bytes[16];
@@ -102,14 +113,20 @@ LowTable low_table(const std::uint8_t* table, int count) {
 template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
               std::int64_t ld_y) noexcept {
-  const IntCodes codes{nullptr, w.int_bias};
+  const IntCodes codes{nullptr, w.int_bias, nullptr};
   if constexpr (L == Layout::kQ8) return run_int_codes<L, WideDot>(w, codes, in, item_begin, item_end, y, ld_y);
   if constexpr (L == Layout::kQ5 || L == Layout::kQ6)
     return run_int_codes<L, SixBitDot>(w, codes, in, item_begin, item_end, y, ld_y);
   if constexpr (L <= Layout::kQ4) {
     if (w.int_table == nullptr) return run_int_codes<L, FourBitDot>(w, codes, in, item_begin, item_end, y, ld_y);
+    if (w.int_table_high != nullptr) {
+      std::uint8_t high[16];  // with signs
+      for (int i = 0; i < 16; ++i) high[i] = w.int_table_high[i] ^ 0x80;
+      const IntCodes signed_codes{w.int_table, w.int_bias - 0x8000, high};
+      return run_int_codes<L, WideTableDot>(w, signed_codes, in, item_begin, item_end, y, ld_y);
+    }
     const LowTable low = low_table(w.int_table, 1 << (kBlockBytes<L> / 64));
-    const IntCodes listed{low.bytes, w.int_bias - low.smallest};
+    const IntCodes listed{low.bytes, w.int_bias - low.smallest, nullptr};
     if (low.range < 64) return run_int_codes<L, SixBitDot>(w, listed, in, item_begin, item_end, y, ld_y);
     return run_int_codes<L, WideDot>(w, listed, in, item_begin, item_end, y, ld_y);
   }

@@ -64,7 +64,11 @@ struct VnniDot {
 template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
               std::int64_t ld_y) noexcept {
-  run_int_codes<L, VnniDot>(w, {w.int_table, w.int_bias}, in, item_begin, item_end, y, ld_y);
+  const IntCodes codes{w.int_table, w.int_bias, w.int_table_high};
+  if constexpr (L <= Layout::kQ4)
+    if (codes.high != nullptr)
+      return run_int_codes<L, TwoTableDot<VnniDot>>(w, codes, in, item_begin, item_end, y, ld_y);
+  run_int_codes<L, VnniDot>(w, codes, in, item_begin, item_end, y, ld_y);
 }
 
 constexpr std::uint32_t kFloatNeeds = kAvx2 | kFma | kF16c | kAvx512;

@@ -306,7 +306,7 @@ inline float oracle_int8_output(const QuantizedMatrix& m, const OraclePlane plan
       const std::int64_t q = in.q[t * in.blocks * 32 + k];
       const std::uint8_t code = m.codes[static_cast<std::size_t>(r * m.cols + c)];
       const float integer = table.empty() ? static_cast<float>(code - m.scheme.code.bias)
-                                          : table[code] * (m.scheme.post_scale / w.int_scale);
+                                          : std::nearbyint(table[code] * (m.scheme.post_scale / w.int_scale));
       dot += static_cast<std::int64_t>(integer) * q;
       sum += q;
     }

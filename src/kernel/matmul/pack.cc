@@ -353,13 +353,15 @@ Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::St
   v.post_scale = plan.decode_floats ? 1.0f : m.scheme.post_scale;
   v.table_index_group = plan.table_index_group;
   v.fold = plan.fold;
-  v.int_bias = plan.int_table.empty() ? plan.bias : 128;
+  v.int_bias = plan.int_table.empty() ? plan.bias : plan.int_table_bias;
   v.int_scale = m.scheme.post_scale / plan.table_factor;
   s.table = plan.table;
   if (!s.table.empty()) s.table.resize(std::max<std::size_t>(s.table.size(), 16), 0.0f);
   v.table = s.table.empty() ? nullptr : s.table.data();
   s.int_table = plan.int_table;
   v.int_table = s.int_table.empty() ? nullptr : s.int_table.data();
+  s.int_table_high = plan.int_table_high;
+  v.int_table_high = s.int_table_high.empty() ? nullptr : s.int_table_high.data();
   s.column_order = plan.column_order;
   PlaneView* const views[] = {&v.scale, &v.zero, &v.offset};
   const std::optional<PlanePlan>* const plans[] = {&plan.scale, &plan.zero, &plan.offset};
@@ -369,7 +371,10 @@ Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::St
     s.luts[i] = (*plans[i])->lut;
     views[i]->lut = s.luts[i].empty() ? nullptr : s.luts[i].data();
   }
-  s.name = std::string(layout_word(plan.layout)) + (plan.int_table.empty() ? "" : " int8 table") +
+  s.name = std::string(layout_word(plan.layout)) +
+           (plan.int_table.empty()        ? ""
+            : plan.int_table_high.empty() ? " int8 table"
+                                          : " int16 table") +
            plane_name("scale", plan.scale, padded) + plane_name("zero", plan.zero, padded) +
            plane_name("offset", plan.offset, padded) + (plan.column_order.empty() ? "" : " sorted columns");
   s.panels = AlignedBytes(static_cast<std::size_t>(panels * v.panel_bytes));

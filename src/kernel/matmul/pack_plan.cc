@@ -166,7 +166,43 @@ Layout code_layout(const CodeFormat& code) {
   }
 }
 
-/// The table as signed bytes times 1 / factor, if a power of two makes them that.
+/// The largest distance of table * factor from integers, in units of the table.
+double table_error(const std::vector<float>& table, float factor) {
+  double worst = 0;
+  for (const float value : table) {
+    const float scaled = value * factor;
+    worst = std::max(worst, static_cast<double>(std::fabs(scaled - std::nearbyint(scaled)) / factor));
+  }
+  return worst;
+}
+
+/// The table as the nearest 16-bit numbers, by the factor that leaves the least error: at most 2^-16 of the largest
+/// value, in practice a fourth of that.
+void plan_wide_table(PackPlan& plan) {
+  float largest = 0.0f;
+  for (const float value : plan.table) largest = std::max(largest, std::fabs(value));
+  if (!(largest > 0x1p-60f) || largest > 0x1p60f) return;
+  for (const float value : plan.table)
+    if (!std::isfinite(value)) return;
+  constexpr int kFactors = 4096;
+  constexpr float kMost = 32767.0f;
+  float best = kMost / largest;
+  for (int i = 1; i < kFactors; ++i) {
+    const float factor = (kMost - static_cast<float>(i) * (kMost / 2 / kFactors)) / largest;
+    if (table_error(plan.table, factor) < table_error(plan.table, best)) best = factor;
+  }
+  plan.table_factor = best;
+  plan.int_table_bias = 0x8000;
+  plan.int_table.assign(16, 0);
+  plan.int_table_high.assign(16, 0x80);
+  for (std::size_t i = 0; i < plan.table.size(); ++i) {
+    const auto u = static_cast<unsigned>(static_cast<std::int32_t>(std::nearbyint(plan.table[i] * best)) + 0x8000);
+    plan.int_table[i] = static_cast<std::uint8_t>(u & 0xFF);
+    plan.int_table_high[i] = static_cast<std::uint8_t>(u >> 8);
+  }
+}
+
+/// The table as signed bytes times 1 / factor, if a power of two makes them that; else as 16-bit numbers.
 void plan_int_table(PackPlan& plan) {
   if (plan.table.empty() || plan.table.size() > 16) return;
   for (const float factor : {1.0f, 2.0f, 4.0f, 8.0f}) {
@@ -181,6 +217,7 @@ void plan_int_table(PackPlan& plan) {
       plan.int_table[i] = static_cast<std::uint8_t>(plan.table[i] * factor + 128.0f);
     return;
   }
+  plan_wide_table(plan);
 }
 
 /// Tables, biases and whether the integer path can run; false when the codes need the generic layout.

@@ -29,9 +29,11 @@ struct PackPlan {
   std::optional<PlanePlan> scale;
   std::optional<PlanePlan> zero;
   std::optional<PlanePlan> offset;
-  std::vector<float> table;             ///< up to 4 bits always, else when codes index a table
-  std::vector<std::uint8_t> int_table;  ///< 16 bytes, or none
-  float table_factor = 1.0f;            ///< int_table holds table * factor + 128
+  std::vector<float> table;                  ///< up to 4 bits always, else when codes index a table
+  std::vector<std::uint8_t> int_table;       ///< 16 bytes, or none
+  std::vector<std::uint8_t> int_table_high;  ///< 16 bytes, or none
+  std::int32_t int_table_bias = 128;         ///< the tables hold table * factor + bias
+  float table_factor = 1.0f;
   bool has_int8 = false;
   int fold = 32;
   std::int64_t table_index_group = 0;

@@ -36,7 +36,7 @@ AlignedBytes::~AlignedBytes() { std::free(data_); }
 
 std::size_t PackedMatrix::Storage::bytes() const {
   std::size_t total = panels.size() + (table.size() + tables.size()) * sizeof(float) + int_table.size() +
-                      column_order.size() * sizeof(std::int32_t) + selector.size() +
+                      int_table_high.size() + column_order.size() * sizeof(std::int32_t) + selector.size() +
                       group_index.size() * sizeof(std::int32_t);
   for (const auto& lut : luts) total += lut.size() * sizeof(float);
   for (const auto& plane : generic_planes) total += plane.size() * sizeof(float);

@@ -37,6 +37,7 @@ struct PackedMatrix::Storage {
   std::vector<float> table;   ///< PackedView::table
   std::vector<float> tables;  ///< PackedView::tables or GenericView::tables
   std::vector<std::uint8_t> int_table;
+  std::vector<std::uint8_t> int_table_high;
   std::array<std::vector<float>, 3> luts;  ///< of the scale, zero and offset planes
   std::vector<std::int32_t> column_order;
 

@@ -100,8 +100,11 @@ struct PackedView {
   PlaneView zero;
   PlaneView offset;
 
-  // The integer path: weights as unsigned bytes u with u - int_bias the integer, times int_scale * scale.
+  // The integer path: weights as unsigned integers u with u - int_bias the integer, times int_scale * scale.
   const std::uint8_t* int_table = nullptr;  ///< 16 bytes: u = int_table[code]; null: u = code
+  /// 16 more, for tables that bytes do not hold: u = int_table[code] + 256 * int_table_high[code], the nearest
+  /// integers.
+  const std::uint8_t* int_table_high = nullptr;
   std::int32_t int_bias = 0;
   float int_scale = 1.0f;
   int fold = 32;  ///< 16 when a plane's group is no multiple of 32, else 32

@@ -49,11 +49,14 @@ void integer_panel(const PackedView& w, const InputView& input, std::int64_t pan
   const std::uint8_t* panel = w.data + panel_number * w.panel_bytes;
   const int rows = rows_in_panel(w, panel_number);
   const int folds = kBlockCols / w.fold;
-  std::uint8_t u[512];
+  std::uint8_t codes[512];
+  std::int32_t u[512];
   for (std::int64_t b = 0; b < input.blocks; ++b) {
-    unpack_block(w.layout, panel + b * block_bytes(w.layout), u);
-    if (w.int_table != nullptr)
-      for (std::uint8_t& code : u) code = w.int_table[code];
+    unpack_block(w.layout, panel + b * block_bytes(w.layout), codes);
+    for (int i = 0; i < 512; ++i) {
+      u[i] = w.int_table != nullptr ? w.int_table[codes[i]] : codes[i];
+      if (w.int_table_high != nullptr) u[i] += 256 * w.int_table_high[codes[i]];
+    }
     for (int f = 0; f < folds; ++f) {
       const std::int64_t col = b * kBlockCols + f * w.fold;
       const FoldEntries scale = fold_entries(w.scale, panel, col, 1.0f);
