@@ -29,10 +29,7 @@ class HqqGroups {
 
   HqqGrid choose(std::span<const float> w) const {
     const auto [least, largest] = std::minmax_element(w.begin(), w.end());
-    const HqqGrid rtn = from_range(std::min(*least, 0.0f), std::max(*largest, 0.0f), true);
-    const HqqGrid found =
-        settle(w, iterate(w, from_range(*least, *largest, options_.rounded_start && scheme_.code.bits == 4)));
-    return powers(w, found) < powers(w, rtn) ? found : rtn;
+    return settle(w, iterate(w, from_range(*least, *largest, options_.rounded_start && scheme_.code.bits == 4)));
   }
 
   void encode(std::span<const float> w, const HqqGrid& grid, std::uint8_t* codes) const {
@@ -51,7 +48,7 @@ class HqqGroups {
     const float range = high - low;
     grid.scale = stored_scale(scheme_.scale->element, range > 0 ? range / top_ : 1.0f);
     grid.zero = -low / grid.scale;
-    if (whole) grid.zero = std::clamp(std::nearbyint(grid.zero), 0.0f, top_);
+    if (whole) grid.zero = std::nearbyint(grid.zero);
     return grid;
   }
 
@@ -94,12 +91,6 @@ class HqqGroups {
   double magnitudes(std::span<const float> w, const HqqGrid& grid) const {
     double sum = 0;
     for (const float x : w) sum += static_cast<double>(std::fabs(error_of(x, grid)));
-    return sum;
-  }
-  /// sum |w - value|^p
-  double powers(std::span<const float> w, const HqqGrid& grid) const {
-    double sum = 0;
-    for (const float x : w) sum += std::pow(std::fabs(static_cast<double>(error_of(x, grid))), options_.p);
     return sum;
   }
 

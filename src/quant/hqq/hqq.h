@@ -23,9 +23,8 @@ Status check_hqq_scheme(const QuantScheme& scheme);
 QuantScheme with_real_zeros(const QuantScheme& scheme);
 
 /// Quantizes rows [row_begin, row_begin + row_count) of a matrix, given as float32 [row_count, cols] and made finite in
-/// place, into `out`, which it allocates. Each group has the zero point that the iterations end with, or
-/// round-to-nearest's grid where that has the lower sum of |w - value|^p. Returns how many weights were NaN or
-/// infinite.
+/// place, into `out`, which it allocates. Each group has the zero point that the iterations end with, an
+/// integer one the better of its neighbours. Returns how many weights were NaN or infinite.
 std::int64_t quantize_hqq_rows(float* weights, std::int64_t rows, std::int64_t cols, std::int64_t row_begin,
                                std::int64_t row_count, const QuantScheme& scheme, const HqqOptions& options,
                                QuantizedMatrix& out);
