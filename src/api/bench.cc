@@ -225,9 +225,7 @@ class Runs {
     std::vector<BatchItem> batch;
     for (std::int64_t s = 0; s < options_.streams; ++s) {
       sequences.push_back(executor_.new_sequence());
-      if (options_.depth > 0)
-        NIBBLE_TRY_STATUS(
-            forward(executor_, *sequences.back(), std::span(prompt_).first(static_cast<std::size_t>(options_.depth))));
+      NIBBLE_TRY_STATUS(fill(*sequences.back()));
       batch.push_back({sequences.back().get(), {}, BatchItem::Logits::kLast});
     }
     before_decoding();
@@ -240,6 +238,22 @@ class Runs {
   }
 
  private:
+  /// The positions before decoding, in slices, so that a long context can be stopped.
+  Status fill(Sequence& sequence) {
+    constexpr std::int64_t kSlice = 512;
+    for (std::int64_t done = 0; done < options_.depth; done += kSlice) {
+      const std::int64_t count = std::min(kSlice, options_.depth - done);
+      NIBBLE_TRY_STATUS(
+          forward(executor_, sequence,
+                  std::span(prompt_).subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(count))));
+      if (options_.depth > kSlice && options_.load.progress &&
+          !options_.load.progress("filling the context", static_cast<std::uint64_t>(done + count),
+                                  static_cast<std::uint64_t>(options_.depth), "tokens"))
+        return fail(ErrorCode::kCancelled, "the measurement was stopped");
+    }
+    return {};
+  }
+
   CpuExecutor& executor_;
   const BenchOptions& options_;
   std::vector<std::int32_t> prompt_;

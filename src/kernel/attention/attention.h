@@ -99,9 +99,9 @@ struct KvSequence {
 void kv_store(const KvBlockLayout& layout, const float* k, std::int64_t ld_k, const float* v, std::int64_t ld_v,
               std::span<const KvSequence> sequences, std::size_t block_offset, ThreadPool& pool);
 
-/// Packs every block that the last of these rows fill. With 8 bits a half is the largest magnitude / 127, with 4 bits
-/// the value of largest magnitude / -8; codes are the nearest
-/// integers to the value times the half's reciprocal. Values that are not finite make their 32 NaN.
+/// Packs every block that these rows fill. With 8 bits a half is the largest magnitude / 127, with 4 bits the value of
+/// largest magnitude / -8; codes are the nearest integers to the value times the half's reciprocal. Values that are not
+/// finite make their 32 NaN.
 void kv_pack(const KvBlockLayout& layout, std::size_t block_offset, const KvPackedLayout& packed,
              std::size_t packed_offset, std::span<const KvSequence> sequences, ThreadPool& pool);
 
