@@ -297,7 +297,7 @@ void add_times(OperationTimes& times, double seconds, double OperationTime::*to,
 Status profile(const LoadedModel& loaded, const BenchOptions& options, BenchReport& report) {
   OperationTimes times;
   CpuExecutor::Options run = executor_options(options.load);
-  run.wrap_ops = [&](Ops& inner) { return std::make_unique<ProfilingOps>(inner, loaded.weights->layout(), times); };
+  run.wrap_ops = profiling_ops(loaded.weights->layout(), times);
   CpuExecutor executor(loaded.weights, loaded.pool, run);
   Runs runs(executor, options);
   NIBBLE_TRY_STATUS(runs.warm_up());

@@ -1,14 +1,13 @@
 // Ops that measure the time of each operation of each block, standing before an executor's own.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "model/model_layout.h"
-#include "model/ops.h"
+#include "run/cpu_executor.h"
 
 namespace nibble {
 
@@ -30,30 +29,7 @@ class OperationTimes {
   std::map<Key, Time> times_;
 };
 
-class ProfilingOps final : public Ops {
- public:
-  /// All must outlive it.
-  ProfilingOps(Ops& inner, const ModelLayout& layout, OperationTimes& times);
-
-  Value embed(LinearId table, float scale) override;
-  std::vector<Value> linear_group(const Value& x, std::span<const LinearId> linears) override;
-  Value rms_norm(const Value& x, VectorId weight, float eps, bool plus_one) override;
-  Value rope(const Value& x, std::int64_t head_dim, int rope) override;
-  Value attention(const Value& q, const Value& k, const Value& v, const AttentionSpec& spec) override;
-  Value gated_activation(Activation activation, const Value& gate, const Value& up) override;
-  Value add(const Value& a, const Value& b) override;
-  Value output_rows(const Value& x) override;
-  Value softcap(const Value& x, float c) override;
-
- private:
-  template <typename Operation>
-  auto timed(const std::string& name, const Operation& operation);
-
-  Ops& inner_;
-  const ModelLayout& layout_;
-  OperationTimes& times_;
-  std::map<VectorId, int> block_of_norm_;  ///< of norms that begin a block's attention or feed-forward part, or end all
-  int block_ = -1;                         ///< that the next operations belong to
-};
+/// For CpuExecutor::Options::wrap_ops. Both must outlive it.
+OpsWrapper profiling_ops(const ModelLayout& layout, OperationTimes& times);
 
 }  // namespace nibble
