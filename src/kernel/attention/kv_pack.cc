@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/half.h"
-#include "kernel/attention/attention.h"
+#include "kernel/attention/kv_access.h"
 
 namespace nibble::kernel {
 namespace {
@@ -13,17 +13,6 @@ namespace {
 constexpr int kTokens = KvBlockLayout::kTokens;
 constexpr int kGroup = KvBlockLayout::kGroup;
 constexpr int kDims = KvPackedLayout::kDims;
-
-float element(const std::byte* base, std::int64_t index, KvType type) {
-  if (type == KvType::kF16) {
-    std::uint16_t half;
-    std::memcpy(&half, base + 2 * index, sizeof(half));
-    return f16_to_f32(half);
-  }
-  float value;
-  std::memcpy(&value, base + 4 * index, sizeof(value));
-  return value;
-}
 
 void put_element(std::byte* base, std::int64_t index, KvType type, float value) {
   if (type == KvType::kF16) {
@@ -76,17 +65,6 @@ void put(const Packed& packed, int bits, std::byte* scale, std::byte* codes, int
     codes[d * stride] = static_cast<std::byte>((packed.codes[d] + 8) | (packed.codes[d + kDims / 2] + 8) << 4);
 }
 
-void get(int bits, const std::byte* scale_at, const std::byte* codes, int stride, float* values) {
-  std::uint16_t half;
-  std::memcpy(&half, scale_at, sizeof(half));
-  const float scale = f16_to_f32(half);
-  for (int d = 0; d < kDims; ++d) {
-    const auto byte = std::to_integer<int>(codes[(bits == 8 ? d : d % (kDims / 2)) * stride]);
-    const int code = bits == 8 ? static_cast<std::int8_t>(byte) : (d < kDims / 2 ? byte & 15 : byte >> 4) - 8;
-    values[d] = static_cast<float>(code) * scale;
-  }
-}
-
 /// Where the 32 dimensions of number `g` of a position lie, in a head's part of either kind of block.
 struct Place {
   std::int64_t scale;   ///< bytes into the halves
@@ -110,32 +88,22 @@ Place value_place(const KvPackedLayout& packed, int position, int g) {
   return {2 * at, at * (kDims * packed.bits / 8), 1, static_cast<std::int64_t>(position) * padded + g * kDims, 1};
 }
 
-/// Every 32 dimensions of a head's keys and values: each(packed scale, packed codes, floats, place, dimensions).
-template <typename PackedByte, typename FloatByte, typename Each>
-void for_each_group(const KvPackedLayout& packed, PackedByte* codes, const KvBlockLayout& layout, FloatByte* floats,
-                    int head, const Each& each) {
+void pack_head(const KvBlockLayout& layout, const std::byte* from, const KvPackedLayout& packed, std::byte* to,
+               int head) {
   for (const bool keys : {true, false}) {
-    PackedByte* scales = codes + (keys ? packed.k_offset(head) : packed.v_offset(head));
-    FloatByte* elements = floats + (keys ? layout.k_offset(head) : layout.v_offset(head));
+    std::byte* scales = to + (keys ? packed.k_offset(head) : packed.v_offset(head));
+    const std::byte* floats = from + (keys ? layout.k_offset(head) : layout.v_offset(head));
     for (int position = 0; position < kTokens; ++position)
       for (int g = 0; g < packed.dim_groups(); ++g) {
         const Place place = keys ? key_place(packed, position, g) : value_place(packed, position, g);
-        each(scales + place.scale, scales + packed.scale_bytes() + place.codes, elements, place,
-             std::min(kDims, packed.head_dim - g * kDims));
+        float values[kDims] = {};
+        for (int d = 0; d < std::min(kDims, packed.head_dim - g * kDims); ++d)
+          values[d] = kv_element(floats, place.floats + static_cast<std::int64_t>(d) * place.float_stride,
+                                 layout.type == KvType::kF16);
+        put(pack(values, packed.bits), packed.bits, scales + place.scale, scales + packed.scale_bytes() + place.codes,
+            place.stride);
       }
   }
-}
-
-void pack_head(const KvBlockLayout& layout, const std::byte* from, const KvPackedLayout& packed, std::byte* to,
-               int head) {
-  for_each_group(packed, to, layout, from, head,
-                 [&](std::byte* scale, std::byte* codes, const std::byte* floats, const Place& place, int dims) {
-                   float values[kDims] = {};
-                   for (int d = 0; d < dims; ++d)
-                     values[d] =
-                         element(floats, place.floats + static_cast<std::int64_t>(d) * place.float_stride, layout.type);
-                   put(pack(values, packed.bits), packed.bits, scale, codes, place.stride);
-                 });
 }
 
 }  // namespace
@@ -161,15 +129,13 @@ void kv_pack(const KvBlockLayout& layout, std::size_t block_offset, const KvPack
 void kv_unpack(const KvPackedLayout& packed, const std::byte* from, const KvBlockLayout& layout, std::byte* to) {
   std::memset(to, 0, layout.block_bytes());  // the padding of values
   for (int head = 0; head < layout.kv_heads; ++head)
-    for_each_group(
-        packed, from, layout, to, head,
-        [&](const std::byte* scale, const std::byte* codes, std::byte* floats, const Place& place, int dims) {
-          float values[kDims];
-          get(packed.bits, scale, codes, place.stride, values);
-          for (int d = 0; d < dims; ++d)
-            put_element(floats, place.floats + static_cast<std::int64_t>(d) * place.float_stride, layout.type,
-                        values[d]);
-        });
+    for (int position = 0; position < kTokens; ++position)
+      for (int d = 0; d < layout.head_dim; ++d) {
+        put_element(to + layout.k_offset(head), (position / kGroup * layout.head_dim + d) * kGroup + position % kGroup,
+                    layout.type, packed_key(packed, from + packed.k_offset(head), position, d));
+        put_element(to + layout.v_offset(head), position * layout.padded_dim() + d, layout.type,
+                    packed_value(packed, from + packed.v_offset(head), position, d));
+      }
 }
 
 }  // namespace nibble::kernel

@@ -3,79 +3,26 @@
 #include <cstring>
 #include <limits>
 
-#include "base/half.h"
 #include "kernel/attention/attention.h"
+#include "kernel/attention/kv_access.h"
 #include "kernel/softmax/exp.h"
 
 namespace nibble::kernel::reference {
 namespace {
-
-float element(const std::byte* base, std::int64_t index, bool half) {
-  if (half) {
-    std::uint16_t code;
-    std::memcpy(&code, base + index * 2, sizeof(code));
-    return f16_to_f32(code);
-  }
-  float value;
-  std::memcpy(&value, base + index * 4, sizeof(value));
-  return value;
-}
-
-float packed_value(std::uint16_t half, const std::byte* codes, std::int64_t place, int bits, bool high) {
-  const auto byte = std::to_integer<int>(codes[place]);
-  const int code = bits == 8 ? static_cast<std::int8_t>(byte) : (high ? byte >> 4 : byte & 15) - 8;
-  return static_cast<float>(code) * f16_to_f32(half);
-}
-
-std::uint16_t half_at(const std::byte* halves, std::int64_t index) {
-  std::uint16_t half;
-  std::memcpy(&half, halves + 2 * index, sizeof(half));
-  return half;
-}
-
-/// Where dimension d's code lies among those of its position, and whether in the upper half of the byte.
-struct CodePlace {
-  int byte;
-  bool high;
-};
-
-CodePlace code_place(const KvPackedLayout& layout, int d) {
-  if (layout.bits == 8) return {d, false};
-  const int in_group = d % KvPackedLayout::kDims;
-  return {d / KvPackedLayout::kDims * 16 + in_group % 16, in_group >= 16};
-}
-
-float packed_key(const KvPackedLayout& layout, const std::byte* k, int place, int d) {
-  const int group = place / KvBlockLayout::kGroup;
-  const int lane = place % KvBlockLayout::kGroup;
-  const CodePlace code = code_place(layout, d);
-  const int rows = layout.dim_groups() * KvPackedLayout::kDims * layout.bits / 8;
-  return packed_value(
-      half_at(k, (group * layout.dim_groups() + d / KvPackedLayout::kDims) * KvBlockLayout::kGroup + lane),
-      k + layout.scale_bytes(), (group * rows + code.byte) * KvBlockLayout::kGroup + lane, layout.bits, code.high);
-}
-
-float packed_element(const KvPackedLayout& layout, const std::byte* v, int place, int d) {
-  const CodePlace code = code_place(layout, d);
-  const int bytes = layout.dim_groups() * KvPackedLayout::kDims * layout.bits / 8;
-  return packed_value(half_at(v, place * layout.dim_groups() + d / KvPackedLayout::kDims), v + layout.scale_bytes(),
-                      place * bytes + code.byte, layout.bits, code.high);
-}
 
 float key_element(const AttentionChunk& c, int j, int d) {
   const std::byte* k = c.k[j / KvBlockLayout::kTokens];
   const int place = j % KvBlockLayout::kTokens;
   if (j / KvBlockLayout::kTokens < c.packed_blocks) return packed_key(*c.packed, k, place, d);
   const int index = (place / KvBlockLayout::kGroup * c.head_dim + d) * KvBlockLayout::kGroup + place % 16;
-  return element(k, index, c.half);
+  return kv_element(k, index, c.half);
 }
 
 float value_element(const AttentionChunk& c, int j, int d) {
   const std::byte* v = c.v[j / KvBlockLayout::kTokens];
   const int place = j % KvBlockLayout::kTokens;
-  if (j / KvBlockLayout::kTokens < c.packed_blocks)
-    return d < c.head_dim ? packed_element(*c.packed, v, place, d) : 0.0f;
-  return element(v, static_cast<std::int64_t>(place) * c.padded_dim + d, c.half);
+  if (j / KvBlockLayout::kTokens < c.packed_blocks) return d < c.head_dim ? packed_value(*c.packed, v, place, d) : 0.0f;
+  return kv_element(v, static_cast<std::int64_t>(place) * c.padded_dim + d, c.half);
 }
 
 /// Scores of one row's visible keys.
