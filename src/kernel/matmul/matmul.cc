@@ -62,12 +62,17 @@ Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t
 /// Runs jobs as one loop. A few chunks per thread: long enough to stream, short enough to balance.
 void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
   std::int64_t items = 0;
+  std::int64_t bytes = 0;
   for (Job& job : jobs) {
     job.first_item = items;
     items += job.items;
+    bytes += job.items * kPanelsPerItem * job.weights->panel_bytes;
   }
   constexpr std::int64_t kChunksPerThread = 8;
-  const std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
+  constexpr std::int64_t kLeastBytes = 32 << 10;  // a microsecond or two; what is asked for ahead is the thread's own
+  std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
+  if (jobs.front().input->tokens == 1 && bytes > 0)
+    grain = std::max(grain, std::min(items * kLeastBytes / bytes, items / (2 * pool.threads())));
   pool.run(static_cast<std::size_t>(items), static_cast<std::size_t>(grain),
            [&](std::size_t begin, std::size_t end, int) {
              for (const Job& job : jobs) {

@@ -17,7 +17,7 @@ struct FourBitDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
-  static constexpr bool kFromCodes = false;
+  static constexpr int kFewTokens = 0;
   static constexpr int kPanels = kMostPanels;
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
 
@@ -39,7 +39,7 @@ struct SixBitDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 4;  // two lines of codes are in registers at once
   static constexpr int kParts = 1;
-  static constexpr bool kFromCodes = false;
+  static constexpr int kFewTokens = 0;
   static constexpr int kPanels = kMostPanels;
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
 
@@ -56,7 +56,7 @@ struct WideDot {
   using Activation = std::int16_t;
   static constexpr int kTile = 6;
   static constexpr int kParts = 2;
-  static constexpr bool kFromCodes = false;
+  static constexpr int kFewTokens = 0;
   static constexpr int kPanels = kPanelsPerItem;  // the same number of bytes in the cache
   /// Columns 0 and 2 of the line, then 1 and 3.
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) {

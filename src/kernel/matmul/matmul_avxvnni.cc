@@ -24,7 +24,7 @@ struct VnniDot {
   static constexpr int kTile = 6;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
-  static constexpr bool kFromCodes = true;
+  static constexpr int kFewTokens = 1;
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
 
   NIBBLE_LANES void add_line(I codes, const std::int8_t* q, I& sum) {

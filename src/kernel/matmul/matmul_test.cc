@@ -277,6 +277,19 @@ TEST_P(EveryKernel, EveryNumberOfTokens) {
   }
 }
 
+/// More columns than a kernel for few tokens prepares at once, for one token and for eight.
+TEST_P(EveryKernel, RowsOfManyColumns) {
+  const MatmulKernel& kernel = *GetParam();
+  if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
+  for (const char* scheme : {"int4-g32-sym", "nf4-g64", "int8-g128-asym"}) {
+    MatrixMaker maker(6);
+    Fixture fixture(scheme, maker.make(named(scheme), 17, 49'300), kSomeTokens, maker);
+    if (!fixture.suits(kernel)) continue;
+    check(fixture, 1);
+    check(fixture, kSomeTokens);
+  }
+}
+
 /// Sums of many products of one sign, where narrow partial sums would overflow: all codes the smallest or the largest,
 /// all activations the largest of either sign.
 TEST_P(EveryKernel, ExtremeCodesAgainstExtremeActivations) {
