@@ -117,6 +117,6 @@ NIBBLE_LANES I choose_bytes(I table, I index) {
 NIBBLE_LANES __m256i low_half(I x) { return x.a; }
 NIBBLE_LANES __m256i high_half(I x) { return x.b; }
 
-#include "kernel/lanes/int_reduce.inc"
+#include "kernel/lanes/int_x86.inc"
 
 }  // namespace nibble::kernel::avx2

@@ -82,6 +82,6 @@ NIBBLE_LANES I choose_bytes(I table, I index) { return _mm512_shuffle_epi8(table
 NIBBLE_LANES __m256i low_half(I x) { return _mm512_castsi512_si256(x); }
 NIBBLE_LANES __m256i high_half(I x) { return _mm512_extracti64x4_epi64(x, 1); }
 
-#include "kernel/lanes/int_reduce.inc"
+#include "kernel/lanes/int_x86.inc"
 
 }  // namespace nibble::kernel::avx512

@@ -100,6 +100,6 @@ NIBBLE_LANES F power_of_two(F t) { return {power_of_two_of_eight(t.a), power_of_
 NIBBLE_LANES __m256 low_half(F x) { return x.a; }
 NIBBLE_LANES __m256 high_half(F x) { return x.b; }
 
-#include "kernel/lanes/reduce.inc"
+#include "kernel/lanes/float_x86.inc"
 
 }  // namespace nibble::kernel::avx2

@@ -77,6 +77,6 @@ NIBBLE_LANES F power_of_two(F t) {
 NIBBLE_LANES __m256 low_half(F x) { return _mm512_castps512_ps256(x); }
 NIBBLE_LANES __m256 high_half(F x) { return _mm512_extractf32x8_ps(x, 1); }
 
-#include "kernel/lanes/reduce.inc"
+#include "kernel/lanes/float_x86.inc"
 
 }  // namespace nibble::kernel::avx512
