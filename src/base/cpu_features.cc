@@ -18,15 +18,16 @@ struct NamedFeature {
   CpuFeature bit;
   std::string_view name;
 };
-constexpr std::array<NamedFeature, 9> kNames{{{kAvx2, "avx2"},
-                                              {kFma, "fma"},
-                                              {kF16c, "f16c"},
-                                              {kAvxVnni, "avx-vnni"},
-                                              {kAvx512, "avx512"},
-                                              {kAvx512Vnni, "avx512-vnni"},
-                                              {kAvx512Vbmi, "avx512-vbmi"},
-                                              {kNeon, "neon"},
-                                              {kDotProd, "dotprod"}}};
+constexpr std::array<NamedFeature, 10> kNames{{{kAvx2, "avx2"},
+                                               {kFma, "fma"},
+                                               {kF16c, "f16c"},
+                                               {kAvxVnni, "avx-vnni"},
+                                               {kAvx512, "avx512"},
+                                               {kAvx512Vnni, "avx512-vnni"},
+                                               {kAvx512Vbmi, "avx512-vbmi"},
+                                               {kNeon, "neon"},
+                                               {kDotProd, "dotprod"},
+                                               {kI8mm, "i8mm"}}};
 
 /// What each value of NIBBLE_ISA allows and what it needs.
 struct IsaLevel {
@@ -37,11 +38,15 @@ struct IsaLevel {
 constexpr CpuFeatures kAvx2Level = kAvx2 | kFma | kF16c;
 constexpr CpuFeatures kAvxVnniLevel = kAvx2Level | kAvxVnni;
 constexpr CpuFeatures kAvx512Level = kAvxVnniLevel | kAvx512 | kAvx512Vnni | kAvx512Vbmi;
-constexpr std::array<IsaLevel, 5> kLevels{{{"portable", 0, 0},
+constexpr CpuFeatures kDotProdLevel = kNeon | kDotProd;
+constexpr CpuFeatures kI8mmLevel = kDotProdLevel | kI8mm;
+constexpr std::array<IsaLevel, 7> kLevels{{{"portable", 0, 0},
                                            {"avx2", kAvx2Level, kAvx2Level},
                                            {"avxvnni", kAvxVnniLevel, kAvxVnniLevel},
                                            {"avx512", kAvx512Level, kAvx2Level | kAvx512 | kAvx512Vnni},
-                                           {"neon", kNeon | kDotProd, kNeon}}};
+                                           {"neon", kNeon, kNeon},
+                                           {"dotprod", kDotProdLevel, kDotProdLevel},
+                                           {"i8mm", kI8mmLevel, kI8mmLevel}}};
 
 #if defined(__x86_64__)
 std::uint64_t saved_registers() {
@@ -89,6 +94,7 @@ CpuFeatures detect() {
   CpuFeatures found = 0;
   if ((caps & HWCAP_ASIMD) != 0) found |= kNeon;
   if ((caps & HWCAP_ASIMDDP) != 0) found |= kDotProd;
+  if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) found |= kI8mm;
   return found;
 }
 #else

@@ -21,11 +21,12 @@ enum CpuFeature : std::uint32_t {
   kNeon = 1u << 6,
   kDotProd = 1u << 7,
   kAvxVnni = 1u << 8,  ///< integer dot products on 256 bits, without AVX-512
+  kI8mm = 1u << 9,     ///< integer products of small matrices, and of bytes with and without signs
 };
 
 using CpuFeatures = std::uint32_t;
 
-/// Detected once. NIBBLE_ISA=portable|avx2|avxvnni|avx512|neon lowers the level; see check_forced_isa().
+/// Detected once. NIBBLE_ISA=portable|avx2|avxvnni|avx512|neon|dotprod|i8mm lowers the level; see check_forced_isa().
 CpuFeatures cpu_features();
 
 /// What the machine has, whatever NIBBLE_ISA says.

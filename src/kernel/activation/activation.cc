@@ -16,6 +16,9 @@ extern const ActivationKernel kActivation;
 namespace avx512 {
 extern const ActivationKernel kActivation;
 }
+namespace neon {
+extern const ActivationKernel kActivation;
+}
 
 std::span<const ActivationKernel* const> activation_kernels() {
   static constexpr const ActivationKernel* kKernels[] = {
@@ -23,6 +26,8 @@ std::span<const ActivationKernel* const> activation_kernels() {
 #if defined(__x86_64__)
     &avx2::kActivation,
     &avx512::kActivation
+#elif defined(__aarch64__)
+    &neon::kActivation
 #endif
   };
   return kKernels;

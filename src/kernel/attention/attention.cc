@@ -25,6 +25,9 @@ extern const AttentionKernel kAttention;
 namespace avx512 {
 extern const AttentionKernel kAttention;
 }
+namespace neon {
+extern const AttentionKernel kAttention;
+}
 
 std::span<const AttentionKernel* const> attention_kernels() {
   static constexpr const AttentionKernel* kKernels[] = {
@@ -32,6 +35,8 @@ std::span<const AttentionKernel* const> attention_kernels() {
 #if defined(__x86_64__)
     &avx2::kAttention,
     &avx512::kAttention
+#elif defined(__aarch64__)
+    &neon::kAttention
 #endif
   };
   return kKernels;

@@ -16,6 +16,9 @@ extern const CholeskyKernel kCholesky;
 namespace avx512 {
 extern const CholeskyKernel kCholesky;
 }
+namespace neon {
+extern const CholeskyKernel kCholesky;
+}
 
 std::span<const CholeskyKernel* const> cholesky_kernels() {
   static constexpr const CholeskyKernel* kKernels[] = {
@@ -23,6 +26,8 @@ std::span<const CholeskyKernel* const> cholesky_kernels() {
 #if defined(__x86_64__)
     &avx2::kCholesky,
     &avx512::kCholesky
+#elif defined(__aarch64__)
+    &neon::kCholesky
 #endif
   };
   return kKernels;

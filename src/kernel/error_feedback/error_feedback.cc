@@ -12,6 +12,9 @@ extern const FeedbackKernel kFeedback;
 namespace avx512 {
 extern const FeedbackKernel kFeedback;
 }
+namespace neon {
+extern const FeedbackKernel kFeedback;
+}
 
 std::span<const FeedbackKernel* const> feedback_kernels() {
   static constexpr const FeedbackKernel* kKernels[] = {
@@ -19,6 +22,8 @@ std::span<const FeedbackKernel* const> feedback_kernels() {
 #if defined(__x86_64__)
     &avx2::kFeedback,
     &avx512::kFeedback
+#elif defined(__aarch64__)
+    &neon::kFeedback
 #endif
   };
   return kKernels;

@@ -19,6 +19,9 @@ extern const GemmKernel kGemm;
 namespace avx512 {
 extern const GemmKernel kGemm;
 }
+namespace neon {
+extern const GemmKernel kGemm;
+}
 
 std::span<const GemmKernel* const> gemm_kernels() {
   static constexpr const GemmKernel* kKernels[] = {
@@ -26,6 +29,8 @@ std::span<const GemmKernel* const> gemm_kernels() {
 #if defined(__x86_64__)
     &avx2::kGemm,
     &avx512::kGemm
+#elif defined(__aarch64__)
+    &neon::kGemm
 #endif
   };
   return kKernels;

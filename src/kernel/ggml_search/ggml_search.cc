@@ -12,6 +12,9 @@ extern const GgmlSearchKernel kGgmlSearch;
 namespace avx512 {
 extern const GgmlSearchKernel kGgmlSearch;
 }
+namespace neon {
+extern const GgmlSearchKernel kGgmlSearch;
+}
 
 std::span<const GgmlSearchKernel* const> ggml_search_kernels() {
   static constexpr const GgmlSearchKernel* kKernels[] = {
@@ -19,6 +22,8 @@ std::span<const GgmlSearchKernel* const> ggml_search_kernels() {
 #if defined(__x86_64__)
     &avx2::kGgmlSearch,
     &avx512::kGgmlSearch
+#elif defined(__aarch64__)
+    &neon::kGgmlSearch
 #endif
   };
   return kKernels;

@@ -12,6 +12,9 @@ extern const GradientKernel kGradient;
 namespace avx512 {
 extern const GradientKernel kGradient;
 }
+namespace neon {
+extern const GradientKernel kGradient;
+}
 
 std::span<const GradientKernel* const> gradient_kernels() {
   static constexpr const GradientKernel* kKernels[] = {
@@ -19,6 +22,8 @@ std::span<const GradientKernel* const> gradient_kernels() {
 #if defined(__x86_64__)
     &avx2::kGradient,
     &avx512::kGradient
+#elif defined(__aarch64__)
+    &neon::kGradient
 #endif
   };
   return kKernels;

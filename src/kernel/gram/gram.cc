@@ -18,6 +18,9 @@ extern const GramKernel kGram;
 namespace avx512 {
 extern const GramKernel kGram;
 }
+namespace neon {
+extern const GramKernel kGram;
+}
 
 std::span<const GramKernel* const> gram_kernels() {
   static constexpr const GramKernel* kKernels[] = {
@@ -25,6 +28,8 @@ std::span<const GramKernel* const> gram_kernels() {
 #if defined(__x86_64__)
     &avx2::kGram,
     &avx512::kGram
+#elif defined(__aarch64__)
+    &neon::kGram
 #endif
   };
   return kKernels;

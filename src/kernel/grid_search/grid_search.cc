@@ -12,6 +12,9 @@ extern const GridSearchKernel kGridSearch;
 namespace avx512 {
 extern const GridSearchKernel kGridSearch;
 }
+namespace neon {
+extern const GridSearchKernel kGridSearch;
+}
 
 std::span<const GridSearchKernel* const> grid_search_kernels() {
   static constexpr const GridSearchKernel* kKernels[] = {
@@ -19,6 +22,8 @@ std::span<const GridSearchKernel* const> grid_search_kernels() {
 #if defined(__x86_64__)
     &avx2::kGridSearch,
     &avx512::kGridSearch
+#elif defined(__aarch64__)
+    &neon::kGridSearch
 #endif
   };
   return kKernels;

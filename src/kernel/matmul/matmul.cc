@@ -15,6 +15,10 @@ constexpr const KernelTable* kTables[] = {
     &avx512::kMatmulKernels,
     &avxvnni::kMatmulKernels,
     &avx2::kMatmulKernels,
+#elif defined(__aarch64__)
+    &i8mm::kMatmulKernels,
+    &dotprod::kMatmulKernels,
+    &neon::kMatmulKernels,
 #endif
     &reference::kMatmulKernels,
 };

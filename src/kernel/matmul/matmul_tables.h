@@ -41,5 +41,14 @@ extern const KernelTable kMatmulKernels;
 namespace avx512 {
 extern const KernelTable kMatmulKernels;
 }
+namespace neon {
+extern const KernelTable kMatmulKernels;
+}
+namespace dotprod {
+extern const KernelTable kMatmulKernels;
+}
+namespace i8mm {
+extern const KernelTable kMatmulKernels;
+}
 
 }  // namespace nibble::kernel

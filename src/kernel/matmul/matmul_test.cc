@@ -506,6 +506,12 @@ TEST(Selection, IsAPureFunctionOfLayoutAndFeatures) {
   EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, avx2 | kAvxVnni).name, "matmul_q8_q8g32_avxvnni");
   EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kF32, avx2 | kAvxVnni).name, "matmul_q8_f32_avx2");
   EXPECT_STREQ(choose_quantize(avx2 | kAvxVnni).name, "quantize_q8g32_avx2");
+#elif defined(__aarch64__)
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, kNeon).name, "matmul_q8_q8g32_neon");
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, kNeon | kDotProd).name, "matmul_q8_q8g32_dotprod");
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kInt8, kNeon | kDotProd | kI8mm).name, "matmul_q8_q8g32_i8mm");
+  EXPECT_STREQ(choose_kernel(Layout::kQ8, Compute::kF32, kNeon | kDotProd | kI8mm).name, "matmul_q8_f32_neon");
+  EXPECT_STREQ(choose_quantize(kNeon | kDotProd | kI8mm).name, "quantize_q8g32_neon");
 #endif
   for (int layout = 0; layout < kLayoutCount; ++layout)
     EXPECT_EQ(choose_kernel(static_cast<Layout>(layout), Compute::kF32, 0).layout, static_cast<Layout>(layout));

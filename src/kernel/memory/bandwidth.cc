@@ -19,6 +19,15 @@ extern const MemoryKernel kMemory;
 namespace avx512 {
 extern const MemoryKernel kMemory;
 }
+namespace neon {
+extern const MemoryKernel kMemory;
+}
+namespace dotprod {
+extern const MemoryKernel kMemory;
+}
+namespace i8mm {
+extern const MemoryKernel kMemory;
+}
 
 std::span<const MemoryKernel* const> memory_kernels() {
   static constexpr const MemoryKernel* kKernels[] = {
@@ -26,6 +35,10 @@ std::span<const MemoryKernel* const> memory_kernels() {
 #if defined(__x86_64__)
     &avx2::kMemory,
     &avx512::kMemory
+#elif defined(__aarch64__)
+    &neon::kMemory,
+    &dotprod::kMemory,
+    &i8mm::kMemory
 #endif
   };
   return kKernels;

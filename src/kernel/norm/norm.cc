@@ -16,6 +16,9 @@ extern const NormKernel kNorm;
 namespace avx512 {
 extern const NormKernel kNorm;
 }
+namespace neon {
+extern const NormKernel kNorm;
+}
 
 std::span<const NormKernel* const> norm_kernels() {
   static constexpr const NormKernel* kKernels[] = {
@@ -23,6 +26,8 @@ std::span<const NormKernel* const> norm_kernels() {
 #if defined(__x86_64__)
     &avx2::kNorm,
     &avx512::kNorm
+#elif defined(__aarch64__)
+    &neon::kNorm
 #endif
   };
   return kKernels;

@@ -18,6 +18,9 @@ extern const RopeKernel kRope;
 namespace avx512 {
 extern const RopeKernel kRope;
 }
+namespace neon {
+extern const RopeKernel kRope;
+}
 
 std::span<const RopeKernel* const> rope_kernels() {
   static constexpr const RopeKernel* kKernels[] = {
@@ -25,6 +28,8 @@ std::span<const RopeKernel* const> rope_kernels() {
 #if defined(__x86_64__)
     &avx2::kRope,
     &avx512::kRope
+#elif defined(__aarch64__)
+    &neon::kRope
 #endif
   };
   return kKernels;

@@ -16,6 +16,9 @@ extern const SoftmaxKernel kSoftmax;
 namespace avx512 {
 extern const SoftmaxKernel kSoftmax;
 }
+namespace neon {
+extern const SoftmaxKernel kSoftmax;
+}
 
 std::span<const SoftmaxKernel* const> softmax_kernels() {
   static constexpr const SoftmaxKernel* kKernels[] = {
@@ -23,6 +26,8 @@ std::span<const SoftmaxKernel* const> softmax_kernels() {
 #if defined(__x86_64__)
     &avx2::kSoftmax,
     &avx512::kSoftmax
+#elif defined(__aarch64__)
+    &neon::kSoftmax
 #endif
   };
   return kKernels;

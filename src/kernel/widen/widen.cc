@@ -12,6 +12,9 @@ extern const WidenKernel kWiden;
 namespace avx512 {
 extern const WidenKernel kWiden;
 }
+namespace neon {
+extern const WidenKernel kWiden;
+}
 
 std::span<const WidenKernel* const> widen_kernels() {
   static constexpr const WidenKernel* kKernels[] = {
@@ -19,6 +22,8 @@ std::span<const WidenKernel* const> widen_kernels() {
 #if defined(__x86_64__)
     &avx2::kWiden,
     &avx512::kWiden
+#elif defined(__aarch64__)
+    &neon::kWiden
 #endif
   };
   return kKernels;
