@@ -48,7 +48,19 @@ constexpr std::array<IsaLevel, 7> kLevels{{{"portable", 0, 0},
                                            {"dotprod", kDotProdLevel, kDotProdLevel},
                                            {"i8mm", kI8mmLevel, kI8mmLevel}}};
 
+constexpr std::int64_t kShortDistance = 512;
+constexpr std::int64_t kLongDistance = 2048;
+
 #if defined(__x86_64__)
+bool fetches_by_itself() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  constexpr unsigned kAuth = 0x68747541;  // of AuthenticAMD
+  return __get_cpuid(0, &eax, &ebx, &ecx, &edx) != 0 && ebx == kAuth;
+}
+
 std::uint64_t saved_registers() {
   std::uint32_t low = 0;
   std::uint32_t high = 0;
@@ -97,8 +109,10 @@ CpuFeatures detect() {
   if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) found |= kI8mm;
   return found;
 }
+bool fetches_by_itself() { return false; }
 #else
 CpuFeatures detect() { return 0; }
+bool fetches_by_itself() { return false; }
 #endif
 
 const IsaLevel* forced_level() {
@@ -122,6 +136,11 @@ CpuFeatures cpu_features() {
     return level == nullptr ? detected_cpu_features() : (detected_cpu_features() & level->allows);
   }();
   return features;
+}
+
+std::int64_t cpu_prefetch_distance() {
+  static const std::int64_t distance = fetches_by_itself() ? kShortDistance : kLongDistance;
+  return distance;
 }
 
 Status check_forced_isa() {

@@ -39,15 +39,45 @@ std::int64_t entry_bytes(PlaneKind kind) {
   }
 }
 
-/// Gives a plane its place in the panel, which ends at `end` before and after.
-void place_plane(std::optional<PlanePlan>& plan, std::int64_t padded_cols, std::int64_t& end) {
+/// Most entries of a row that a chunk of columns needs: one more than a chunk holds where it cuts groups.
+std::int64_t entries_per_chunk(const PackedView& v, std::int64_t blocks, std::int64_t group) {
+  std::int64_t most = 0;
+  for (std::int64_t block = 0; block < blocks; block += v.chunk_blocks) {
+    const std::int64_t end = std::min(block + v.chunk_blocks, blocks) * kBlockCols;
+    most = std::max(most, (end - 1) / group - block * kBlockCols / group + 1);
+  }
+  return most;
+}
+
+/// Gives a plane its place in a chunk, whose planes end at `end` before and after.
+void place_plane(const PackedView& v, std::int64_t blocks, std::optional<PlanePlan>& plan, std::int64_t& end) {
   if (!plan) return;
   PlaneView& view = plan->view;
   view.position = end;
-  end += round_up(kPanelRows * divide_up(padded_cols, view.group) * entry_bytes(view.kind), 64);
+  end += kPanelRows * entries_per_chunk(v, blocks, view.group) * entry_bytes(view.kind);
   if (!is_nested(view.kind)) return;
   view.outer_position = end;
-  end += round_up(kPanelRows * divide_up(padded_cols, view.outer_group) * entry_bytes(view.outer_kind), 64);
+  end += kPanelRows * entries_per_chunk(v, blocks, view.outer_group) * entry_bytes(view.outer_kind);
+}
+
+/// Cuts panels into chunks of about the same size and gives everything its place.
+void place_parts(PackPlan& plan, PackedView& v) {
+  const std::int64_t blocks = divide_up(v.cols, kBlockCols);
+  const std::int64_t about = std::max<std::int64_t>(divide_up(blocks, kMostChunkBlocks), 1);
+  v.chunk_blocks = std::max<std::int64_t>(divide_up(blocks, about), 1);
+  std::int64_t end = 0;
+  place_plane(v, blocks, plan.scale, end);
+  place_plane(v, blocks, plan.zero, end);
+  place_plane(v, blocks, plan.offset, end);
+  if (plan.table_index_group > 0) {
+    v.table_index_position = end;
+    end += kPanelRows * entries_per_chunk(v, blocks, plan.table_index_group) * 4;
+  }
+  const std::int64_t bytes = block_bytes(plan.layout);
+  v.codes_position = round_up(end, 64);
+  v.chunk_bytes = v.codes_position + v.chunk_blocks * bytes;
+  const std::int64_t chunks = divide_up(blocks, v.chunk_blocks);
+  v.panel_bytes = chunks * v.chunk_bytes - (chunks * v.chunk_blocks - blocks) * bytes;
 }
 
 /// 512 codes of one block, numbered as in packed_view.h, into bit planes.
@@ -64,6 +94,18 @@ void pack_block(Layout layout, const std::uint8_t* codes, std::uint8_t* block) {
             block[i] | (((static_cast<unsigned>(codes[part * bytes + i]) >> shift) & mask) << (bits * part)));
     block += bytes;
     shift += bits;
+  }
+}
+
+/// use(chunk, i, col) for entry i of each chunk of a row; col is the first column of the entry's group.
+template <typename Use>
+void for_entries(const PackedView& w, std::int64_t group, std::int64_t cols, const Use& use) {
+  const std::int64_t chunk_cols = w.chunk_blocks * kBlockCols;
+  for (std::int64_t begin = 0; begin < cols; begin += chunk_cols) {
+    const ChunkPlace chunk = chunk_of(w, begin);
+    const std::int64_t first = begin / group;
+    const std::int64_t last = (std::min(begin + chunk_cols, cols) - 1) / group;
+    for (std::int64_t entry = first; entry <= last; ++entry) use(chunk, entry - first, entry * group);
   }
 }
 
@@ -86,15 +128,17 @@ class PlanePacker {
   }
 
   /// False when an integer zero does not fit its byte.
-  bool pack_row(std::int64_t r, std::uint8_t* panel) const {
+  bool pack_row(const PackedView& w, std::int64_t r, std::uint8_t* panel) const {
     const PlaneView& view = plan_.view;
     const int lane = static_cast<int>(r % kPanelRows);
     bool fits = true;
-    for (std::int64_t i = 0; i * view.group < m_.cols; ++i)
-      fits = pack_entry(entry_of(r, i * view.group), panel + view.position, kPanelRows * i + lane) && fits;
+    for_entries(w, view.group, m_.cols, [&](const ChunkPlace& chunk, std::int64_t i, std::int64_t col) {
+      fits = pack_entry(entry_of(r, col), panel + chunk.position + view.position, kPanelRows * i + lane) && fits;
+    });
     if (!plan_.nested) return fits;
-    for (std::int64_t i = 0; i * view.outer_group < m_.cols; ++i)
-      pack_outer(entry_of(r, i * view.outer_group), panel + view.outer_position, kPanelRows * i + lane);
+    for_entries(w, view.outer_group, m_.cols, [&](const ChunkPlace& chunk, std::int64_t i, std::int64_t col) {
+      pack_outer(entry_of(r, col), panel + chunk.position + view.outer_position, kPanelRows * i + lane);
+    });
     return fits;
   }
 
@@ -185,7 +229,7 @@ class PanelPacker {
     const PlanePacker packer(*plan, data, m, plan_.column_order);
     bool fits = true;
     for (std::int64_t r = m.row_begin; r < m.row_begin + m.row_count; ++r)
-      fits = packer.pack_row(r, panel_at(r / kPanelRows)) && fits;
+      fits = packer.pack_row(storage_.view, r, panel_at(r / kPanelRows)) && fits;
     return fits;
   }
 
@@ -206,7 +250,7 @@ class PanelPacker {
     const std::size_t sorted_row = tile.sorted.size() / kPanelRows;
     for (int row = 0; row < rows; ++row)
       row_codes[row] = codes_of_row(begin + row, tile, tile.sorted.data() + static_cast<std::size_t>(row) * sorted_row);
-    std::uint8_t* block = panel_at(p);
+    std::uint8_t* panel = panel_at(p);
     for (std::int64_t col = 0; col < m.cols; col += kBlockCols) {
       std::uint8_t codes[512] = {};
       const std::int64_t count = std::min<std::int64_t>(kBlockCols, m.cols - col);
@@ -215,8 +259,7 @@ class PanelPacker {
         std::memcpy(line, row_codes[row] + col, static_cast<std::size_t>(count));
         for (int quad = 0; quad < kBlockCols / 4; ++quad) std::memcpy(codes + 64 * quad + 4 * row, line + 4 * quad, 4);
       }
-      pack_block(storage_.view.layout, codes, block);
-      block += block_bytes(storage_.view.layout);
+      pack_block(storage_.view.layout, codes, panel + block_position(storage_.view, col / kBlockCols));
     }
   }
 
@@ -228,9 +271,11 @@ class PanelPacker {
     const std::int64_t lane = r % kPanelRows;
     const auto copy = [&](const auto* from) {
       using T = std::remove_cvref_t<decltype(*from)>;
-      T* to = reinterpret_cast<T*>(panel) + lane;
-      for (std::int64_t c = 0; c < m.cols; ++c)
-        to[kPanelRows * c] = from[plan_.column_order.empty() ? c : plan_.column_order[static_cast<std::size_t>(c)]];
+      for (std::int64_t begin = 0; begin < m.cols; begin += kBlockCols) {
+        T* to = reinterpret_cast<T*>(panel + block_position(storage_.view, begin / kBlockCols)) + lane;
+        for (std::int64_t c = begin; c < std::min(begin + kBlockCols, m.cols); ++c, to += kPanelRows)
+          *to = from[plan_.column_order.empty() ? c : plan_.column_order[static_cast<std::size_t>(c)]];
+      }
     };
     if (plan_.decode_floats)
       copy(tile.floats.data() + row * m.cols);
@@ -246,13 +291,14 @@ class PanelPacker {
     const Grouping& g = m.scheme.table.grouping;
     for (std::int64_t r = m.row_begin; r < m.row_begin + m.row_count; ++r) {
       std::uint8_t* numbers = panel_at(r / kPanelRows) + storage_.view.table_index_position;
-      for (std::int64_t i = 0; i * plan_.table_index_group < m.cols; ++i) {
-        const std::int64_t entry = g.entry(r, i * plan_.table_index_group, m.rows, m.cols, nullptr);
-        const auto number = m.selector.empty()
-                                ? static_cast<std::int32_t>(entry)
-                                : std::int32_t{m.selector[static_cast<std::size_t>(entry - m.first_table)]};
-        std::memcpy(numbers + 4 * (kPanelRows * i + r % kPanelRows), &number, 4);
-      }
+      for_entries(storage_.view, plan_.table_index_group, m.cols,
+                  [&](const ChunkPlace& chunk, std::int64_t i, std::int64_t col) {
+                    const std::int64_t entry = g.entry(r, col, m.rows, m.cols, nullptr);
+                    const auto number = m.selector.empty()
+                                            ? static_cast<std::int32_t>(entry)
+                                            : std::int32_t{m.selector[static_cast<std::size_t>(entry - m.first_table)]};
+                    std::memcpy(numbers + chunk.position + 4 * (kPanelRows * i + r % kPanelRows), &number, 4);
+                  });
     }
   }
 
@@ -337,16 +383,8 @@ std::string plane_name(const char* what, const std::optional<PlanePlan>& plan, s
 Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::Storage& s) {
   PackedView& v = s.view;
   const std::int64_t padded = round_up(m.cols, kBlockCols);
-  std::int64_t end = padded / kBlockCols * block_bytes(plan.layout);
-  place_plane(plan.scale, padded, end);
-  place_plane(plan.zero, padded, end);
-  place_plane(plan.offset, padded, end);
-  if (plan.table_index_group > 0) {
-    v.table_index_position = end;
-    end += round_up(kPanelRows * divide_up(padded, plan.table_index_group) * 4, 64);
-  }
+  place_parts(plan, v);
   const std::int64_t panels = divide_up(m.rows, kPanelRows);
-  v.panel_bytes = end;
   v.layout = plan.layout;
   v.has_int8 = plan.has_int8;
   v.bias = plan.bias;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/cpu_features.h"
 #include "kernel/matmul/generic_rows.h"
 #include "kernel/matmul/packed_access.h"
 #include "kernel/matmul/packed_storage.h"
@@ -46,7 +47,9 @@ std::size_t PackedMatrix::Storage::bytes() const {
 }
 
 PackedMatrix::PackedMatrix() : storage_(std::make_unique<Storage>()) {}
-PackedMatrix::PackedMatrix(std::unique_ptr<Storage> storage) : storage_(std::move(storage)) {}
+PackedMatrix::PackedMatrix(std::unique_ptr<Storage> storage) : storage_(std::move(storage)) {
+  storage_->view.ahead_bytes = cpu_prefetch_distance();
+}
 PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
 PackedMatrix::~PackedMatrix() = default;

@@ -1,8 +1,10 @@
 // The contract of every matmul kernel: how packed weights and prepared activations lie in memory, and what a kernel
 // computes. Plain structs only: instruction-set files include this header and the intrinsics, nothing else.
 //
-// Weights lie in panels of 16 output rows. A panel holds, one after the other and each part rounded up to 64 bytes:
-// codes, scales (and their outer scales), zeros, offsets, table numbers. K is padded with zero codes to blocks of 32.
+// Weights lie in panels of 16 output rows, a panel in chunks of some blocks of 32 columns (PackedView::chunk_blocks,
+// the last of a panel often fewer; K is padded with zero codes). A chunk holds the entries of its planes (scales and
+// their outer scales, zeros, offsets, table numbers), then, from the next multiple of 64 bytes on, its codes: who
+// multiplies reads ascending addresses, which memory gives fastest. An entry that chunks share is in each.
 //
 // Codes of 1 to 8 bits, per block of 32 columns, from the bit planes that make up their width (3 = 2 + 1, 5 = 4 + 1,
 // 6 = 4 + 2, 7 is stored as 8; the wide plane holds the low bits). Numbering the 512 codes of a block
@@ -12,16 +14,18 @@
 //   2-bit plane, 128 bytes: byte i holds codes i, i + 128, i + 256, i + 384 from the low bits up
 //   1-bit plane,  64 bytes: bit n of byte i is code i + 64 n
 // Codes of e4m3, e5m2, f16, bf16 and f32: element 16 * k + row.
-// Entries of a plane: entry e of the panel's 16 rows side by side, element 16 * e + row; e = column / group.
+// Entries of a plane: entry e of the panel's 16 rows side by side, element 16 * e + row; e = column / group, less that
+// of the chunk's first column.
 #pragma once
 
 #include <cstdint>
 
 namespace nibble::kernel {
 
-inline constexpr int kPanelRows = 16;     ///< output rows that are interleaved
-inline constexpr int kPanelsPerItem = 2;  ///< panels that a kernel computes together: the unit of the parallel loop
-inline constexpr int kBlockCols = 32;     ///< K is padded to this; also the group of int8 activations
+inline constexpr int kPanelRows = 16;       ///< output rows that are interleaved
+inline constexpr int kPanelsPerItem = 2;    ///< panels that a kernel computes together: the unit of the parallel loop
+inline constexpr int kBlockCols = 32;       ///< K is padded to this; also the group of int8 activations
+inline constexpr int kMostChunkBlocks = 8;  ///< most blocks of a chunk
 
 /// How the codes of a matrix lie in its panels; kQN are unsigned codes of N bits.
 enum class Layout : std::uint8_t { kQ1, kQ2, kQ3, kQ4, kQ5, kQ6, kQ8, kE4m3, kE5m2, kF16, kBf16, kF32, kGeneric };
@@ -48,7 +52,7 @@ struct PlaneView {
   float constant = 0.0f;
   std::int64_t group = 0;        ///< columns per entry, a multiple of 16
   std::int64_t outer_group = 0;  ///< nested: columns per outer scale, a multiple of group
-  std::int64_t position = 0;     ///< bytes from the panel's start to the entries
+  std::int64_t position = 0;     ///< bytes from a chunk's start to its entries
   std::int64_t outer_position = 0;
   const float* lut = nullptr;  ///< kLut: 256 values
 };
@@ -84,6 +88,10 @@ struct GenericView {
 struct PackedView {
   const std::uint8_t* data = nullptr;  ///< panels, 64-byte aligned
   std::int64_t panel_bytes = 0;
+  std::int64_t chunk_blocks = kMostChunkBlocks;  ///< blocks of every chunk but the last, which has those that are left
+  std::int64_t chunk_bytes = 0;                  ///< from one chunk of a panel to the next
+  std::int64_t codes_position = 0;               ///< bytes from a chunk's start to its codes
+  std::int64_t ahead_bytes = 512;  ///< how far ahead of their use weights are asked for; see cpu_features.h
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   Layout layout = Layout::kF32;

@@ -31,10 +31,11 @@ void unpack_block(Layout layout, const std::uint8_t* block, std::uint8_t* codes)
 struct FoldEntries {
   float row[kPanelRows];
 };
-FoldEntries fold_entries(const PlaneView& plane, const std::uint8_t* panel, std::int64_t col, float absent) {
+FoldEntries fold_entries(const PackedView& w, const PlaneView& plane, const std::uint8_t* panel, std::int64_t col,
+                         float absent) {
   FoldEntries entries;
   for (int row = 0; row < kPanelRows; ++row)
-    entries.row[row] = plane.kind == PlaneKind::kNone ? absent : plane_entry(plane, panel, row, col);
+    entries.row[row] = plane.kind == PlaneKind::kNone ? absent : plane_entry(w, plane, panel, row, col);
   return entries;
 }
 
@@ -52,16 +53,16 @@ void integer_panel(const PackedView& w, const InputView& input, std::int64_t pan
   std::uint8_t codes[512];
   std::int32_t u[512];
   for (std::int64_t b = 0; b < input.blocks; ++b) {
-    unpack_block(w.layout, panel + b * block_bytes(w.layout), codes);
+    unpack_block(w.layout, panel + block_position(w, b), codes);
     for (int i = 0; i < 512; ++i) {
       u[i] = w.int_table != nullptr ? w.int_table[codes[i]] : codes[i];
       if (w.int_table_high != nullptr) u[i] += 256 * w.int_table_high[codes[i]];
     }
     for (int f = 0; f < folds; ++f) {
       const std::int64_t col = b * kBlockCols + f * w.fold;
-      const FoldEntries scale = fold_entries(w.scale, panel, col, 1.0f);
-      const FoldEntries zero = fold_entries(w.zero, panel, col, 0.0f);
-      const FoldEntries offset = fold_entries(w.offset, panel, col, 0.0f);
+      const FoldEntries scale = fold_entries(w, w.scale, panel, col, 1.0f);
+      const FoldEntries zero = fold_entries(w, w.zero, panel, col, 0.0f);
+      const FoldEntries offset = fold_entries(w, w.offset, panel, col, 0.0f);
       for (std::int64_t t = 0; t < input.tokens; ++t) {
         const std::int8_t* q = input.q + (t * input.blocks + b) * kBlockCols;
         const float q_scale = input.scale[t * input.blocks + b];

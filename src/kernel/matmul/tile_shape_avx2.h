@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kFloatTile = 6;    // tokens in a register tile of the float path
 constexpr int kMostPanels = 4;   // panels of a slab
-constexpr int kChunkBlocks = 8;  // integer path: 256 columns, 4 KiB a panel
 constexpr int kFloatBlocks = 2;  // float path: 64 columns, 4 KiB a panel
 
 // Panels of a register tile: accumulators, weights and an activation fit in 16 registers.
