@@ -1,6 +1,8 @@
 // The searches on eight lanes of AVX2.
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernel/ggml_search/ggml_search.h"
 
 namespace nibble::kernel::avx2 {

@@ -1,4 +1,6 @@
 // The searches on sixteen lanes of AVX-512.
+#include <utility>
+
 #include "kernel/ggml_search/ggml_search.h"
 #include "kernel/lanes/lanes_avx512.h"
 

@@ -1,5 +1,6 @@
 // The searches on four lanes of any processor.
 #include <cmath>
+#include <utility>
 
 #include "kernel/ggml_search/ggml_search.h"
 
