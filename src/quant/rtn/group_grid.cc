@@ -130,10 +130,10 @@ float GroupQuantizer::table_limit() const {
   return limit > 0 ? limit : 1.0f;
 }
 
-/// The grid follows from the group's extremes.
-bool GroupQuantizer::needs_only_extremes() const {
-  return range_.kind != RangeRule::Kind::kPercentile && range_.kind != RangeRule::Kind::kMse &&
-         scheme_.code.table != TableKind::kBinary && !is_ternary(scheme_.code);
+/// The grid is that of the group's extremes, or searched from there.
+bool GroupQuantizer::follows_from_extremes() const {
+  return range_.kind != RangeRule::Kind::kPercentile && scheme_.code.table != TableKind::kBinary &&
+         !is_ternary(scheme_.code);
 }
 
 /// Scale of the grid that reaches from extreme to extreme; 0 for an all-zero group.
@@ -150,12 +150,11 @@ float GroupQuantizer::range_scale(const Extremes& e) const {
   return sign * magnitude / (levels / 2.0f);
 }
 
-/// Scale of a symmetric grid by the range rule.
+/// Scale of a symmetric grid that does not follow from the extremes.
 float GroupQuantizer::symmetric_scale(std::span<const float> x) const {
   if (scheme_.code.table == TableKind::kBinary) return mean_magnitude(x);
   if (is_ternary(scheme_.code)) return ternary_scale(x);
   const Extremes e = Extremes::of(x);
-  if (range_.kind != RangeRule::Kind::kPercentile) return range_scale(e);
   const float magnitude = percentile_magnitude(x, range_.percentile);
   return range_scale(-e.low >= e.high ? Extremes{-magnitude, 0.0f} : Extremes{0.0f, magnitude});
 }
@@ -171,14 +170,12 @@ std::int32_t GroupQuantizer::zero_for(std::span<const float> x, float scale) con
 }
 
 GroupGrid GroupQuantizer::choose(std::span<const float> x, const RoundScales& round_scales) const {
-  if (range_.kind == RangeRule::Kind::kMse && scheme_.code.table != TableKind::kBinary && !is_ternary(scheme_.code))
-    return least_squares(x, round_scales);
   GroupGrid grid;
-  if (scheme_.zero_kind == ZeroKind::kInteger) {
-    grid.scale = range_scale(Extremes::of(x, range_));
-  } else {
-    grid.scale = symmetric_scale(x);
+  if (follows_from_extremes()) {
+    choose_each(x, static_cast<std::int64_t>(x.size()), round_scales, {&grid, 1});
+    return grid;
   }
+  grid.scale = scheme_.zero_kind == ZeroKind::kInteger ? range_scale(Extremes::of(x, range_)) : symmetric_scale(x);
   if (grid.scale == 0.0f) grid.scale = 1.0f;  // an all-zero group: every code stands for 0
   round_scales({&grid.scale, 1});
   grid.zero = zero_for(x, grid.scale);
@@ -187,22 +184,35 @@ GroupGrid GroupQuantizer::choose(std::span<const float> x, const RoundScales& ro
 
 void GroupQuantizer::choose_each(std::span<const float> x, std::int64_t size, const RoundScales& round_scales,
                                  std::span<GroupGrid> grids) const {
-  if (!needs_only_extremes()) {
-    const auto length = static_cast<std::size_t>(size);
+  const auto length = static_cast<std::size_t>(size);
+  if (!follows_from_extremes()) {
     for (std::size_t g = 0; g < grids.size(); ++g) grids[g] = choose(x.subspan(g * length, length), round_scales);
     return;
   }
-  thread_local std::vector<float> low, high, scales;
-  low.resize(grids.size());
-  high.resize(grids.size());
-  scales.resize(grids.size());
-  kernel::group_rounding_kernel().ranges(x.data(), static_cast<std::int64_t>(grids.size()), size, low.data(),
-                                         high.data());
+  float low[kAtOnce];
+  float high[kAtOnce];
+  for (std::size_t first = 0; first < grids.size(); first += kAtOnce) {
+    const std::span<GroupGrid> some = grids.subspan(first, std::min(kAtOnce, grids.size() - first));
+    const float* begin = x.data() + first * length;
+    kernel::group_rounding_kernel().ranges(begin, static_cast<std::int64_t>(some.size()), size, low, high);
+    if (range_.kind != RangeRule::Kind::kMse) {
+      full_ranges(low, high, round_scales, some);
+      continue;
+    }
+    for (std::size_t g = 0; g < some.size(); ++g)
+      some[g] = least_squares({begin + g * length, length}, {low[g], high[g]}, round_scales);
+  }
+}
+
+/// The grids from extreme to extreme, kAtOnce of them at most.
+void GroupQuantizer::full_ranges(const float* low, const float* high, const RoundScales& round_scales,
+                                 std::span<GroupGrid> grids) const {
+  std::array<float, kAtOnce> scales;
   for (std::size_t g = 0; g < grids.size(); ++g) {
     scales[g] = range_scale({low[g], high[g]});
     if (scales[g] == 0.0f) scales[g] = 1.0f;
   }
-  round_scales(scales);
+  round_scales({scales.data(), grids.size()});
   const bool has_zeros = scheme_.zero_kind == ZeroKind::kInteger;
   for (std::size_t g = 0; g < grids.size(); ++g)
     grids[g] = {scales[g], has_zeros ? zero_for(Extremes{low[g], high[g]}, scales[g]) : 0};
@@ -219,60 +229,101 @@ GroupQuantizer::CodeRange GroupQuantizer::code_range() const {
 /// Shrunken ranges, both signs of a symmetric scale and both neighbours of the zero point.
 class GroupQuantizer::Trials {
  public:
-  Trials(const GroupQuantizer& quantizer, const Extremes& e, const RoundScales& round_scales) {
+  Trials(const GroupQuantizer& quantizer, const Extremes& e, const RoundScales& round_scales)
+      : bias_(static_cast<float>(quantizer.scheme_.code.bias)) {
     const QuantScheme& scheme = quantizer.scheme_;
     const bool asymmetric = scheme.zero_kind == ZeroKind::kInteger;
     const bool integers = scheme.code.kind == CodeFormat::Kind::kInteger;
     const auto top = static_cast<float>((1 << std::min<int>(scheme.code.bits, 8)) - 1);
     const float extent = asymmetric ? e.high - e.low : std::max(-e.low, e.high);
     const float limit = asymmetric ? top : integers ? (top + 1.0f) / 2.0f : quantizer.table_limit_;
-    const bool both_signs = integers && !asymmetric;
-    std::array<float, 2 * kSteps> wanted;
-    std::size_t count = 0;
-    for (int step = 0; step < kSteps; ++step) {
-      wanted[count++] = part(step) * extent / limit;
-      if (both_signs) wanted[count++] = -part(step) * extent / limit;
+    std::array<float, kSteps> parts;
+    for (std::size_t step = 0; step < kSteps; ++step) parts[step] = kParts[step] * extent / limit;
+    if (asymmetric) {
+      add_pairs(parts, round_scales, e.low, top);
+      return;
     }
-    round_scales({wanted.data(), count});
-    for (std::size_t i = 0; i < count; ++i) {
-      const float scale = wanted[i];
-      if (!asymmetric) add(scale, 0, scheme.code.bias);
-      if (!asymmetric || scale == 0.0f) continue;
-      const float real_zero = -part(static_cast<int>(i)) * e.low / scale;
-      for (const float zero : {std::floor(real_zero), std::ceil(real_zero)})
-        add(scale, static_cast<std::int32_t>(std::clamp(zero, 0.0f, top)), scheme.code.bias);
+    for (std::size_t step = 0; integers && step < kSteps; ++step) {
+      scales_[2 * step] = parts[step];
+      scales_[2 * step + 1] = -parts[step];
     }
+    if (!integers) std::copy(parts.begin(), parts.end(), scales_.begin());
+    const std::size_t wanted = integers ? 2 * kSteps : kSteps;
+    round_in_vectors(scales_, wanted, round_scales);
+    codes_of_zero_.fill(bias_);
+    if (are_usable(wanted)) {
+      count_ = wanted;
+      return;
+    }
+    for (std::size_t i = 0; i < wanted; ++i) add(scales_[i], bias_);
   }
 
-  int count() const { return count_; }
-  GroupGrid grid(int trial) const { return {scales_[index(trial)], zeros_[index(trial)]}; }
-  kernel::GridTrials view() const { return {scales_.data(), codes_of_zero_.data(), count_}; }
+  int count() const { return static_cast<int>(count_); }
+  GroupGrid grid(int trial) const {
+    const auto at = static_cast<std::size_t>(trial);
+    return {scales_[at], static_cast<std::int32_t>(codes_of_zero_[at] - bias_)};
+  }
+  kernel::GridTrials view() const { return {scales_.data(), codes_of_zero_.data(), count()}; }
 
  private:
-  static constexpr int kSteps = 41;
+  static constexpr std::size_t kSteps = 41;
+  static constexpr std::size_t kRoom = 96;  ///< for both signs or neighbours, in whole vectors
   /// 1.05 down to 0.40 of the range.
-  static float part(int step) { return 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps - 1)); }
-  static std::size_t index(int trial) { return static_cast<std::size_t>(trial); }
-  void add(float scale, std::int32_t zero, int bias) {
-    if (scale == 0.0f || !std::isfinite(scale)) return;
-    scales_[index(count_)] = scale;
-    zeros_[index(count_)] = zero;
-    codes_of_zero_[index(count_)] = static_cast<float>(bias + zero);
-    ++count_;
+  static constexpr std::array<float, kSteps> kParts = [] {
+    std::array<float, kSteps> parts{};
+    for (std::size_t step = 0; step < kSteps; ++step)
+      parts[step] = 1.05f - static_cast<float>(step) * (0.65f / static_cast<float>(kSteps - 1));
+    return parts;
+  }();
+
+  static void round_in_vectors(std::array<float, kRoom>& scales, std::size_t count, const RoundScales& round_scales) {
+    const std::size_t whole = (count + 15) / 16 * 16;
+    std::fill(scales.begin() + count, scales.begin() + whole, scales[count - 1]);
+    round_scales({scales.data(), whole});
   }
 
-  std::array<float, 2 * kSteps> scales_;
-  std::array<std::int32_t, 2 * kSteps> zeros_;
-  std::array<float, 2 * kSteps> codes_of_zero_;
-  int count_ = 0;
+  /// Every scale with the zero points below and above the real one.
+  void add_pairs(const std::array<float, kSteps>& parts, const RoundScales& round_scales, float low, float top) {
+    std::array<float, kRoom> scales;
+    std::copy(parts.begin(), parts.end(), scales.begin());
+    round_in_vectors(scales, kSteps, round_scales);
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      if (scales[step] == 0.0f) continue;
+      const float real_zero = std::clamp(-kParts[step] * low / scales[step], 0.0f, top);
+      const auto below = static_cast<float>(static_cast<std::int32_t>(real_zero));
+      add(scales[step], bias_ + below);
+      add(scales[step], bias_ + below + (below < real_zero ? 1.0f : 0.0f));
+    }
+  }
+
+  /// Neither 0 nor infinite, in a form that loops over scales can be vectors of.
+  static bool is_usable(float scale) { return (std::bit_cast<std::uint32_t>(scale) & 0x7FFFFFFFu) - 1u < 0x7F7FFFFFu; }
+  bool are_usable(std::size_t count) const {
+    std::uint32_t unusable = 0;
+    for (std::size_t i = 0; i < count; ++i) unusable |= is_usable(scales_[i]) ? 0u : 1u;
+    return unusable == 0;
+  }
+
+  void add(float scale, float code_of_zero) {
+    scales_[count_] = scale;
+    codes_of_zero_[count_] = code_of_zero;
+    count_ += is_usable(scale) ? 1 : 0;
+  }
+
+  float bias_;
+  std::array<float, kRoom> scales_;
+  std::array<float, kRoom> codes_of_zero_;
+  std::size_t count_ = 0;
 };
 
 /// The trial of least error; the first of equals.
-GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const RoundScales& round_scales) const {
-  const Extremes e = Extremes::of(x);
+GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const Extremes& e,
+                                        const RoundScales& round_scales) const {
   GroupGrid none{1.0f, 0};
-  round_scales({&none.scale, 1});
-  if (std::max(-e.low, e.high) == 0.0f) return none;
+  if (std::max(-e.low, e.high) == 0.0f) {
+    round_scales({&none.scale, 1});
+    return none;
+  }
   const Trials trials(*this, e, round_scales);
   const CodeRange range = code_range();
   kernel::GridCodes codes{range.low, range.high, table_.empty() ? nullptr : table_.data(),
@@ -280,8 +331,10 @@ GroupGrid GroupQuantizer::least_squares(std::span<const float> x, const RoundSca
   const kernel::GridFloats floats = floats_of(scheme_.code.float_type);
   if (scheme_.code.kind == CodeFormat::Kind::kFloat) codes.floats = &floats;
   const int best =
-      kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes).trial;
-  return best < 0 ? none : trials.grid(best);
+      kernel::grid_search_kernel().search(x.data(), static_cast<std::int64_t>(x.size()), trials.view(), codes);
+  if (best >= 0) return trials.grid(best);
+  round_scales({&none.scale, 1});
+  return none;
 }
 
 void GroupQuantizer::encode(std::span<const float> x, const GroupGrid& grid, std::uint8_t* codes) const {
@@ -297,7 +350,6 @@ void GroupQuantizer::encode_each(std::span<const float> x, std::int64_t size, st
       encode_floats(code.float_type, x.subspan(g * length, length), grids[g].scale, codes + g * length);
     return;
   }
-  constexpr std::size_t kAtOnce = 64;
   float scales[kAtOnce];
   float shifts[kAtOnce];
   const CodeRange range = code_range();

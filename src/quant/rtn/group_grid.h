@@ -42,13 +42,17 @@ class GroupQuantizer {
   std::int32_t zero_for(std::span<const float> x, float scale) const;
 
  private:
+  static constexpr std::size_t kAtOnce = 64;  ///< groups
+
   struct Extremes;
   float table_limit() const;
-  bool needs_only_extremes() const;
+  bool follows_from_extremes() const;
   float range_scale(const Extremes& e) const;
   float symmetric_scale(std::span<const float> x) const;
   std::int32_t zero_for(const Extremes& e, float scale) const;
-  GroupGrid least_squares(std::span<const float> x, const RoundScales& round_scales) const;
+  void full_ranges(const float* low, const float* high, const RoundScales& round_scales,
+                   std::span<GroupGrid> grids) const;
+  GroupGrid least_squares(std::span<const float> x, const Extremes& e, const RoundScales& round_scales) const;
 
   struct CodeRange {
     float low;
