@@ -16,6 +16,13 @@ F square_root(F x) {
   return out;
 }
 
+typedef std::int32_t Numbers __attribute__((vector_size(4 * kLanes)));
+F choose(const float* table, Numbers i) {
+  F out = {};
+  for (int lane = 0; lane < kLanes; ++lane) out[lane] = table[i[lane]];
+  return out;
+}
+
 }  // namespace
 
 #include "kernel/ggml_search/ggml_search.inc"
