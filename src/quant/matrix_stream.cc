@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -20,6 +21,28 @@ constexpr std::int64_t kMaxWeightsInFlight = std::int64_t{1} << 26;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
+/// Weights where either number is not finite count for nothing. In lanes, which the compiler makes vectors of.
+ErrorSample error_of(const float* w, const float* q, std::size_t count) {
+  constexpr std::size_t kLanes = 8;
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  double error[kLanes] = {};
+  double norm[kLanes] = {};
+  const auto add = [&](std::size_t i, std::size_t lane) {
+    const auto value = static_cast<double>(w[i]);
+    const double difference = value - static_cast<double>(q[i]);
+    const bool finite = (std::fabs(value) <= kLargest) & (std::fabs(difference) <= kLargest);
+    error[lane] += finite ? difference * difference : 0.0;
+    norm[lane] += finite ? value * value : 0.0;
+  };
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::size_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
+  for (std::size_t lane = 0; i + lane < count; ++lane) add(i + lane, lane);
+  ErrorSample sample;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) sample.add({error[lane], norm[lane]});
+  return sample;
+}
+
 Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix& tile) {
   thread_local QuantizedMatrix expected;
   thread_local std::vector<float> w, q;
@@ -31,16 +54,7 @@ Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix&
   q.resize(static_cast<std::size_t>(tile.row_count * tile.cols));
   weights_as_floats(expected, w.data());
   weights_as_floats(tile, q.data());
-  const float* first = w.data() + (tile.row_begin - begin) * tile.cols;
-  ErrorSample sample;
-  for (std::size_t i = 0; i < q.size(); ++i) {
-    const double value = static_cast<double>(first[i]);
-    const double difference = value - static_cast<double>(q[i]);
-    if (!std::isfinite(value) || !std::isfinite(difference)) continue;
-    sample.squared_error += difference * difference;
-    sample.squared_norm += value * value;
-  }
-  return sample;
+  return error_of(w.data() + (tile.row_begin - begin) * tile.cols, q.data(), q.size());
 }
 
 /// Hands tiles out, in order, and collects what became of them.
