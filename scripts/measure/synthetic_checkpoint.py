@@ -25,8 +25,14 @@ def random_block(seed):
     return struct.pack(f"<{BLOCK}e", *values)
 
 
-def matrices(shape):
-    hidden, layers, heads, kv_heads, ffn, vocab = SHAPES[shape]
+def sizes(shape, layers):
+    """The sizes of a shape, with another number of layers if one is given."""
+    hidden, own_layers, *others = SHAPES[shape]
+    return (hidden, layers or own_layers, *others)
+
+
+def matrices(shape, layers=None):
+    hidden, layers, heads, kv_heads, ffn, vocab = sizes(shape, layers)
     kv = hidden // heads * kv_heads
     yield "model.embed_tokens.weight", (vocab, hidden)
     for i in range(layers):
@@ -68,8 +74,8 @@ def write_shard(path, tensors, block, seed):
             write_tensor(file, shape, block, seed + 7919 * i)
 
 
-def config_of(shape):
-    hidden, layers, heads, kv_heads, ffn, vocab = SHAPES[shape]
+def config_of(shape, layers=None):
+    hidden, layers, heads, kv_heads, ffn, vocab = sizes(shape, layers)
     return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
             "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
             "intermediate_size": ffn, "vocab_size": vocab, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
@@ -81,13 +87,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--shape", choices=SHAPES, default="llama-1.1b")
+    parser.add_argument("--layers", type=int, help="fewer or more than the shape has")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shard-gb", type=float, default=2.0)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     block = random_block(args.seed)
     shards, size = [[]], 0
-    for name, shape in matrices(args.shape):
+    for name, shape in matrices(args.shape, args.layers):
         bytes_ = 2 * shape[0] * (shape[1] if len(shape) == 2 else 1)
         if shards[-1] and size + bytes_ > args.shard_gb * 1e9:
             shards.append([])
@@ -100,7 +107,7 @@ def main():
         write_shard(args.folder / name, tensors, block, args.seed + 104729 * i)
         weight_map.update({tensor: name for tensor, _ in tensors})
     (args.folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    (args.folder / "config.json").write_text(json.dumps(config_of(args.shape), indent=2))
+    (args.folder / "config.json").write_text(json.dumps(config_of(args.shape, args.layers), indent=2))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 #include "kernel/gradient/gradient.h"
 #include "kernel/gram/gram.h"
 #include "kernel/grid_search/grid_search.h"
+#include "kernel/group_rounding/group_rounding.h"
 #include "kernel/matmul/matmul_kernel.h"
 #include "kernel/norm/norm.h"
 #include "kernel/rope/rope.h"
@@ -98,6 +99,7 @@ Result<MachineInfo> machine_info() {
     info.kernels.push_back(choice_of(kernel::activation_kernels(), has));
     info.kernels.push_back(choice_of(kernel::ggml_search_kernels(), has));
     info.kernels.push_back(choice_of(kernel::grid_search_kernels(), has));
+    info.kernels.push_back(choice_of(kernel::group_rounding_kernels(), has));
     info.kernels.push_back(choice_of(kernel::widen_kernels(), has));
     info.kernels.push_back(choice_of(kernel::softmax_kernels(), has));
     info.kernels.push_back(choice_of(kernel::gemm_kernels(), has));

@@ -29,6 +29,10 @@ void quantize_blocks(const float* values, std::size_t count, std::byte* blocks) 
 
 template <typename Format>
 void unpack_blocks(const std::byte* blocks, std::size_t count, GgmlParts parts) noexcept {
+  if constexpr (Format::kBlockValues == 1) {  // floats, which stay as they are
+    if (count > 0) std::memcpy(parts.codes, blocks, count * sizeof(typename Format::Block));
+    return;
+  }
   for (std::size_t i = 0; i < count; ++i, parts.advance(Format::kParts)) {
     typename Format::Block block;
     std::memcpy(&block, blocks + i * sizeof block, sizeof block);
@@ -38,6 +42,10 @@ void unpack_blocks(const std::byte* blocks, std::size_t count, GgmlParts parts) 
 
 template <typename Format>
 void pack_blocks(GgmlConstParts parts, std::size_t count, std::byte* blocks) noexcept {
+  if constexpr (Format::kBlockValues == 1) {
+    if (count > 0) std::memcpy(blocks, parts.codes, count * sizeof(typename Format::Block));
+    return;
+  }
   for (std::size_t i = 0; i < count; ++i, parts.advance(Format::kParts)) {
     typename Format::Block block;
     Format::pack(parts, block);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -15,10 +16,34 @@ namespace {
 
 constexpr std::int64_t kTileWeights = 1 << 17;
 constexpr std::int64_t kErrorEvery = 8;
+/// Tiles whose pages are released together: each release stops all threads for a moment.
+constexpr std::int64_t kReleaseTogether = 16;
 /// Whole matrices may be tiles: threads wait rather than hold more than this at once.
 constexpr std::int64_t kMaxWeightsInFlight = std::int64_t{1} << 26;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
+
+/// Weights where either number is not finite count for nothing. In lanes, which the compiler makes vectors of.
+ErrorSample error_of(const float* w, const float* q, std::size_t count) {
+  constexpr std::size_t kLanes = 8;
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  double error[kLanes] = {};
+  double norm[kLanes] = {};
+  const auto add = [&](std::size_t i, std::size_t lane) {
+    const auto value = static_cast<double>(w[i]);
+    const double difference = value - static_cast<double>(q[i]);
+    const bool finite = (std::fabs(value) <= kLargest) & (std::fabs(difference) <= kLargest);
+    error[lane] += finite ? difference * difference : 0.0;
+    norm[lane] += finite ? value * value : 0.0;
+  };
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::size_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
+  for (std::size_t lane = 0; i + lane < count; ++lane) add(i + lane, lane);
+  ErrorSample sample;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) sample.add({error[lane], norm[lane]});
+  return sample;
+}
 
 Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix& tile) {
   thread_local QuantizedMatrix expected;
@@ -31,16 +56,7 @@ Result<ErrorSample> compare(const MatrixSource& original, const QuantizedMatrix&
   q.resize(static_cast<std::size_t>(tile.row_count * tile.cols));
   weights_as_floats(expected, w.data());
   weights_as_floats(tile, q.data());
-  const float* first = w.data() + (tile.row_begin - begin) * tile.cols;
-  ErrorSample sample;
-  for (std::size_t i = 0; i < q.size(); ++i) {
-    const double value = static_cast<double>(first[i]);
-    const double difference = value - static_cast<double>(q[i]);
-    if (!std::isfinite(value) || !std::isfinite(difference)) continue;
-    sample.squared_error += difference * difference;
-    sample.squared_norm += value * value;
-  }
-  return sample;
+  return error_of(w.data() + (tile.row_begin - begin) * tile.cols, q.data(), q.size());
 }
 
 /// Hands tiles out, in order, and collects what became of them.
@@ -56,6 +72,8 @@ class TileStream {
       state.tile_rows = m.row_step == 0 ? rows : round_up(wanted, std::lcm(m.row_step, m.source->row_step()));
       state.tiles = rows == 0 ? 0 : (rows + state.tile_rows - 1) / state.tile_rows;
       state.tiles_left = state.tiles;
+      for (std::int64_t first = 0; first < state.tiles; first += kReleaseTogether)
+        state.unreleased.push_back(std::min(kReleaseTogether, state.tiles - first));
       state.samples.resize(static_cast<std::size_t>((state.tiles + kErrorEvery - 1) / kErrorEvery));
     }
   }
@@ -85,8 +103,9 @@ class TileStream {
   struct State {
     std::int64_t tile_rows = 0;
     std::int64_t tiles = 0;
-    std::int64_t tiles_left = 0;       ///< not done
-    std::vector<ErrorSample> samples;  ///< of every kErrorEvery-th tile
+    std::int64_t tiles_left = 0;           ///< not done
+    std::vector<std::int64_t> unreleased;  ///< the same of every kReleaseTogether tiles
+    std::vector<ErrorSample> samples;      ///< of every kErrorEvery-th tile
   };
 
   struct Tile {
@@ -122,27 +141,34 @@ class TileStream {
       NIBBLE_TRY(states_[tile.matrix].samples[static_cast<std::size_t>(tile.number / kErrorEvery)],
                  compare(*m.original, decoded));
     }
-    NIBBLE_TRY_STATUS(consumer_.consume(tile.matrix, decoded));
-    m.source->release(tile.first_row, tile.rows);
-    m.original->release(tile.first_row, tile.rows);
-    return {};
+    return consumer_.consume(tile.matrix, decoded);
+  }
+
+  void release(std::size_t matrix, std::int64_t first_row, std::int64_t rows) const {
+    const StreamedMatrix& m = matrices_[matrix];
+    rows = std::min(rows, m.source->rows() - first_row);
+    m.source->release(first_row, rows);
+    m.original->release(first_row, rows);
   }
 
   void finish(const Tile& tile, Status status) {
+    const std::int64_t together = tile.number / kReleaseTogether;
+    State& state = states_[tile.matrix];
+    bool together_done = false;
     bool matrix_done = false;
     {
       const std::lock_guard lock(mutex_);
       if (status.ok()) status = consumer_.advance(tile.weights);
       if (!status.ok()) note_failure(tile, status.error());
-      matrix_done = --states_[tile.matrix].tiles_left == 0;
+      together_done = --state.unreleased[static_cast<std::size_t>(together)] == 0;
+      matrix_done = --state.tiles_left == 0;
       in_flight_ -= tile.weights;
     }
     room_.notify_all();
-    if (!matrix_done) return;
-    // Pages that tiles share, and sources that do not lie in the order of rows.
-    const StreamedMatrix& m = matrices_[tile.matrix];
-    m.source->release(0, m.source->rows());
-    m.original->release(0, m.original->rows());
+    if (matrix_done)  // with pages that tiles share, and sources that do not lie in the order of rows
+      release(tile.matrix, 0, matrices_[tile.matrix].source->rows());
+    else if (together_done)
+      release(tile.matrix, together * kReleaseTogether * state.tile_rows, kReleaseTogether * state.tile_rows);
   }
 
   void abandon(const Tile& tile) {

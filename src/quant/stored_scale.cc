@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/half.h"
+#include "kernel/widen/widen.h"
 
 namespace nibble {
 namespace {
@@ -31,6 +32,32 @@ float stored_scale(ElementType type, float scale) {
     stored = std::copysign(smallest, scale);
   }
   return stored;
+}
+
+void store_scales(ElementType type, std::span<float> scales) {
+  if (type != ElementType::kF16) {
+    for (float& scale : scales) scale = stored_scale(type, scale);
+    return;
+  }
+  constexpr std::size_t kAtOnce = 128;
+  std::uint16_t halves[kAtOnce];
+  for (std::size_t begin = 0; begin < scales.size(); begin += kAtOnce) {
+    const std::span<float> piece = scales.subspan(begin, std::min(kAtOnce, scales.size() - begin));
+    const auto count = static_cast<std::int64_t>(piece.size());
+    kernel::widen_kernel().to_half(piece.data(), count, halves);
+    for (std::size_t i = 0; i < piece.size(); ++i) {  // neither 0 nor infinite
+      const int size = halves[i] & 0x7FFF;
+      halves[i] = static_cast<std::uint16_t>((halves[i] & 0x8000) | (size == 0 ? 1 : size == 0x7C00 ? 0x7BFF : size));
+    }
+    kernel::widen_kernel().half(halves, count, piece.data());
+  }
+}
+
+void store_entries(ElementType type, std::span<const float> values, std::byte* entries) {
+  if (type != ElementType::kF16) return encode_elements(type, values.data(), values.size(), entries);
+  // Vectors of bytes are aligned for any number.
+  kernel::widen_kernel().to_half(values.data(), static_cast<std::int64_t>(values.size()),
+                                 reinterpret_cast<std::uint16_t*>(entries));
 }
 
 void store_entry(ElementType type, float value, std::vector<std::byte>& bytes, std::int64_t index) {

@@ -1,4 +1,6 @@
 // The searches on sixteen lanes of AVX-512.
+#include <utility>
+
 #include "kernel/ggml_search/ggml_search.h"
 #include "kernel/lanes/lanes_avx512.h"
 
@@ -8,6 +10,8 @@ namespace {
 constexpr int kLanes = 16;
 
 inline F square_root(F x) { return _mm512_sqrt_ps(x); }
+typedef std::int32_t Numbers __attribute__((vector_size(4 * kLanes)));
+inline F choose(const float* table, Numbers i) { return _mm512_permutexvar_ps((__m512i)i, _mm512_loadu_ps(table)); }
 
 }  // namespace
 

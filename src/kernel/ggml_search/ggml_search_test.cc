@@ -209,6 +209,19 @@ TEST_P(GgmlSearches, OfLegacyTypesGiveTheBytesOfTheFormat) {
     }
 }
 
+TEST_P(GgmlSearches, OfLegacyTypesTakeAnyNumberOfBlocks) {
+  if (!is_legacy(format())) GTEST_SKIP() << "their rows are as long as other tests have them";
+  for (std::size_t blocks = 1; blocks < 40; ++blocks) {
+    const std::vector<float> x = rows_of(blocks * 32, static_cast<unsigned>(blocks));
+    std::vector<std::byte> expected(blocks * static_cast<std::size_t>(format().block_bytes));
+    format().quantize(x.data(), blocks, expected.data());
+    for (const GgmlSearchKernel* kernel : ggml_search_kernels())
+      if (can_run(kernel->info, detected_cpu_features())) {
+        EXPECT_EQ(hex(run(*kernel, GetParam(), x, x.size(), {}).blocks), hex(expected)) << kernel->info.name;
+      }
+  }
+}
+
 TEST_P(GgmlSearches, SurviveLargeAndTinyNumbers) {
   for (const float special : {3e38f, -3e38f, 1e-45f, -1e-40f, 7e4f}) {
     for (const float rest : {0.0f, 1.0f, -1.0f}) {

@@ -1,5 +1,6 @@
 // The searches on four lanes of any processor.
 #include <cmath>
+#include <utility>
 
 #include "kernel/ggml_search/ggml_search.h"
 
@@ -12,6 +13,13 @@ typedef float F __attribute__((vector_size(4 * kLanes)));
 F square_root(F x) {
   F out = {};
   for (int lane = 0; lane < kLanes; ++lane) out[lane] = std::sqrt(x[lane]);
+  return out;
+}
+
+typedef std::int32_t Numbers __attribute__((vector_size(4 * kLanes)));
+F choose(const float* table, Numbers i) {
+  F out = {};
+  for (int lane = 0; lane < kLanes; ++lane) out[lane] = table[i[lane]];
   return out;
 }
 

@@ -31,19 +31,13 @@ struct GridCodes {
   const GridFloats* floats = nullptr;
 };
 
-/// The first trial of least error, and that error.
-struct BestGrid {
-  int trial = -1;  ///< -1: no error is below infinity
-  double error = 0.0;
-};
-
 struct GridSearchKernel {
   KernelInfo info;
+  /// The first trial of least error; -1 where no error is below infinity.
   /// error(trial) = sum over i in order, in double, of (x[i] - scale * value)^2 where x[i] / scale (in float32) takes
   /// the nearest value: integers and floats round halves to even and are clamped, tables give ties to the lower code.
-  /// x: [n], finite. Equal results on every instruction set. A trial is given up where its partial sum reaches the
-  /// least error.
-  BestGrid (*search)(const float* x, std::int64_t n, const GridTrials& trials, const GridCodes& codes) noexcept;
+  /// x: [n], finite. Equal results on every instruction set.
+  int (*search)(const float* x, std::int64_t n, const GridTrials& trials, const GridCodes& codes) noexcept;
 };
 
 /// All kernels in this build, slowest first.

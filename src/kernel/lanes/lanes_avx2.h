@@ -75,6 +75,11 @@ NIBBLE_LANES F abs(F x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
+/// Bit i: whether lane i has the property.
+NIBBLE_LANES unsigned bits(M m) {
+  return static_cast<unsigned>(_mm256_movemask_ps(m.a) | _mm256_movemask_ps(m.b) << 8);
+}
+NIBBLE_LANES bool any(M m) { return _mm256_movemask_ps(_mm256_or_ps(m.a, m.b)) != 0; }
 NIBBLE_LANES M less(F x, F y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
 /// How many lanes of a and b differ.
 NIBBLE_LANES int lanes_that_differ(F a, F b) {

@@ -59,6 +59,9 @@ NIBBLE_LANES F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 NIBBLE_LANES F max(F a, F b) { return _mm512_max_ps(a, b); }
 NIBBLE_LANES F min(F a, F b) { return _mm512_min_ps(a, b); }
 NIBBLE_LANES F abs(F a) { return _mm512_abs_ps(a); }
+/// Bit i: whether lane i has the property.
+NIBBLE_LANES unsigned bits(M m) { return m; }
+NIBBLE_LANES bool any(M m) { return m != 0; }
 NIBBLE_LANES M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 /// How many lanes of a and b differ.
 NIBBLE_LANES int lanes_that_differ(F a, F b) { return __builtin_popcount(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ)); }

@@ -7,6 +7,6 @@ namespace nibble::kernel::avx2 {
 #include "kernel/widen/widen_lanes.inc"
 
 extern const WidenKernel kWiden;
-const WidenKernel kWiden{{"widen", "widen_avx2", kAvx2 | kFma | kF16c}, half};
+const WidenKernel kWiden{{"widen", "widen_avx2", kAvx2 | kFma | kF16c}, half, to_half};
 
 }  // namespace nibble::kernel::avx2

@@ -44,5 +44,33 @@ TEST(Widen, StaysWithinItsArrays) {
   }
 }
 
+TEST(Widen, RoundsToHalvesAsTheFormatDoes) {
+  testing::Numbers numbers(3);
+  std::vector<float> x;
+  for (std::uint32_t half = 0; half < 1 << 16; ++half) {  // every half, and what lies around halfway to the next
+    const auto bits = std::bit_cast<std::uint32_t>(f16_to_f32(static_cast<std::uint16_t>(half)));
+    for (const std::uint32_t beyond : {0x0u, 0xFFFu, 0x1000u, 0x1001u})
+      x.push_back(std::bit_cast<float>(bits + beyond));
+  }
+  for (int i = 0; i < 100000; ++i) x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(numbers.bits())));
+  for (const WidenKernel* kernel : widen_kernels()) {
+    if (!can_run(kernel->info, detected_cpu_features())) continue;
+    std::vector<std::uint16_t> out(x.size());
+    kernel->to_half(x.data(), static_cast<std::int64_t>(x.size()), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (std::isnan(x[i]))
+        ASSERT_TRUE(std::isnan(f16_to_f32(out[i]))) << kernel->info.name << ", " << x[i];
+      else
+        ASSERT_EQ(out[i], f32_to_f16(x[i])) << kernel->info.name << ", " << x[i];
+    }
+    for (std::size_t n = 0; n < 50; ++n) {
+      testing::Guarded<float> in(std::vector<float>(x.begin() + 100, x.begin() + 100 + static_cast<std::ptrdiff_t>(n)));
+      testing::Guarded<std::uint16_t> few(n);
+      kernel->to_half(in.data(), static_cast<std::int64_t>(n), few.data());
+      for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(few.span()[i], f32_to_f16(in.span()[i])) << kernel->info.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nibble::kernel

@@ -104,9 +104,7 @@ void TileGrids::search_range(std::int64_t run, const float* view, FeedbackGrid& 
   std::vector<float> values(static_cast<std::size_t>(to - from));
   for (std::int64_t lane = 0; lane < kL; ++lane) {
     for (std::int64_t p = from; p < to; ++p) values[static_cast<std::size_t>(p - from)] = view[p * kL + lane];
-    const GroupGrid chosen = quantizer.choose(values, [type](std::span<float> scales) {
-      for (float& s : scales) s = stored_scale(type, s);
-    });
+    const GroupGrid chosen = quantizer.choose(values, [type](std::span<float> scales) { store_scales(type, scales); });
     grid.scale[lane] = chosen.scale;
     grid.zero[lane] = static_cast<float>(chosen.zero);
   }

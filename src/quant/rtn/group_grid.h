@@ -6,6 +6,7 @@
 #include <span>
 
 #include "quant/rtn/range.h"
+#include "quant/rtn/table_steps.h"
 #include "tensor/quant_scheme.h"
 
 namespace nibble {
@@ -26,16 +27,32 @@ class GroupQuantizer {
   using RoundScales = std::function<void(std::span<float>)>;
   GroupGrid choose(std::span<const float> x, const RoundScales& round_scales) const;
 
+  /// The grids of groups of `size` weights that follow each other.
+  void choose_each(std::span<const float> x, std::int64_t size, const RoundScales& round_scales,
+                   std::span<GroupGrid> grids) const;
+
   /// codes[i] = the nearest code of x[i] on the grid, clamped; one byte each. `grid.scale` is the stored scale.
   void encode(std::span<const float> x, const GroupGrid& grid, std::uint8_t* codes) const;
+
+  /// The same of groups of `size` weights that follow each other, one per grid.
+  void encode_each(std::span<const float> x, std::int64_t size, std::span<const GroupGrid> grids,
+                   std::uint8_t* codes) const;
 
   /// The nearest zero point for a scale that was changed by storing.
   std::int32_t zero_for(std::span<const float> x, float scale) const;
 
  private:
+  static constexpr std::size_t kAtOnce = 64;  ///< groups
+
+  struct Extremes;
   float table_limit() const;
+  bool follows_from_extremes() const;
+  float range_scale(const Extremes& e) const;
   float symmetric_scale(std::span<const float> x) const;
-  GroupGrid least_squares(std::span<const float> x, const RoundScales& round_scales) const;
+  std::int32_t zero_for(const Extremes& e, float scale) const;
+  void full_ranges(const float* low, const float* high, const RoundScales& round_scales,
+                   std::span<GroupGrid> grids) const;
+  GroupGrid least_squares(std::span<const float> x, const Extremes& e, const RoundScales& round_scales) const;
 
   struct CodeRange {
     float low;
@@ -47,6 +64,8 @@ class GroupQuantizer {
   const QuantScheme& scheme_;
   RangeRule range_;
   std::span<const float> table_;
+  TableSteps steps_;
+  float table_limit_;
 };
 
 /// Replaces NaN by 0 and infinities by the group's largest finite magnitude; returns how many were replaced.

@@ -15,6 +15,18 @@ class GroupView {
 
   std::int64_t groups() const { return entry_range(grouping_, m_.rows, m_.cols, m_.row_begin, m_.row_count).count; }
 
+  /// The length of all groups where each is a run of one length and they follow each other from the first weight on,
+  /// else 0.
+  std::int64_t run_length() const {
+    const std::int64_t weights = m_.row_count * m_.cols;
+    std::int64_t length = 0;
+    if (grouping_.kind == Grouping::Kind::kTensor) length = weights;
+    if (grouping_.kind == Grouping::Kind::kRow) length = m_.cols;
+    if (grouping_.kind == Grouping::Kind::kColumns && m_.cols % grouping_.size == 0) length = grouping_.size;
+    if (grouping_.kind == Grouping::Kind::kFlat && weights % grouping_.size == 0) length = grouping_.size;
+    return length * groups() == weights ? length : 0;
+  }
+
   /// Calls run(offset, length) for each contiguous run of group `g` (counted from the first held) within the range's
   /// weights.
   template <typename F>

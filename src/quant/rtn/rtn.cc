@@ -24,35 +24,56 @@ using Kind = Grouping::Kind;
 
 bool crosses_rows(const Grouping& grouping) { return !grouping.row_aligned(); }
 
-/// Grids with plain scales: choose, store and code group by group.
+/// Grids as entries of the planes from group `first` on.
+void store_grids(std::span<const GroupGrid> grids, std::int64_t first, QuantizedMatrix& out) {
+  const ElementType type = out.scheme.scale->element;
+  thread_local std::vector<float> scales;
+  scales.clear();
+  for (const GroupGrid& grid : grids) scales.push_back(grid.scale);
+  store_entries(type, scales,
+                out.scale.entries.data() + first * static_cast<std::int64_t>(element_info(type).bits / 8));
+  if (out.scheme.zero_kind != ZeroKind::kInteger) return;
+  std::byte* zeros = out.zero.entries.data() + 2 * first;
+  for (std::size_t g = 0; g < grids.size(); ++g) {
+    const auto zero = static_cast<std::int16_t>(grids[g].zero);
+    std::memcpy(zeros + 2 * g, &zero, sizeof zero);
+  }
+}
+
+/// Groups of one length, one after the other.
+void quantize_runs(const float* weights, std::int64_t length, const GroupQuantizer& quantizer,
+                   const GroupQuantizer::RoundScales& round_scales, QuantizedMatrix& out) {
+  const std::span<const float> x(weights, static_cast<std::size_t>(out.row_count * out.cols));
+  thread_local std::vector<GroupGrid> grids;
+  grids.resize(x.size() / static_cast<std::size_t>(length));
+  quantizer.choose_each(x, length, round_scales, grids);
+  store_grids(grids, 0, out);
+  quantizer.encode_each(x, length, grids, out.codes.data());
+}
+
+/// Grids with plain scales: choose, store and code.
 void quantize_plain(const float* weights, const QuantScheme& scheme, const GroupQuantizer& quantizer,
                     QuantizedMatrix& out) {
   const GroupView view(out, scheme.scale->grouping);
   const ElementType type = scheme.scale->element;
-  const auto round_scales = [type](std::span<float> scales) {
-    for (float& s : scales) s = stored_scale(type, s);
-  };
+  const auto round_scales = [type](std::span<float> scales) { store_scales(type, scales); };
+  if (const std::int64_t length = view.run_length(); length > 0)
+    return quantize_runs(weights, length, quantizer, round_scales, out);
   std::vector<float> gathered;
-  const bool contiguous = scheme.scale->grouping.kind != Kind::kBlock;
+  std::vector<std::uint8_t> codes;
   for (std::int64_t g = 0; g < view.groups(); ++g) {
-    std::span<const float> x;
-    if (contiguous) {
-      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
-        x = {weights + offset, static_cast<std::size_t>(length)};
-      });
-    } else {
-      gathered.clear();
-      view.runs(g, [&](std::int64_t offset, std::int64_t length) {
-        gathered.insert(gathered.end(), weights + offset, weights + offset + length);
-      });
-      x = gathered;
-    }
-    const GroupGrid grid = quantizer.choose(x, round_scales);
-    store_entry(type, grid.scale, out.scale.entries, g);
-    if (scheme.zero_kind == ZeroKind::kInteger)
-      store_entry(ElementType::kI16, static_cast<float>(grid.zero), out.zero.entries, g);
+    gathered.clear();
     view.runs(g, [&](std::int64_t offset, std::int64_t length) {
-      quantizer.encode({weights + offset, static_cast<std::size_t>(length)}, grid, out.codes.data() + offset);
+      gathered.insert(gathered.end(), weights + offset, weights + offset + length);
+    });
+    const GroupGrid grid = quantizer.choose(gathered, round_scales);
+    store_grids({&grid, 1}, g, out);
+    codes.resize(gathered.size());
+    quantizer.encode(gathered, grid, codes.data());
+    std::int64_t next = 0;
+    view.runs(g, [&](std::int64_t offset, std::int64_t length) {
+      std::copy_n(codes.begin() + next, length, out.codes.begin() + offset);
+      next += length;
     });
   }
 }
