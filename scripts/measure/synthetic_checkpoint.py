@@ -83,6 +83,20 @@ def config_of(shape, layers=None):
             "torch_dtype": "float16"}
 
 
+def write_tokenizer(folder, vocab):
+    """A token per printable ASCII character, then unused ones: enough to run text through the model."""
+    tokens = ["<pad>", "<s>", "</s>", "\u0120"] + [chr(c) for c in range(ord("!"), ord("~"))]
+    tokens += [f"<unused{n}>" for n in range(vocab - len(tokens))]
+    special = [{"id": i, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+                "normalized": False, "special": True} for i, token in enumerate(tokens[:3])]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    (folder / "tokenizer.json").write_text(json.dumps({
+        "version": "1.0", "added_tokens": special, "normalizer": None, "pre_tokenizer": byte_level,
+        "post_processor": None, "decoder": byte_level,
+        "model": {"type": "BPE", "vocab": {token: i for i, token in enumerate(tokens)}, "merges": []}}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -90,6 +104,7 @@ def main():
     parser.add_argument("--layers", type=int, help="fewer or more than the shape has")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shard-gb", type=float, default=2.0)
+    parser.add_argument("--tokenizer", action="store_true", help="with one of single characters")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     block = random_block(args.seed)
@@ -108,6 +123,8 @@ def main():
         weight_map.update({tensor: name for tensor, _ in tensors})
     (args.folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (args.folder / "config.json").write_text(json.dumps(config_of(args.shape, args.layers), indent=2))
+    if args.tokenizer:
+        write_tokenizer(args.folder, SHAPES[args.shape][-1])
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ constexpr int kTilePanels = tokens <= 2 ? 2 : 1;
 namespace {
 
 /// Bytes with signs; `flip` when the codes are without.
-template <bool flip>
+template <bool flip, int few_tokens = 4>
 struct SignedDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 4;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
-  static constexpr bool kFromCodes = true;
+  static constexpr int kFewTokens = few_tokens;
   NIBBLE_LANES I with_sign(I codes) { return flip ? xor_int(codes, set1_bytes(-128)) : codes; }
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, with_sign(codes)); }
 
@@ -94,7 +94,8 @@ void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin,
       }
       if (w.int_table_high != nullptr) {
         const IntCodes codes{low, w.int_bias - 0x8080, high};
-        return run_int_codes<L, TwoTableDot<SignedDot<false>>>(w, codes, in, item_begin, item_end, y, ld_y);
+        // Sums of low and of high bytes: those of four tokens would be all registers.
+        return run_int_codes<L, TwoTableDot<SignedDot<false, 1>>>(w, codes, in, item_begin, item_end, y, ld_y);
       }
       const IntCodes codes{low, w.int_bias - 0x80, nullptr};
       return run_int_codes<L, SignedDot<false>>(w, codes, in, item_begin, item_end, y, ld_y);

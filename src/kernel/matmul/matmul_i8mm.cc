@@ -22,12 +22,13 @@ constexpr int kTilePanels = tokens <= 2 ? 2 : 1;
 
 namespace {
 
+template <int few_tokens>
 struct MixedDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 4;
   static constexpr int kParts = 1;
   static constexpr int kPanels = kMostPanels;
-  static constexpr bool kFromCodes = true;
+  static constexpr int kFewTokens = few_tokens;
 
   NIBBLE_LANES int32x4_t add_quads(int32x4_t sum, int32x4_t codes, int8x16_t a) {
     return vusdotq_s32(sum, as_bytes(codes), a);
@@ -112,9 +113,9 @@ void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin,
               std::int64_t ld_y) noexcept {
   const IntCodes codes{w.int_table, w.int_bias, w.int_table_high};
   if constexpr (L <= Layout::kQ4)
-    if (codes.high != nullptr)
-      return run_int_codes<L, TwoTableDot<MixedDot>>(w, codes, in, item_begin, item_end, y, ld_y);
-  run_int_codes<L, MixedDot>(w, codes, in, item_begin, item_end, y, ld_y);
+    if (codes.high != nullptr)  // of four tokens, sums of low and of high bytes would be all registers
+      return run_int_codes<L, TwoTableDot<MixedDot<1>>>(w, codes, in, item_begin, item_end, y, ld_y);
+  run_int_codes<L, MixedDot<4>>(w, codes, in, item_begin, item_end, y, ld_y);
 }
 
 constexpr std::uint32_t kNeeds = kNeon | kDotProd | kI8mm;

@@ -53,7 +53,7 @@ struct SixBitDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 3;
   static constexpr int kParts = 1;
-  static constexpr bool kFromCodes = false;
+  static constexpr int kFewTokens = 0;
   static constexpr int kPanels = kMostPanels;
   NIBBLE_LANES int32x4_t centred(int32x4_t codes) { return of_bytes(vsubq_u8(as_bytes(codes), vdupq_n_u8(centre))); }
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) {
@@ -105,7 +105,7 @@ struct ByteDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 2;
   static constexpr int kParts = 1;
-  static constexpr bool kFromCodes = true;
+  static constexpr int kFewTokens = 1;
   static constexpr int kPanels = kMostPanels;
   NIBBLE_LANES I with_sign(I codes) { return flip ? xor_int(codes, set1_bytes(-128)) : codes; }
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, with_sign(codes)); }
