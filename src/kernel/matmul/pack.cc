@@ -12,43 +12,14 @@
 #include "kernel/matmul/pack_plan.h"
 #include "kernel/matmul/packed_access.h"
 #include "kernel/matmul/packed_storage.h"
+#include "kernel/matmul/panel_geometry.h"
 #include "kernel/matmul/supplement.h"
 
 namespace nibble::kernel {
 namespace {
 
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
-
 /// Codes of one tile, about; small enough for the second-level cache.
 constexpr std::int64_t kTileBytes = 256 * 1024;
-
-bool is_nested(PlaneKind kind) { return kind == PlaneKind::kI8 || kind == PlaneKind::kLut; }
-
-std::int64_t entry_bytes(PlaneKind kind) {
-  switch (kind) {
-    case PlaneKind::kF32:
-      return 4;
-    case PlaneKind::kF16:
-    case PlaneKind::kBf16:
-      return 2;
-    case PlaneKind::kNone:
-      return 0;
-    default:
-      return 1;
-  }
-}
-
-/// Gives a plane its place in the panel, which ends at `end` before and after.
-void place_plane(std::optional<PlanePlan>& plan, std::int64_t padded_cols, std::int64_t& end) {
-  if (!plan) return;
-  PlaneView& view = plan->view;
-  view.position = end;
-  end += round_up(kPanelRows * divide_up(padded_cols, view.group) * entry_bytes(view.kind), 64);
-  if (!is_nested(view.kind)) return;
-  view.outer_position = end;
-  end += round_up(kPanelRows * divide_up(padded_cols, view.outer_group) * entry_bytes(view.outer_kind), 64);
-}
 
 /// 512 codes of one block, numbered as in packed_view.h, into bit planes.
 void pack_block(Layout layout, const std::uint8_t* codes, std::uint8_t* block) {
@@ -337,16 +308,7 @@ std::string plane_name(const char* what, const std::optional<PlanePlan>& plan, s
 Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::Storage& s) {
   PackedView& v = s.view;
   const std::int64_t padded = round_up(m.cols, kBlockCols);
-  std::int64_t end = padded / kBlockCols * block_bytes(plan.layout);
-  place_plane(plan.scale, padded, end);
-  place_plane(plan.zero, padded, end);
-  place_plane(plan.offset, padded, end);
-  if (plan.table_index_group > 0) {
-    v.table_index_position = end;
-    end += round_up(kPanelRows * divide_up(padded, plan.table_index_group) * 4, 64);
-  }
   const std::int64_t panels = divide_up(m.rows, kPanelRows);
-  v.panel_bytes = end;
   v.layout = plan.layout;
   v.has_int8 = plan.has_int8;
   v.bias = plan.bias;
@@ -364,13 +326,16 @@ Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::St
   v.int_table_high = s.int_table_high.empty() ? nullptr : s.int_table_high.data();
   s.column_order = plan.column_order;
   PlaneView* const views[] = {&v.scale, &v.zero, &v.offset};
-  const std::optional<PlanePlan>* const plans[] = {&plan.scale, &plan.zero, &plan.offset};
+  std::optional<PlanePlan>* const plans[] = {&plan.scale, &plan.zero, &plan.offset};
   for (std::size_t i = 0; i < 3; ++i) {
     if (!*plans[i]) continue;
     *views[i] = (*plans[i])->view;
     s.luts[i] = (*plans[i])->lut;
     views[i]->lut = s.luts[i].empty() ? nullptr : s.luts[i].data();
   }
+  place_panel(v);
+  for (std::size_t i = 0; i < 3; ++i)
+    if (*plans[i]) (*plans[i])->view = *views[i];
   s.name = std::string(layout_word(plan.layout)) +
            (plan.int_table.empty()        ? ""
             : plan.int_table_high.empty() ? " int8 table"
