@@ -86,6 +86,9 @@ int run(Flags flags) {
   fmt::print("{}, {}, {} threads, weights {} (packed {}), loaded in {:.2f} s, peak memory {}\n", r.name, r.scheme,
              r.threads, human_bytes(static_cast<std::uint64_t>(r.model_bytes)),
              human_bytes(static_cast<std::uint64_t>(r.packed_bytes)), r.load_seconds, human_bytes(r.peak_rss_bytes));
+  if (r.streamed_bytes > 0)
+    fmt::print("  {} of them are read from the pack for every token\n",
+               human_bytes(static_cast<std::uint64_t>(r.streamed_bytes)));
   if (!r.prompt_tps.empty()) {
     const double peak = r.int8 ? r.int8_gops : r.fma_gflops;
     fmt::print("  prompt of {:<5} {}\n", flags.options.prompt, spread(r.prompt_tps));

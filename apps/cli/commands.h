@@ -23,6 +23,7 @@ void add_sample(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
+void add_packs(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 

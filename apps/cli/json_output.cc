@@ -15,6 +15,29 @@ double median(std::vector<double> values) {
 
 }  // namespace
 
+std::string_view pack_state_name(PackState state) {
+  switch (state) {
+    case PackState::kCurrent:
+      return "current";
+    case PackState::kStale:
+      return "stale";
+    case PackState::kDamaged:
+      break;
+  }
+  return "damaged";
+}
+
+Json to_json(const std::vector<PackInfo>& packs) {
+  Json list = Json::array();
+  for (const PackInfo& pack : packs)
+    list.push_back({{"name", pack.name},
+                    {"path", pack.path},
+                    {"bytes", pack.bytes},
+                    {"state", pack_state_name(pack.state)},
+                    {"why", pack.why}});
+  return {{"packs", list}};
+}
+
 void print_json(const Json& json) {
   const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -68,6 +91,7 @@ Json to_json(const BenchReport& r) {
           {"threads", r.threads},
           {"model_bytes", r.model_bytes},
           {"packed_bytes", r.packed_bytes},
+          {"streamed_bytes", r.streamed_bytes},
           {"prompt_tps", median(r.prompt_tps)},
           {"decode_tps", median(r.decode_tps)},
           {"prompt_tps_runs", r.prompt_tps},

@@ -7,6 +7,7 @@
 #include "nibble/hub.h"
 #include "nibble/imatrix.h"
 #include "nibble/inspect.h"
+#include "nibble/pack_cache.h"
 #include "nibble/statistics.h"
 
 namespace nibble::cli {
@@ -18,6 +19,9 @@ Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
 Json to_json(const StatisticsReport& report);
 Json to_json(const BenchReport& report);
+Json to_json(const std::vector<PackInfo>& packs);
+/// "current", "stale", "damaged"
+std::string_view pack_state_name(PackState state);
 Json to_json(const MachineInfo& info);
 void print_json(const Json& json);
 

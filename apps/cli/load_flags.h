@@ -16,6 +16,8 @@ struct LoadFlags {
   std::string scheme;
   std::string range = "full";
   bool quantize_head = false;
+  std::string pack_cache;
+  std::uint64_t memory = 0;
 
   void add_to(CLI::App& command) {
     command.add_option("-t,--threads", threads, "threads (default: all processors)")->check(CLI::Range(0, 4096));
@@ -32,6 +34,14 @@ struct LoadFlags {
     command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")
         ->capture_default_str();
     command.add_flag("--quantize-head", quantize_head, "that quantization covers embedding and output head too");
+    command.add_flag(
+        "--pack-cache{beside}", pack_cache,
+        "keep the packed weights in a file beside the model, or in DIR (--pack-cache=DIR), and load from it");
+    command
+        .add_option(
+            "--memory", memory,
+            "memory that the process may hold, e.g. 16G; weights beyond it are read from the pack as they are used")
+        ->transform(CLI::AsSizeValue(true));
   }
 
   LoadOptions options(Progress progress) const {
@@ -42,6 +52,9 @@ struct LoadFlags {
     load.scheme = scheme;
     load.range = range;
     load.quantize_head = quantize_head;
+    load.pack_cache = !pack_cache.empty();
+    load.pack_folder = pack_cache == "beside" ? "" : pack_cache;
+    load.memory = memory;
     load.progress = std::move(progress);
     return load;
   }

@@ -74,6 +74,7 @@ int run_program(int argc, char** argv) {
   add_bench(app, action);
   add_inspect(app, action);
   add_tokenize(app, action);
+  add_packs(app, action);
   add_info(app, action);
   add_completion(app, action);
   try {

@@ -38,11 +38,12 @@ struct BenchReport {
   int threads = 0;
   std::int64_t model_bytes = 0;  ///< that the scheme stores for all linears and the head
   std::int64_t packed_bytes = 0;
-  std::vector<double> prompt_tps;                       ///< one per repetition
-  std::vector<double> decode_tps;                       ///< of all streams together
-  double prompt_gops = 0;                               ///< of the median repetition: 2 x weights x tokens / s
-  double decode_gb_per_s = 0;                           ///< weights read, of the median repetition
-  double read_gb_per_s = 0;                             ///< the memory's, same run and threads
+  std::int64_t streamed_bytes = 0;  ///< with a bound on memory: weights that are read for each token
+  std::vector<double> prompt_tps;   ///< one per repetition
+  std::vector<double> decode_tps;   ///< of all streams together
+  double prompt_gops = 0;           ///< of the median repetition: 2 x weights x tokens / s
+  double decode_gb_per_s = 0;       ///< weights read, of the median repetition
+  double read_gb_per_s = 0;         ///< the memory's, same run and threads
   std::vector<std::pair<int, double>> read_by_threads;  ///< threads, GB/s: 1, 2, 4 ... and those of the run
   double fma_gflops = 0;                                ///< fp32 multiply-add peak, same run and threads
   double int8_gops = 0;                                 ///< int8 dot product peak, same run and threads

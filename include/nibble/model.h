@@ -27,6 +27,11 @@ struct LoadOptions {
   std::string scheme;          ///< not empty: a float model is quantized while loading ("int4-g32-sym")
   std::string range = "full";  ///< range rule of that quantization
   bool quantize_head = false;  ///< that quantization covers the embedding and the output head too
+  /// Keep the packed weights in a file beside the model, and load from it (nibble/pack_cache.h).
+  bool pack_cache = false;
+  std::string pack_folder;  ///< not empty: that file lies here
+  std::uint64_t memory =
+      0;  ///< bytes that the process may hold; weights beyond it are read from the pack as they are used
   Progress progress;
 };
 

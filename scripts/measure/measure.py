@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Measures what Nibble promises of time, memory and speed, and prints it as tables:
 
-    scripts/measure/measure.py load MODEL          load time and resident memory of MODEL (a GGUF file or a float folder)
+    scripts/measure/measure.py load MODEL [SCHEME...]
+                                                   load time and resident memory of MODEL (a float folder) in schemes, packed
+                                                   at load and from --pack-cache, from the page cache
+    scripts/measure/measure.py stream MODEL SCRATCH BOUND...
+                                                   decoding with --memory BOUND, what is read per token dropped from the
+                                                   page cache, beside the disk's own rate; SCRATCH is on that disk
     scripts/measure/measure.py quantize SCRATCH    CPU time and memory of quantizing 1.1 B weights from F16 to int4-g32
     scripts/measure/measure.py memory SCRATCH      memory of quantizing a checkpoint of more than 5 GB
     scripts/measure/measure.py conversion SCRATCH  exact conversions of 1.1 B weights beside `cp` of the source
@@ -54,23 +59,64 @@ def machine():
 
 
 
-def measure_load(model):
+def measure_load(model, *schemes):
     rows = []
-    for scheme in ("int4-g32-sym", "int8-channel-sym"):
+    for scheme in schemes or ("int4-g32-sym", "int8-channel-sym"):
         made = pathlib.Path(f"/tmp/nibble-measure-{os.getpid()}-{scheme}")
+        made = made.with_suffix(".gguf") if scheme.startswith("q") else made
+        packs = pathlib.Path(f"/tmp/nibble-measure-{os.getpid()}-packs")
+        bench = ("bench", made, "-p", 0, "-n", 16, "-r", 1, "--json")
         try:
-            run("quantize", model, "-o", made, "--scheme", scheme, "--json")
-            runs = [run("bench", made, "-p", 0, "-n", 16, "-r", 1, "--json")[0] for _ in range(5)]
-            inspected, _ = run("inspect", made, "--json")
+            run("quantize", model, "-o", made, "--scheme", scheme, "--quantize-head", "--json")
+            runs = [run(*bench)[0] for _ in range(5)]
+            run(*bench, f"--pack-cache={packs}")
+            from_pack = [run(*bench, f"--pack-cache={packs}")[0] for _ in range(5)]
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            for path in (made, packs):
+                shutil.rmtree(path, ignore_errors=True)
+            made.unlink(missing_ok=True)
         packed = runs[0]["packed_bytes"]
         peak = max(r["peak_rss_bytes"] for r in runs)
-        seconds = [r["load_seconds"] for r in runs]
-        rows.append((scheme, f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})",
-                     f"{packed / MB:.0f}", f"{peak / MB:.0f}", f"{(1.3 * packed + 50e6) / MB:.0f} + KV cache",
-                     f"{inspected['memory_to_run'] / MB:.0f}"))
-    table(("scheme", "load, s (5 runs)", "packed, MB", "VmHWM, MB", "1.3 x packed + 50 MB", "inspect's estimate, MB"), rows)
+        rows.append((scheme, spread([r["load_seconds"] for r in runs]), spread([r["load_seconds"] for r in from_pack]),
+                     f"{packed / MB:.0f}", f"{peak / MB:.0f}", f"{max(r['peak_rss_bytes'] for r in from_pack) / MB:.0f}",
+                     f"{(1.1 * packed + 60e6) / MB:.0f} + KV cache"))
+    table(("scheme", "load, s (5 runs)", "from the pack, s", "packed, MB", "VmHWM, MB", "from the pack, MB",
+           "1.1 x packed + 60 MB"), rows)
+
+
+def read_rate(path):
+    """The disk's sequential rate, the best of three, of a file that is not cached; bytes per second."""
+    best = 0
+    for _ in range(3):
+        with open(path, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            begin, size = time.monotonic(), 0
+            while chunk := file.read(8 << 20):
+                size += len(chunk)
+            best = max(best, size / (time.monotonic() - begin))
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return best
+
+
+def measure_stream(model, scratch, *bounds):
+    packs = pathlib.Path(scratch) / f"nibble-measure-{os.getpid()}-packs"
+    bench = ("bench", model, "-p", 0, "-n", 8, "-r", 3, "--json", f"--pack-cache={packs}")
+    rows = []
+    try:
+        run(*bench)
+        (pack,) = packs.iterdir()
+        for bound in bounds:
+            before = read_rate(pack)
+            report, _ = run(*bench, "--memory", bound)
+            rate = max(before, read_rate(pack))
+            best = max(report["decode_tps_runs"])
+            read = report["streamed_bytes"]
+            rows.append((bound, f"{report['packed_bytes'] / MB:.0f}", f"{report['peak_rss_bytes'] / MB:.0f}", f"{read / MB:.0f}",
+                         f"{best:.2f}", f"{rate / 1e9:.2f}", f"{read * best / 1e9:.2f}", f"{100 * read * best / rate:.0f} %"))
+    finally:
+        shutil.rmtree(packs, ignore_errors=True)
+    table(("--memory", "packed, MB", "VmHWM, MB", "read per token, MB", "decode, tokens/s (best of 3)", "disk, GB/s",
+           "decode reads, GB/s", "of the disk"), rows)
 
 
 def checkpoint(scratch, shape):
@@ -235,8 +281,10 @@ def main():
     what, arguments = sys.argv[1], sys.argv[2:]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     machine()
-    if what == "load" and len(arguments) == 1:
-        measure_load(arguments[0])
+    if what == "load" and arguments:
+        measure_load(*arguments)
+    elif what == "stream" and len(arguments) >= 3:
+        measure_stream(*arguments)
     elif what == "quantize" and len(arguments) == 1:
         measure_quantize(arguments[0])
     elif what == "memory" and len(arguments) == 1:

@@ -19,6 +19,8 @@
 namespace nibble {
 namespace {
 
+constexpr std::int64_t kWarmUp = 64;  ///< tokens that are run before anything is measured
+
 struct Shape {
   const char* name;
   ModelConfig (*config)();
@@ -199,14 +201,14 @@ class Runs {
   Runs(CpuExecutor& executor, const BenchOptions& options)
       : executor_(executor),
         options_(options),
-        prompt_(some_tokens(std::max<std::int64_t>({options.prompt, options.depth, 64}),
+        prompt_(some_tokens(std::max<std::int64_t>({options.prompt, options.depth, kWarmUp}),
                             executor.model().config().vocab_size)),
         stream_(some_tokens(options.decode + 1, executor.model().config().vocab_size)) {}
 
   /// Pages in the weights and grows the buffers.
   Status warm_up() {
     const auto sequence = executor_.new_sequence();
-    NIBBLE_TRY_STATUS(forward(executor_, *sequence, std::span(prompt_).first(64)));
+    NIBBLE_TRY_STATUS(forward(executor_, *sequence, std::span(prompt_).first(kWarmUp)));
     return forward(executor_, *sequence, std::span(stream_).first(1));
   }
 
@@ -342,15 +344,21 @@ Result<BenchReport> bench(const BenchOptions& options) {
     if (options.model.empty()) {
       NIBBLE_TRY(loaded, load_shape(options, report));
     } else {
-      NIBBLE_TRY(loaded, load_model(options.model, options.load));
+      LoadOptions load = options.load;
+      if (load.memory > 0 && load.context == 0)
+        load.context =
+            std::max(std::max(options.prompt, options.depth + options.decode) * options.streams, kWarmUp + 1);
+      NIBBLE_TRY(loaded, load_model(options.model, load));
       report.name = options.model;
       const LinearId first = loaded.weights->layout().blocks.front().q_proj;
-      report.scheme = to_string(loaded.weights->scheme(first));
+      report.scheme = loaded.weights->scheme(first);
     }
     report.threads = loaded.pool->threads();
     report.load_seconds = loaded.seconds;
     report.model_bytes = loaded.weights->bytes_per_token();
     report.packed_bytes = static_cast<std::int64_t>(loaded.weights->packed_bytes());
+    if (const WeightStream* stream = loaded.weights->stream(); stream != nullptr)
+      report.streamed_bytes = static_cast<std::int64_t>(stream->streamed_bytes());
     const std::int64_t longest = std::max(options.prompt, options.depth + options.decode);
     if (longest > loaded.weights->context_length())
       return fail(ErrorCode::kInvalidArgument, "{} tokens do not fit into the context of {}", longest,

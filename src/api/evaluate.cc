@@ -52,6 +52,11 @@ Result<Evaluation> evaluate(const std::string& model, const std::string& baselin
     if (!baseline.empty() && LogitsFile::is_one(baseline)) {
       NIBBLE_TRY(saved, LogitsFile::open(baseline));
     }
+    if (options.model.memory > 0 && !baseline.empty() && !saved)
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "--memory holds for one model; evaluate {} with --save-logits first and name that file as the baseline",
+          baseline);
     LoadOptions load = options.model;
     load.context = options.context;
     NIBBLE_TRY(LoadedModel loaded, load_model(model, load));

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "api/boundary.h"
+#include "api/memory_bound.h"
 #include "api/model_path.h"
 #include "base/cpu_features.h"
 #include "format/ggml_types.h"
@@ -66,15 +67,8 @@ std::uint64_t memory_to_run(const ModelFiles& files) {
     const Result<MatrixPtr> matrix = files.matrix(static_cast<LinearId>(i));
     if (matrix.ok()) bytes += (*matrix)->scheme().stored_bytes(info.rows, info.cols);
   }
-  const ModelConfig& config = files.config();
-  kernel::KvBlockLayout block;
-  block.kv_heads = static_cast<int>(config.num_key_value_heads);
-  block.head_dim = static_cast<int>(config.head_dim);
-  const std::int64_t blocks =
-      (std::min<std::int64_t>(config.max_position_embeddings, 4096) + kernel::KvBlockLayout::kTokens - 1) /
-      kernel::KvBlockLayout::kTokens;
-  return static_cast<std::uint64_t>(bytes) +
-         static_cast<std::uint64_t>(blocks * config.num_hidden_layers) * block.block_bytes();
+  const std::int64_t positions = std::min<std::int64_t>(files.config().max_position_embeddings, 4096);
+  return static_cast<std::uint64_t>(bytes) + kv_cache_bytes(files.config(), Arithmetic::kInt8, positions);
 }
 
 void add_text_notes(const Checkpoint& checkpoint, Inspection& out) {

@@ -3,7 +3,9 @@
 
 #include <chrono>
 
+#include "api/memory_bound.h"
 #include "api/model_path.h"
+#include "api/pack_cache.h"
 #include "quant/rtn/rtn.h"
 
 namespace nibble {
@@ -36,16 +38,37 @@ CpuExecutor::Options executor_options(const LoadOptions& options) {
 
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options, std::shared_ptr<ThreadPool> pool) {
   const auto start = std::chrono::steady_clock::now();
-  LoadedModel model;
-  model.pool = pool != nullptr ? std::move(pool) : std::make_shared<ThreadPool>(options.threads);
   NIBBLE_TRY(const std::string found, model_path(path));
-  NIBBLE_TRY(model.files, ModelFiles::open(found));
+  NIBBLE_TRY(ModelFiles::Ptr files, ModelFiles::open(found));
+  NIBBLE_TRY(LoadedModel model, load_model(std::move(files), options, std::move(pool)));
+  model.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return model;
+}
+
+Result<LoadedModel> load_model(ModelFiles::Ptr files, const LoadOptions& options, std::shared_ptr<ThreadPool> pool) {
+  const auto start = std::chrono::steady_clock::now();
+  LoadedModel model;
+  model.files = std::move(files);
+  model.pool = pool != nullptr ? std::move(pool) : std::make_shared<ThreadPool>(options.threads);
   CpuModelOptions load;
   load.context_length = options.context;
   load.progress = options.progress;
   NIBBLE_TRY(load.matrix_hook, quantizing_hook(options, *model.pool));
+  CpuExecutor::Options run = executor_options(options);
+  const bool bounded = options.memory > 0;
+  if (options.pack_cache || bounded) {
+    NIBBLE_TRY(load.pack, ready_pack(*model.files, options, load.matrix_hook, bounded, *model.pool));
+  }
+  if (bounded) {
+    const ModelConfig& config = model.files->config();
+    NIBBLE_TRY(const RunMemory memory,
+               divide_memory(config, options, options.context > 0 ? options.context : config.max_position_embeddings));
+    run.max_batch_tokens = memory.batch_tokens;
+    load.pack_memory = memory.weights;
+    load.around_weights = memory.around_weights;
+  }
   NIBBLE_TRY(model.weights, CpuModel::load(model.files, load, *model.pool));
-  model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, executor_options(options));
+  model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, run);
   model.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return model;
 }

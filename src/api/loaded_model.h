@@ -21,6 +21,9 @@ struct LoadedModel {
 /// Opens, quantizes while loading when options.scheme asks for it, and packs. `pool` is shared when given.
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options,
                                std::shared_ptr<ThreadPool> pool = nullptr);
+/// The same of files that are open; what else the process needs is in memory already, for options.memory counts it.
+Result<LoadedModel> load_model(ModelFiles::Ptr files, const LoadOptions& options,
+                               std::shared_ptr<ThreadPool> pool = nullptr);
 
 /// The executor's options that a client's choices ask for.
 CpuExecutor::Options executor_options(const LoadOptions& options);

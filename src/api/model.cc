@@ -1,8 +1,11 @@
 // nibble/model.h
 #include "nibble/model.h"
 
+#include <chrono>
+
 #include "api/boundary.h"
 #include "api/loaded_model.h"
+#include "api/model_path.h"
 #include "model/text_assets.h"
 #include "run/generator.h"
 #include "text/template/chat_template.h"
@@ -72,13 +75,17 @@ class ModelOnCpu final : public Model, public std::enable_shared_from_this<Model
 
 Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOptions& options) {
   return at_boundary([&]() -> Result<std::shared_ptr<Model>> {
-    NIBBLE_TRY(LoadedModel loaded, load_model(path, options));
-    NIBBLE_TRY(TextAssets assets, read_text_assets(loaded.files->checkpoint()));
+    const auto start = std::chrono::steady_clock::now();
+    NIBBLE_TRY(const std::string found, model_path(path));
+    NIBBLE_TRY(ModelFiles::Ptr files, ModelFiles::open(found));
+    NIBBLE_TRY(TextAssets assets, read_text_assets(files->checkpoint()));
     NIBBLE_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(std::move(assets.tokenizer)));
     std::optional<ChatTemplate> chat;
     if (assets.chat_template) {
       NIBBLE_TRY(chat, ChatTemplate::parse(*assets.chat_template, path + ": chat_template"));
     }
+    NIBBLE_TRY(LoadedModel loaded, load_model(std::move(files), options));
+    loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return std::shared_ptr<Model>(
         std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat)));
   });

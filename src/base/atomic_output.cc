@@ -121,9 +121,9 @@ bool has_weights_extension(const fs::path& path) {
   return path.extension() == ".safetensors" || path.extension() == ".gguf";
 }
 
-/// A layer's own folder, or the mark that a download leaves.
+/// A layer's own folder, the mark that a download leaves, or packed weights.
 bool is_model_subfolder(const fs::path& path) {
-  if (path.filename() == ".cache") return true;
+  if (path.filename() == ".cache" || path.filename() == ".nibble-pack") return true;
   std::error_code error;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
     if (!has_weights_extension(it->path())) return false;

@@ -82,7 +82,20 @@ struct Descriptor {
   }
 };
 
+std::int64_t nanoseconds(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+FileStamp stamp_of(const struct stat& info) {
+  return {static_cast<std::uint64_t>(info.st_ino), static_cast<std::uint64_t>(info.st_size), nanoseconds(info.st_mtim),
+          nanoseconds(info.st_ctim)};
+}
+
 }  // namespace
+
+Result<FileStamp> file_stamp(const std::filesystem::path& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return fail(ErrorCode::kIo, "{}: {}", path.string(), std::strerror(errno));
+  return stamp_of(info);
+}
 
 Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
   // O_NONBLOCK: a named pipe without a writer is refused below, not waited for.
@@ -97,6 +110,7 @@ Result<MappedFile::Ptr> MappedFile::open(const std::filesystem::path& path) {
   std::shared_ptr<MappedFile> mapped(new MappedFile);
   mapped->path_ = path.string();
   mapped->size_ = static_cast<std::size_t>(info.st_size);
+  mapped->stamp_ = stamp_of(info);
   if (mapped->size_ == 0) return MappedFile::Ptr(std::move(mapped));
   void* data = mmap(nullptr, mapped->size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (data == MAP_FAILED) {
@@ -146,6 +160,25 @@ void MappedFile::prefetch(std::size_t offset, std::size_t size) const noexcept {
   const auto page_size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t begin = offset / page_size * page_size;
   madvise(const_cast<std::byte*>(data_) + begin, std::min(offset + size, size_) - begin, MADV_WILLNEED);
+}
+
+void MappedFile::populate(std::size_t offset, std::size_t size) const noexcept {
+#ifdef MADV_POPULATE_READ
+  if (data_ == nullptr || offset >= size_) return;
+  const auto page_size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t begin = offset / page_size * page_size;
+  madvise(const_cast<std::byte*>(data_) + begin, std::min(offset + size, size_) - begin, MADV_POPULATE_READ);
+#else
+  (void)offset;
+  (void)size;
+#endif
+}
+
+void MappedFile::drop(std::size_t offset, std::size_t size) const noexcept {
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  struct stat info = {};
+  if (file.fd < 0 || fstat(file.fd, &info) != 0 || static_cast<std::uint64_t>(info.st_ino) != stamp_.inode) return;
+  posix_fadvise(file.fd, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
 }
 
 Result<std::string> read_text_file(const std::filesystem::path& path, std::size_t max_bytes) {

@@ -226,13 +226,17 @@ std::vector<std::string> Checkpoint::modules() const { return module_order_; }
 
 std::vector<const StoredTensor*> Checkpoint::plain_tensors() const { return plain_; }
 
-Status Checkpoint::check_intact() const {
-  const MappedFile* last = nullptr;
+std::vector<MappedFile::Ptr> Checkpoint::files() const {
+  std::vector<MappedFile::Ptr> files;
   for (const StoredTensor& tensor : tensors_.all()) {
-    if (tensor.file.get() == last) continue;  // tensors of one file follow each other
-    last = tensor.file.get();
-    if (last != nullptr) NIBBLE_TRY_STATUS(last->check_intact());
+    if (tensor.file == nullptr || (!files.empty() && files.back() == tensor.file)) continue;
+    if (std::find(files.begin(), files.end(), tensor.file) == files.end()) files.push_back(tensor.file);
   }
+  return files;
+}
+
+Status Checkpoint::check_intact() const {
+  for (const MappedFile::Ptr& file : files()) NIBBLE_TRY_STATUS(file->check_intact());
   return {};
 }
 

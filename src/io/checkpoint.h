@@ -55,6 +55,9 @@ class Checkpoint {
   /// Every tensor that is not part of a module's weight matrix (norms, biases, anything not understood), in file order.
   std::vector<const StoredTensor*> plain_tensors() const;
 
+  /// The mapped files that hold tensors, in the order in which they do.
+  std::vector<MappedFile::Ptr> files() const;
+
   /// Fails when a mapped file shrank since it was opened.
   Status check_intact() const;
 

@@ -186,6 +186,10 @@ Result<std::vector<float>> ModelFiles::vector(VectorId id) const {
   return stored_vector(info.name, info.size);
 }
 
+void ModelFiles::release() const {
+  for (const MappedFile::Ptr& file : checkpoint_->files()) file->release(0, file->bytes().size());
+}
+
 std::int64_t ModelWeights::parameters() const {
   std::int64_t count = 0;
   for (const LinearInfo& linear : layout().linears)

@@ -36,6 +36,7 @@ class ModelFiles final : public ModelWeights {
   Result<std::vector<float>> bias(LinearId id) const override;
   Result<std::vector<float>> vector(VectorId id) const override;
   Status check_intact() const override { return checkpoint_->check_intact(); }
+  void release() const override;
   /// The configuration ties the head to the embedding, and the file stores lm_head.weight as a second name of the same
   /// bytes (PyTorch files do): then the layout has no head.
   bool stores_tied_head() const;

@@ -27,6 +27,8 @@ class ModelWeights {
   virtual Result<std::vector<float>> vector(VectorId id) const = 0;
   /// Fails when what the matrices read from was damaged meanwhile.
   virtual Status check_intact() const { return {}; }
+  /// Mapped pages of the source leave memory: nothing is read for now.
+  virtual void release() const {}
 
   /// Number of weights, all linears and vectors together (a tied head counts once).
   std::int64_t parameters() const;

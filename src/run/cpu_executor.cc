@@ -123,7 +123,7 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
                         std::min(kHeadRows, rows - first)});
   }
   run_head(wanted, x, sink);
-  return {};
+  return model_->check_intact();
 }
 
 }  // namespace nibble

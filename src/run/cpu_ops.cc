@@ -8,6 +8,7 @@
 #include "kernel/activation/activation.h"
 #include "kernel/hadamard/hadamard.h"
 #include "kernel/norm/norm.h"
+#include "run/weight_stream.h"
 
 namespace nibble {
 
@@ -162,7 +163,14 @@ std::vector<Value> CpuOps::linear_group(const Value& x, std::span<const LinearId
     outputs_.push_back(cpu(out.back()).data());
     strides_.push_back(matrix.rows());
   }
-  kernel::matmul_group(matrices_, input_, outputs_, strides_, pool_);
+  if (WeightStream* stream = weights_.stream(); stream != nullptr) {
+    for (std::size_t i = 0; i < linears.size(); ++i)
+      stream->for_pieces(linears[i], [&](std::int64_t row_begin, std::int64_t row_end) {
+        kernel::matmul_rows(*matrices_[i], input_, row_begin, row_end, outputs_[i], strides_[i], pool_);
+      });
+  } else {
+    kernel::matmul_group(matrices_, input_, outputs_, strides_, pool_);
+  }
   for (std::size_t i = 0; i < linears.size(); ++i) add_bias(weights_.bias(linears[i]), cpu(out[i]));
   return out;
 }

@@ -16,12 +16,16 @@
 
 namespace nibble {
 
+class WeightStream;
+
 /// Where operations find the numbers of a model.
 class CpuWeights {
  public:
   virtual ~CpuWeights() = default;
   virtual const ModelConfig& config() const = 0;
   virtual const kernel::PackedMatrix& matrix(LinearId id) const = 0;
+  /// Where matrices are read from disk as they are used; null: they are in memory.
+  virtual WeightStream* stream() const { return nullptr; }
   /// Empty when the linear has no bias.
   virtual const std::vector<float>& bias(LinearId id) const = 0;
   virtual const std::vector<float>& vector(VectorId id) const = 0;

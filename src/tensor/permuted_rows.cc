@@ -23,10 +23,14 @@ bool plane_moves(const PlaneFormat& plane, std::int64_t rows, std::int64_t cols)
          plane.grouping.entries_per_row(rows, cols) % plane.nested->entries_per_outer == 0;
 }
 
+/// Row `from_row` of `from_rows` to row `to_row`; what all rows share is one row of one.
 template <typename T>
-void put(const std::vector<T>& from, std::vector<T>& to, std::int64_t row) {
-  if (!from.empty())
-    std::memcpy(to.data() + static_cast<std::size_t>(row) * from.size(), from.data(), from.size() * sizeof(T));
+void put(const std::vector<T>& from, std::int64_t from_rows, std::int64_t from_row, std::vector<T>& to,
+         std::int64_t to_row) {
+  if (from.empty()) return;
+  const std::size_t size = from.size() / static_cast<std::size_t>(from_rows);
+  std::memcpy(to.data() + static_cast<std::size_t>(to_row) * size,
+              from.data() + static_cast<std::size_t>(from_row) * size, size * sizeof(T));
 }
 
 class PermutedRows final : public MatrixSource {
@@ -38,26 +42,21 @@ class PermutedRows final : public MatrixSource {
   std::int64_t rows() const override { return source_->rows(); }
   std::int64_t cols() const override { return source_->cols(); }
 
+  /// Rows that lie close together in the source (those of a head) are decoded together.
   Status decode(std::int64_t begin, std::int64_t count, QuantizedMatrix& out) const override {
     out.allocate(scheme(), rows(), cols(), begin, count);
-    QuantizedMatrix row;
+    if (count == 0) return {};
+    QuantizedMatrix held;
+    const auto first = order_.begin() + begin;
+    const auto [lowest, highest] = std::minmax_element(first, first + count);
+    if (*highest - *lowest < 2 * count) {
+      NIBBLE_TRY_STATUS(source_->decode(*lowest, *highest - *lowest + 1, held));
+      for (std::int64_t r = 0; r < count; ++r) put_row(held, first[r] - *lowest, out, r);
+      return {};
+    }
     for (std::int64_t r = 0; r < count; ++r) {
-      NIBBLE_TRY_STATUS(source_->decode(order_[static_cast<std::size_t>(begin + r)], 1, row));
-      put(row.codes, out.codes, r);
-      if (scheme().scale) put_plane(*scheme().scale, row.scale, out.scale, r);
-      if (scheme().zero_kind != ZeroKind::kNone) put_plane(scheme().zero, row.zero, out.zero, r);
-      if (scheme().offset) put_plane(*scheme().offset, row.offset, out.offset, r);
-      if (scheme().code.table == TableKind::kStored) {
-        const bool shared = scheme().table.grouping.kind == Grouping::Kind::kTensor || scheme().table.bank_size > 0;
-        put(row.tables, out.tables, shared ? 0 : r);
-        put(row.selector, out.selector, scheme().table.grouping.kind == Grouping::Kind::kTensor ? 0 : r);
-      }
-      out.group_index = row.group_index;
-      put(row.supplement.kept, out.supplement.kept, r);
-      put(row.supplement.kept_scale, out.supplement.kept_scale, r);
-      put(row.supplement.left, out.supplement.left, r);
-      out.supplement.columns = row.supplement.columns;
-      out.supplement.right = row.supplement.right;
+      NIBBLE_TRY_STATUS(source_->decode(first[r], 1, held));
+      put_row(held, 0, out, r);
     }
     return {};
   }
@@ -68,11 +67,44 @@ class PermutedRows final : public MatrixSource {
   }
 
  private:
-  static void put_plane(const PlaneFormat& format, const PlaneData& from, PlaneData& to, std::int64_t row) {
-    const std::int64_t where = format.grouping.row_aligned() ? row : 0;
-    put(from.entries, to.entries, where);
-    put(from.codes, to.codes, where);
-    put(from.outer, to.outer, format.nested && format.nested->entries_per_outer == 0 ? 0 : where);
+  void put_row(const QuantizedMatrix& from, std::int64_t from_row, QuantizedMatrix& to, std::int64_t row) const {
+    const std::int64_t held = from.row_count;
+    put(from.codes, held, from_row, to.codes, row);
+    if (scheme().scale) put_plane(*scheme().scale, from.scale, held, from_row, to.scale, row);
+    if (scheme().zero_kind != ZeroKind::kNone) put_plane(scheme().zero, from.zero, held, from_row, to.zero, row);
+    if (scheme().offset) put_plane(*scheme().offset, from.offset, held, from_row, to.offset, row);
+    if (scheme().code.table == TableKind::kStored) {
+      const bool one_entry = scheme().table.grouping.kind == Grouping::Kind::kTensor;
+      if (one_entry || scheme().table.bank_size > 0)
+        to.tables = from.tables;
+      else
+        put(from.tables, held, from_row, to.tables, row);
+      if (one_entry)
+        to.selector = from.selector;
+      else
+        put(from.selector, held, from_row, to.selector, row);
+    }
+    to.group_index = from.group_index;
+    put(from.supplement.kept, held, from_row, to.supplement.kept, row);
+    put(from.supplement.kept_scale, held, from_row, to.supplement.kept_scale, row);
+    put(from.supplement.left, held, from_row, to.supplement.left, row);
+    to.supplement.columns = from.supplement.columns;
+    to.supplement.right = from.supplement.right;
+  }
+
+  static void put_plane(const PlaneFormat& format, const PlaneData& from, std::int64_t held, std::int64_t from_row,
+                        PlaneData& to, std::int64_t row) {
+    if (format.grouping.row_aligned()) {
+      put(from.entries, held, from_row, to.entries, row);
+      put(from.codes, held, from_row, to.codes, row);
+    } else {
+      to.entries = from.entries;
+      to.codes = from.codes;
+    }
+    if (format.grouping.row_aligned() && format.nested && format.nested->entries_per_outer > 0)
+      put(from.outer, held, from_row, to.outer, row);
+    else
+      to.outer = from.outer;
     to.table = from.table;
     to.constant = from.constant;
   }

@@ -42,9 +42,12 @@ struct Job {
   const MatmulKernel* kernel;
   float* y;
   std::int64_t ld_y;
-  std::int64_t first_item;
+  std::int64_t first_item;  ///< of the loop over all jobs
   std::int64_t items;
+  std::int64_t matrix_item = 0;  ///< of the matrix: where its items begin
 };
+
+constexpr std::int64_t kItemRows = kPanelRows * kPanelsPerItem;
 
 Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t ld_y, ThreadPool& pool) {
   static const Chosen chosen;
@@ -53,7 +56,6 @@ Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t
   const MatmulInput& input = w.column_order().empty() ? x : x.permuted(w.column_order(), pool);
   const PackedView& view = w.view();
   const bool int8 = view.has_int8 && x.compute() == Compute::kInt8;
-  constexpr std::int64_t kItemRows = kPanelRows * kPanelsPerItem;
   return {&view,
           &input.view(),
           chosen.kernels[static_cast<std::size_t>(view.layout)][int8],
@@ -77,14 +79,15 @@ void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
   std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
   if (jobs.front().input->tokens == 1 && bytes > 0)
     grain = std::max(grain, std::min(items * kLeastBytes / bytes, items / (2 * pool.threads())));
-  pool.run(static_cast<std::size_t>(items), static_cast<std::size_t>(grain),
-           [&](std::size_t begin, std::size_t end, int) {
-             for (const Job& job : jobs) {
-               const std::int64_t first = std::max(static_cast<std::int64_t>(begin) - job.first_item, std::int64_t{0});
-               const std::int64_t last = std::min(static_cast<std::int64_t>(end) - job.first_item, job.items);
-               if (first < last) job.kernel->run(*job.weights, *job.input, first, last, job.y, job.ld_y);
-             }
-           });
+  pool.run(
+      static_cast<std::size_t>(items), static_cast<std::size_t>(grain), [&](std::size_t begin, std::size_t end, int) {
+        for (const Job& job : jobs) {
+          const std::int64_t first = std::max(static_cast<std::int64_t>(begin) - job.first_item, std::int64_t{0});
+          const std::int64_t last = std::min(static_cast<std::int64_t>(end) - job.first_item, job.items);
+          if (first < last)
+            job.kernel->run(*job.weights, *job.input, job.matrix_item + first, job.matrix_item + last, job.y, job.ld_y);
+        }
+      });
 }
 
 }  // namespace
@@ -140,6 +143,18 @@ void matmul(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t 
   if (x.tokens() == 0) return;
   run_jobs({&job, 1}, pool);
   add_supplement(w.supplement(), x.view(), y, ld_y, pool);
+}
+
+void matmul_rows(const PackedMatrix& w, const MatmulInput& x, std::int64_t row_begin, std::int64_t row_end, float* y,
+                 std::int64_t ld_y, ThreadPool& pool) {
+  NIBBLE_CHECK(row_begin >= 0 && row_begin < row_end && row_end <= w.rows());
+  NIBBLE_CHECK(row_begin % kItemRows == 0 && (row_end % kItemRows == 0 || row_end == w.rows()));
+  Job job = make_job(w, x, y, ld_y, pool);
+  if (x.tokens() == 0) return;
+  job.matrix_item = row_begin / kItemRows;
+  job.items = (row_end + kItemRows - 1) / kItemRows - job.matrix_item;
+  run_jobs({&job, 1}, pool);
+  if (row_end == w.rows()) add_supplement(w.supplement(), x.view(), y, ld_y, pool);
 }
 
 void matmul_group(std::span<const PackedMatrix* const> ws, const MatmulInput& x, std::span<float* const> ys,

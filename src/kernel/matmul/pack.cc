@@ -12,73 +12,14 @@
 #include "kernel/matmul/pack_plan.h"
 #include "kernel/matmul/packed_access.h"
 #include "kernel/matmul/packed_storage.h"
+#include "kernel/matmul/panel_geometry.h"
 #include "kernel/matmul/supplement.h"
 
 namespace nibble::kernel {
 namespace {
 
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
-
 /// Codes of one tile, about; small enough for the second-level cache.
 constexpr std::int64_t kTileBytes = 256 * 1024;
-
-bool is_nested(PlaneKind kind) { return kind == PlaneKind::kI8 || kind == PlaneKind::kLut; }
-
-std::int64_t entry_bytes(PlaneKind kind) {
-  switch (kind) {
-    case PlaneKind::kF32:
-      return 4;
-    case PlaneKind::kF16:
-    case PlaneKind::kBf16:
-      return 2;
-    case PlaneKind::kNone:
-      return 0;
-    default:
-      return 1;
-  }
-}
-
-/// Most entries of a row that a chunk of columns needs: one more than a chunk holds where it cuts groups.
-std::int64_t entries_per_chunk(const PackedView& v, std::int64_t blocks, std::int64_t group) {
-  std::int64_t most = 0;
-  for (std::int64_t block = 0; block < blocks; block += v.chunk_blocks) {
-    const std::int64_t end = std::min(block + v.chunk_blocks, blocks) * kBlockCols;
-    most = std::max(most, (end - 1) / group - block * kBlockCols / group + 1);
-  }
-  return most;
-}
-
-/// Gives a plane its place in a chunk, whose planes end at `end` before and after.
-void place_plane(const PackedView& v, std::int64_t blocks, std::optional<PlanePlan>& plan, std::int64_t& end) {
-  if (!plan) return;
-  PlaneView& view = plan->view;
-  view.position = end;
-  end += kPanelRows * entries_per_chunk(v, blocks, view.group) * entry_bytes(view.kind);
-  if (!is_nested(view.kind)) return;
-  view.outer_position = end;
-  end += kPanelRows * entries_per_chunk(v, blocks, view.outer_group) * entry_bytes(view.outer_kind);
-}
-
-/// Cuts panels into chunks of about the same size and gives everything its place.
-void place_parts(PackPlan& plan, PackedView& v) {
-  const std::int64_t blocks = divide_up(v.cols, kBlockCols);
-  const std::int64_t about = std::max<std::int64_t>(divide_up(blocks, kMostChunkBlocks), 1);
-  v.chunk_blocks = std::max<std::int64_t>(divide_up(blocks, about), 1);
-  std::int64_t end = 0;
-  place_plane(v, blocks, plan.scale, end);
-  place_plane(v, blocks, plan.zero, end);
-  place_plane(v, blocks, plan.offset, end);
-  if (plan.table_index_group > 0) {
-    v.table_index_position = end;
-    end += kPanelRows * entries_per_chunk(v, blocks, plan.table_index_group) * 4;
-  }
-  const std::int64_t bytes = block_bytes(plan.layout);
-  v.codes_position = round_up(end, 64);
-  v.chunk_bytes = v.codes_position + v.chunk_blocks * bytes;
-  const std::int64_t chunks = divide_up(blocks, v.chunk_blocks);
-  v.panel_bytes = chunks * v.chunk_bytes - (chunks * v.chunk_blocks - blocks) * bytes;
-}
 
 /// 512 codes of one block, numbered as in packed_view.h, into bit planes.
 void pack_block(Layout layout, const std::uint8_t* codes, std::uint8_t* block) {
@@ -383,7 +324,6 @@ std::string plane_name(const char* what, const std::optional<PlanePlan>& plan, s
 Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::Storage& s) {
   PackedView& v = s.view;
   const std::int64_t padded = round_up(m.cols, kBlockCols);
-  place_parts(plan, v);
   const std::int64_t panels = divide_up(m.rows, kPanelRows);
   v.layout = plan.layout;
   v.has_int8 = plan.has_int8;
@@ -402,13 +342,16 @@ Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::St
   v.int_table_high = s.int_table_high.empty() ? nullptr : s.int_table_high.data();
   s.column_order = plan.column_order;
   PlaneView* const views[] = {&v.scale, &v.zero, &v.offset};
-  const std::optional<PlanePlan>* const plans[] = {&plan.scale, &plan.zero, &plan.offset};
+  std::optional<PlanePlan>* const plans[] = {&plan.scale, &plan.zero, &plan.offset};
   for (std::size_t i = 0; i < 3; ++i) {
     if (!*plans[i]) continue;
     *views[i] = (*plans[i])->view;
     s.luts[i] = (*plans[i])->lut;
     views[i]->lut = s.luts[i].empty() ? nullptr : s.luts[i].data();
   }
+  place_panel(v);
+  for (std::size_t i = 0; i < 3; ++i)
+    if (*plans[i]) (*plans[i])->view = *views[i];
   s.name = std::string(layout_word(plan.layout)) +
            (plan.int_table.empty()        ? ""
             : plan.int_table_high.empty() ? " int8 table"

@@ -24,7 +24,9 @@ AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
   const std::size_t alignment = size >= kHugePage ? kHugePage : kLine;
   const std::size_t rounded = (size + alignment) / alignment * alignment;
   data_ = static_cast<std::uint8_t*>(std::aligned_alloc(alignment, rounded));
-  if (data_ != nullptr && size >= kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);
+  // Whole huge pages only: the last one would be taken whole for a part of it, a fourth of all memory with matrices of
+  // a few MiB.
+  if (data_ != nullptr && size >= kHugePage) madvise(data_, size / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 AlignedBytes::AlignedBytes(AlignedBytes&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -36,7 +38,7 @@ AlignedBytes& AlignedBytes::operator=(AlignedBytes&& other) noexcept {
 AlignedBytes::~AlignedBytes() { std::free(data_); }
 
 std::size_t PackedMatrix::Storage::bytes() const {
-  std::size_t total = panels.size() + (table.size() + tables.size()) * sizeof(float) + int_table.size() +
+  std::size_t total = panel_bytes().size() + (table.size() + tables.size()) * sizeof(float) + int_table.size() +
                       int_table_high.size() + column_order.size() * sizeof(std::int32_t) + selector.size() +
                       group_index.size() * sizeof(std::int32_t);
   for (const auto& lut : luts) total += lut.size() * sizeof(float);
@@ -61,6 +63,7 @@ std::string_view PackedMatrix::layout_name() const { return storage_->name; }
 const PackedView& PackedMatrix::view() const { return storage_->view; }
 std::span<const std::int32_t> PackedMatrix::column_order() const { return storage_->column_order; }
 const SupplementValues& PackedMatrix::supplement() const { return storage_->supplement; }
+const PackedMatrix::Storage& PackedMatrix::storage() const { return *storage_; }
 
 void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   const PackedView& w = storage_->view;

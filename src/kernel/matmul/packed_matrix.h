@@ -60,9 +60,11 @@ class PackedMatrix {
   const SupplementValues& supplement() const;
 
   struct Storage;
+  /// For packing and packed_image.h.
+  explicit PackedMatrix(std::unique_ptr<Storage> storage);
+  const Storage& storage() const;
 
  private:
-  explicit PackedMatrix(std::unique_ptr<Storage> storage);
   std::unique_ptr<Storage> storage_;
 };
 
@@ -92,6 +94,11 @@ class MatmulInput {
 
 /// y[t * ld_y + r] for all tokens and rows. y overlaps neither x nor the weights.
 void matmul(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t ld_y, ThreadPool& pool);
+
+/// A part of matmul(): rows [row_begin, row_end), multiples of 32 or the matrix's end. Parts are computed in ascending
+/// order; what a supplement adds to all rows comes with the last.
+void matmul_rows(const PackedMatrix& w, const MatmulInput& x, std::int64_t row_begin, std::int64_t row_end, float* y,
+                 std::int64_t ld_y, ThreadPool& pool);
 
 /// The products of several matrices with one input, in one parallel loop.
 void matmul_group(std::span<const PackedMatrix* const> ws, const MatmulInput& x, std::span<float* const> ys,

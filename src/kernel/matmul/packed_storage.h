@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@
 
 namespace nibble::kernel {
 
-/// Uninitialized memory aligned to 64 bytes, or for large sizes to 2 MiB with huge pages asked for.
+/// Uninitialized memory aligned to 64 bytes, or for large sizes to 2 MiB with huge pages asked for where they fill.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
@@ -32,7 +33,9 @@ class AlignedBytes {
 
 struct PackedMatrix::Storage {
   PackedView view;
-  AlignedBytes panels;  ///< of the generic layout: the codes
+  AlignedBytes panels;  ///< of the generic layout: the codes; empty when they lie in a file
+  std::span<const std::uint8_t> mapped_panels;
+  std::shared_ptr<const void> mapping;  ///< keeps mapped_panels valid
   std::string name;
   std::vector<float> table;   ///< PackedView::table
   std::vector<float> tables;  ///< PackedView::tables or GenericView::tables
@@ -49,6 +52,9 @@ struct PackedMatrix::Storage {
   SupplementValues supplement;  ///< of all rows
 
   std::size_t bytes() const;
+  std::span<const std::uint8_t> panel_bytes() const {
+    return mapping != nullptr ? mapped_panels : std::span<const std::uint8_t>(panels.data(), panels.size());
+  }
 };
 
 }  // namespace nibble::kernel

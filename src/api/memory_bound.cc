@@ -1,0 +1,68 @@
+#include "api/memory_bound.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "kernel/attention/attention.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::int64_t kLongestBatch = 512;
+constexpr std::int64_t kShortestBatch = 16;
+/// Logits are computed for so many tokens at a time (CpuExecutor).
+constexpr std::int64_t kHeadRows = 64;
+/// Code that was not needed yet, stacks, what the allocator keeps.
+constexpr std::uint64_t kSlack = std::uint64_t{12} << 20;
+
+/// Values of a block that are alive at once, and their int8 copies, about; and logits.
+std::uint64_t activation_bytes(const ModelConfig& config, std::int64_t tokens) {
+  const std::int64_t q_width = config.num_attention_heads * config.head_dim;
+  const std::int64_t kv_width = config.num_key_value_heads * config.head_dim;
+  const std::int64_t width = 6 * config.hidden_size + 4 * q_width + 4 * kv_width + 4 * config.intermediate_size;
+  return 4 * static_cast<std::uint64_t>(tokens * width + std::min(tokens, kHeadRows) * config.vocab_size);
+}
+
+}  // namespace
+
+std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions) {
+  kernel::KvBlockLayout block;
+  block.kv_heads = static_cast<int>(config.num_key_value_heads);
+  block.head_dim = static_cast<int>(config.head_dim);
+  block.type = arithmetic == Arithmetic::kF32 ? kernel::KvType::kF32 : kernel::KvType::kF16;
+  const std::int64_t blocks = (positions + kernel::KvBlockLayout::kTokens - 1) / kernel::KvBlockLayout::kTokens;
+  return static_cast<std::uint64_t>(blocks * config.num_hidden_layers) * block.block_bytes();
+}
+
+Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length) {
+  const std::uint64_t cache = kv_cache_bytes(config, options.arithmetic, context_length);
+  std::uint64_t tables = 0;  // of cosines and sines
+  for (const kernel::RopeConfig& rope : config.ropes)
+    tables += sizeof(float) * static_cast<std::uint64_t>(context_length) * static_cast<std::uint64_t>(rope.rotary_dim);
+  const std::uint64_t fixed = resident_bytes() + kSlack + cache + tables;
+  RunMemory memory;
+  memory.batch_tokens = kLongestBatch;
+  while (memory.batch_tokens > kShortestBatch &&
+         activation_bytes(config, memory.batch_tokens) > (options.memory - std::min(options.memory, fixed)) / 4)
+    memory.batch_tokens /= 2;
+  memory.around_weights = fixed + activation_bytes(config, memory.batch_tokens);
+  if (memory.around_weights >= options.memory)
+    return fail(ErrorCode::kOutOfMemory,
+                "--memory {}M is too little: without weights {} MiB are needed, {} of them for keys and values of a "
+                "context of {} tokens (a shorter one: --ctx)",
+                options.memory >> 20, (memory.around_weights >> 20) + 1, cache >> 20, context_length);
+  memory.weights = options.memory - memory.around_weights;
+  return memory;
+}
+
+}  // namespace nibble

@@ -1,0 +1,28 @@
+// What a bound on memory leaves for weights, and how long batches may be under it.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "model/model_config.h"
+#include "nibble/model.h"
+
+namespace nibble {
+
+struct RunMemory {
+  std::uint64_t weights = 0;         ///< bytes
+  std::int64_t batch_tokens = 512;   ///< CpuExecutor::Options::max_batch_tokens
+  std::uint64_t around_weights = 0;  ///< everything else: the process as it is, the cache of the context, activations
+};
+
+/// Divides options.memory, for a context of so many positions. kOutOfMemory when nothing is left; the message says what
+/// is needed.
+Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length);
+
+/// Bytes of keys and values of that many positions, as floats.
+std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions);
+
+/// Resident memory of this process, now.
+std::uint64_t resident_bytes();
+
+}  // namespace nibble
