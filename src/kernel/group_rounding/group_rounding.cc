@@ -12,13 +12,18 @@ extern const GroupRoundingKernel kGroupRounding;
 namespace avx512 {
 extern const GroupRoundingKernel kGroupRounding;
 }
+namespace neon {
+extern const GroupRoundingKernel kGroupRounding;
+}
 
 std::span<const GroupRoundingKernel* const> group_rounding_kernels() {
   static constexpr const GroupRoundingKernel* kKernels[] = {
     &reference::kGroupRounding,
 #if defined(__x86_64__)
     &avx2::kGroupRounding,
-    &avx512::kGroupRounding
+    &avx512::kGroupRounding,
+#elif defined(__aarch64__)
+    &neon::kGroupRounding,
 #endif
   };
   return kKernels;

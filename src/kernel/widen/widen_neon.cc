@@ -7,6 +7,6 @@ namespace nibble::kernel::neon {
 #include "kernel/widen/widen_lanes.inc"
 
 extern const WidenKernel kWiden;
-const WidenKernel kWiden{{"widen", "widen_neon", kNeon}, half};
+const WidenKernel kWiden{{"widen", "widen_neon", kNeon}, half, to_half};
 
 }  // namespace nibble::kernel::neon
