@@ -39,7 +39,7 @@ Status CpuModel::load_matrix(const ModelWeights& weights, const CpuModelOptions&
 Status CpuModel::begin_stream(const CpuModelOptions& options) {
   pack_ = options.pack;
   if (pack_ == nullptr || options.pack_memory == 0) return {};
-  std::vector<StreamedMatrix> matrices;
+  std::vector<StreamedWeights> matrices;
   for (std::size_t i = 0; i < layout_.linears.size(); ++i)
     if (const auto id = static_cast<LinearId>(i); is_packed(layout_, id) && id != layout_.head)
       matrices.push_back({id, &matrices_[i], pack_->find(layout_.linears[i].name)->offset});

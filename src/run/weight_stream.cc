@@ -20,7 +20,7 @@ constexpr std::uint64_t kLargestWindow = std::uint64_t{64} << 20;
 
 }  // namespace
 
-std::vector<WeightStream::Piece> WeightStream::cut(const StreamedMatrix& matrix) {
+std::vector<WeightStream::Piece> WeightStream::cut(const StreamedWeights& matrix) {
   std::vector<Piece> pieces;
   const std::int64_t rows = matrix.matrix->rows();
   const std::size_t step_bytes =
@@ -39,10 +39,10 @@ std::vector<WeightStream::Piece> WeightStream::cut(const StreamedMatrix& matrix)
   return pieces;
 }
 
-std::uint64_t WeightStream::least_memory(std::span<const StreamedMatrix> matrices) {
+std::uint64_t WeightStream::least_memory(std::span<const StreamedWeights> matrices) {
   std::uint64_t total = 0;
   std::uint64_t largest = 0;
-  for (const StreamedMatrix& matrix : matrices)
+  for (const StreamedWeights& matrix : matrices)
     for (const Piece& piece : cut(matrix)) {
       total += piece.bytes;
       largest = std::max<std::uint64_t>(largest, piece.bytes);
@@ -51,7 +51,7 @@ std::uint64_t WeightStream::least_memory(std::span<const StreamedMatrix> matrice
 }
 
 Result<std::unique_ptr<WeightStream>> WeightStream::create(MappedFile::Ptr file,
-                                                           std::span<const StreamedMatrix> matrices,
+                                                           std::span<const StreamedWeights> matrices,
                                                            std::uint64_t memory) {
   const std::uint64_t least = least_memory(matrices);
   if (memory < least)
@@ -59,7 +59,7 @@ Result<std::unique_ptr<WeightStream>> WeightStream::create(MappedFile::Ptr file,
                 file->path(), least);
   std::unique_ptr<WeightStream> stream(new WeightStream);
   stream->file_ = std::move(file);
-  for (const StreamedMatrix& matrix : matrices) {
+  for (const StreamedWeights& matrix : matrices) {
     const auto id = static_cast<std::size_t>(matrix.id);
     if (stream->matrices_.size() <= id) stream->matrices_.resize(id + 1);
     stream->matrices_[id].first = stream->pieces_.size();

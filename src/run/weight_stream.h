@@ -20,7 +20,7 @@
 
 namespace nibble {
 
-struct StreamedMatrix {
+struct StreamedWeights {
   LinearId id = 0;
   const kernel::PackedMatrix* matrix = nullptr;
   std::uint64_t offset = 0;  ///< of its panels in the file
@@ -30,12 +30,12 @@ class WeightStream {
  public:
   /// `matrices` in the order of their use; they outlive the stream. At most `memory` bytes of the file are in memory,
   /// pages at the edges of pieces aside. kOutOfMemory, with the least that would do, when that is too little.
-  static Result<std::unique_ptr<WeightStream>> create(MappedFile::Ptr file, std::span<const StreamedMatrix> matrices,
+  static Result<std::unique_ptr<WeightStream>> create(MappedFile::Ptr file, std::span<const StreamedWeights> matrices,
                                                       std::uint64_t memory);
   ~WeightStream();
 
   /// The least memory with which create() succeeds for these.
-  static std::uint64_t least_memory(std::span<const StreamedMatrix> matrices);
+  static std::uint64_t least_memory(std::span<const StreamedWeights> matrices);
 
   /// Calls compute(row_begin, row_end) for all rows of a matrix, in order, while their panels are in memory.
   template <typename F>
@@ -65,7 +65,7 @@ class WeightStream {
     std::size_t last = 0;
   };
   WeightStream() = default;
-  static std::vector<Piece> cut(const StreamedMatrix& matrix);
+  static std::vector<Piece> cut(const StreamedWeights& matrix);
   void keep_evenly(std::uint64_t memory);
   void begin(const Piece& piece);
   void end(const Piece& piece);
