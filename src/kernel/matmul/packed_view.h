@@ -91,7 +91,7 @@ struct PackedView {
   std::int64_t chunk_blocks = kMostChunkBlocks;  ///< blocks of every chunk but the last, which has those that are left
   std::int64_t chunk_bytes = 0;                  ///< from one chunk of a panel to the next
   std::int64_t codes_position = 0;               ///< bytes from a chunk's start to its codes
-  std::int64_t ahead_bytes = 512;  ///< how far ahead of their use weights are asked for; see cpu_features.h
+  std::int64_t ahead_bytes = 512;                ///< how far ahead a single token asks for weights; see cpu_features.h
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   Layout layout = Layout::kF32;
