@@ -1,16 +1,14 @@
 // nibble/bench.h
 #include "nibble/bench.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <map>
 
 #include "api/boundary.h"
 #include "api/loaded_model.h"
+#include "base/process_memory.h"
 #include "kernel/matmul/packed_view.h"
 #include "kernel/memory/bandwidth.h"
 #include "quant/rtn/rtn.h"
@@ -132,17 +130,6 @@ double median(std::vector<double> values) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-/// The high-water mark of resident memory (VmHWM), mapped pages included.
-std::uint64_t peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  std::string line;
-  while (std::getline(status, line))
-    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 Result<LoadedModel> load_shape(const BenchOptions& options, BenchReport& report) {

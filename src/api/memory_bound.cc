@@ -1,19 +1,16 @@
 #include "api/memory_bound.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 
+#include "base/process_memory.h"
 #include "kernel/attention/attention.h"
+#include "run/cpu_executor.h"
 
 namespace nibble {
 namespace {
 
 constexpr std::int64_t kLongestBatch = 512;
 constexpr std::int64_t kShortestBatch = 16;
-/// Logits are computed for so many tokens at a time (CpuExecutor).
-constexpr std::int64_t kHeadRows = 64;
 /// Code that was not needed yet, stacks, what the allocator keeps.
 constexpr std::uint64_t kSlack = std::uint64_t{12} << 20;
 
@@ -22,18 +19,10 @@ std::uint64_t activation_bytes(const ModelConfig& config, std::int64_t tokens) {
   const std::int64_t q_width = config.num_attention_heads * config.head_dim;
   const std::int64_t kv_width = config.num_key_value_heads * config.head_dim;
   const std::int64_t width = 6 * config.hidden_size + 4 * q_width + 4 * kv_width + 4 * config.intermediate_size;
-  return 4 * static_cast<std::uint64_t>(tokens * width + std::min(tokens, kHeadRows) * config.vocab_size);
+  return 4 * static_cast<std::uint64_t>(tokens * width + std::min(tokens, CpuExecutor::kHeadRows) * config.vocab_size);
 }
 
 }  // namespace
-
-std::uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t total = 0;
-  std::uint64_t resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions) {
   kernel::KvBlockLayout block;
@@ -45,6 +34,7 @@ std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, s
 }
 
 Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length) {
+  // Packed keys and values (--kv-cache) need less; they count as floats, as which they are written first.
   const std::uint64_t cache = kv_cache_bytes(config, options.arithmetic, context_length);
   std::uint64_t tables = 0;  // of cosines and sines
   for (const kernel::RopeConfig& rope : config.ropes)

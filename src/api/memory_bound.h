@@ -22,7 +22,4 @@ Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& op
 /// Bytes of keys and values of that many positions, as floats.
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions);
 
-/// Resident memory of this process, now.
-std::uint64_t resident_bytes();
-
 }  // namespace nibble

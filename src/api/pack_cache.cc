@@ -67,10 +67,9 @@ Status check_unchanged(const ModelFiles& files) {
 }
 
 /// A pack of somebody else's making may be in the way; what it is decides what is said.
-Result<PackFile::Ptr> current_pack(const fs::path& path, const PackKey& key, const ModelFiles& files, bool unmap,
-                                   const Progress& progress, ThreadPool& pool) {
-  const auto verify = unmap ? PackFile::Verify::kAllUnmap : PackFile::Verify::kAll;
-  Result<PackFile::Ptr> pack = PackFile::open(path, key, verify, pool, progress);
+Result<PackFile::Ptr> current_pack(const fs::path& path, const PackKey& key, const ModelFiles& files,
+                                   PackFile::Pages pages, const Progress& progress, ThreadPool& pool) {
+  Result<PackFile::Ptr> pack = PackFile::open(path, &key, pages, pool, progress);
   if (!pack.ok()) return pack;
   for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
     const LinearInfo& info = files.layout().linears[i];
@@ -180,8 +179,8 @@ Result<PackFile::Ptr> ready_pack(const ModelFiles& files, const LoadOptions& opt
   const fs::path folder = pack_folder(files, options.pack_folder);
   const fs::path path = folder / (pack_prefix(files, options.pack_folder) + name + std::string(kExtension));
   const PackKey key = pack_key(files, name);
-  const bool unmap = options.memory > 0;
-  Result<PackFile::Ptr> pack = current_pack(path, key, files, unmap, options.progress, pool);
+  const auto pages = options.memory > 0 ? PackFile::Pages::kLeave : PackFile::Pages::kStay;
+  Result<PackFile::Ptr> pack = current_pack(path, key, files, pages, options.progress, pool);
   if (pack.ok() || pack.error().code == ErrorCode::kCancelled) return pack;
   if (pack.error().code == ErrorCode::kCorrupt)
     log_warning("{}; packing anew", pack.error().message);
@@ -211,7 +210,7 @@ Result<PackFile::Ptr> ready_pack(const ModelFiles& files, const LoadOptions& opt
     return give_up(written.error().message);
   }
   files.release();
-  pack = current_pack(path, key, files, unmap, options.progress, pool);
+  pack = current_pack(path, key, files, pages, options.progress, pool);
   if (pack.ok() || pack.error().code == ErrorCode::kCancelled) return pack;
   return give_up(pack.error().message);
 }
@@ -230,7 +229,7 @@ Result<std::vector<PackInfo>> list_packs(const std::string& model, const std::st
       info.name.resize(info.name.size() - kExtension.size());
       std::error_code error;
       info.bytes = fs::file_size(path, error);
-      const Result<PackFile::Ptr> pack = PackFile::open_any(path, PackFile::Verify::kAllUnmap, pool);
+      const Result<PackFile::Ptr> pack = PackFile::open(path, nullptr, PackFile::Pages::kLeave, pool);
       info.state = !pack.ok()                                      ? PackState::kDamaged
                    : (*pack)->key() == pack_key(*files, info.name) ? PackState::kCurrent
                                                                    : PackState::kStale;

@@ -9,8 +9,6 @@
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kHeadRows = 64;  ///< logits are computed for this many rows at a time
-
 KvCacheOptions cache_options(const CpuExecutor::Options& options) {
   const bool floats = options.compute == kernel::Compute::kF32;
   return {floats ? kernel::KvType::kF32 : kernel::KvType::kF16, options.kv_bits, options.max_kv_blocks};

@@ -32,6 +32,8 @@ using OpsWrapper = std::function<std::unique_ptr<Ops>(Ops& inner)>;
 
 class CpuExecutor {
  public:
+  static constexpr std::int64_t kHeadRows = 64;  ///< logits are computed for so many rows at a time
+
   struct Options {
     kernel::Compute compute = kernel::Compute::kInt8;  ///< kF32 also keeps the KV cache in float32
     std::int64_t max_batch_tokens = 512;               ///< longer batches are cut; the results do not depend on it

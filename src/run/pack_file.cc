@@ -167,7 +167,7 @@ Status PackFile::read_directory() {
   return {};
 }
 
-Status PackFile::verify_panels(bool unmap, ThreadPool& pool, const Progress& progress) const {
+Status PackFile::verify_panels(Pages pages, ThreadPool& pool, const Progress& progress) const {
   struct Piece {
     std::size_t entry;
     std::uint64_t number;
@@ -188,10 +188,10 @@ Status PackFile::verify_panels(bool unmap, ThreadPool& pool, const Progress& pro
         const auto offset = static_cast<std::size_t>(part.data() - bytes.data());
         file_->populate(offset, part.size());
         sums[pieces[i].entry][pieces[i].number] = checksum64(part);
-        if (unmap) file_->release(offset, part.size());
+        if (pages == Pages::kLeave) file_->release(offset, part.size());
       }
     });
-    if (unmap) {
+    if (pages == Pages::kLeave) {
       const Entry& last = entries_[pieces[first + count - 1].entry];
       file_->drop(0, last.offset + last.bytes);
     }
@@ -204,22 +204,13 @@ Status PackFile::verify_panels(bool unmap, ThreadPool& pool, const Progress& pro
   return file_->check_intact();
 }
 
-Result<PackFile::Ptr> PackFile::open(const std::filesystem::path& path, const PackKey& key, Verify verify,
+Result<PackFile::Ptr> PackFile::open(const std::filesystem::path& path, const PackKey* key, Pages pages,
                                      ThreadPool& pool, const Progress& progress) {
   std::shared_ptr<PackFile> pack(new PackFile);
   NIBBLE_TRY(pack->file_, MappedFile::open(path));
-  NIBBLE_TRY_STATUS(pack->read_header(&key));
+  NIBBLE_TRY_STATUS(pack->read_header(key));
   NIBBLE_TRY_STATUS(pack->read_directory());
-  if (verify != Verify::kHeaders) NIBBLE_TRY_STATUS(pack->verify_panels(verify == Verify::kAllUnmap, pool, progress));
-  return Ptr(std::move(pack));
-}
-
-Result<PackFile::Ptr> PackFile::open_any(const std::filesystem::path& path, Verify verify, ThreadPool& pool) {
-  std::shared_ptr<PackFile> pack(new PackFile);
-  NIBBLE_TRY(pack->file_, MappedFile::open(path));
-  NIBBLE_TRY_STATUS(pack->read_header(nullptr));
-  NIBBLE_TRY_STATUS(pack->read_directory());
-  if (verify != Verify::kHeaders) NIBBLE_TRY_STATUS(pack->verify_panels(true, pool, {}));
+  NIBBLE_TRY_STATUS(pack->verify_panels(pages, pool, progress));
   return Ptr(std::move(pack));
 }
 

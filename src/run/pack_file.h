@@ -63,18 +63,17 @@ class PackFile {
     std::span<const std::byte> description;
   };
 
-  enum class Verify {
-    kAll,       ///< every byte
-    kHeaders,   ///< header and directory; the panels are not read
-    kAllUnmap,  ///< every byte, and its pages leave memory and page cache again
+  /// What becomes of pages that were verified.
+  enum class Pages {
+    kStay,
+    kLeave,  ///< memory and page cache
   };
 
-  /// Maps a pack and verifies it. kNotFound: there is none; kUnsupported: it was made of something else or by another
-  /// version; kCorrupt: it is damaged; kCancelled: `progress` said so.
-  static Result<Ptr> open(const std::filesystem::path& path, const PackKey& key, Verify verify, ThreadPool& pool,
-                          const Progress& progress);
-  /// The same whatever it was made of; for showing.
-  static Result<Ptr> open_any(const std::filesystem::path& path, Verify verify, ThreadPool& pool);
+  /// Maps a pack and verifies every byte of it. Without a key, whatever it was made of. kNotFound: there is none;
+  /// kUnsupported: it was made of something else or by another version; kCorrupt: it is damaged; kCancelled: `progress`
+  /// said so.
+  static Result<Ptr> open(const std::filesystem::path& path, const PackKey* key, Pages pages, ThreadPool& pool,
+                          const Progress& progress = {});
 
   const PackKey& key() const { return key_; }
   const std::vector<Entry>& entries() const { return entries_; }
@@ -87,7 +86,7 @@ class PackFile {
   PackFile() = default;
   Status read_header(const PackKey* key);
   Status read_directory();
-  Status verify_panels(bool unmap, ThreadPool& pool, const Progress& progress) const;
+  Status verify_panels(Pages pages, ThreadPool& pool, const Progress& progress) const;
 
   MappedFile::Ptr file_;
   PackKey key_{};

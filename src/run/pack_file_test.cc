@@ -83,7 +83,7 @@ class Packs : public ::testing::Test {
     const Status written = write_pack(path_, key_, weights, {}, {}, {}, *pool_);
     ASSERT_TRUE(written.ok()) << written.error().message;
   }
-  Result<PackFile::Ptr> open() const { return PackFile::open(path_, key_, PackFile::Verify::kAll, *pool_, {}); }
+  Result<PackFile::Ptr> open() const { return PackFile::open(path_, &key_, PackFile::Pages::kStay, *pool_); }
 
   std::vector<std::byte> bytes() const {
     const auto file = MappedFile::open(path_).value();
@@ -171,7 +171,7 @@ TEST_F(Packs, OthersThanAskedForAreRefused) {
   ASSERT_TRUE(open().ok());
   PackKey other = key_;
   other[31] = std::byte{1};
-  EXPECT_EQ(PackFile::open(path_, other, PackFile::Verify::kAll, *pool_, {}).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(PackFile::open(path_, &other, PackFile::Pages::kStay, *pool_).error().code, ErrorCode::kUnsupported);
   for (const std::size_t size : {0, 1, 7, 87, 88, 5000}) {
     put(std::vector<std::byte>(size, std::byte{'N'}));
     EXPECT_EQ(open().error().code, ErrorCode::kCorrupt) << size;

@@ -9,15 +9,10 @@ namespace nibble::kernel::dotprod {
 namespace {
 
 double int8_dot_peak(std::int64_t rounds) {
-  int32x4_t a[16];
-  NIBBLE_UNROLL
-  for (int j = 0; j < 16; ++j) a[j] = vdupq_n_s32(0);
   const int8x16_t x = vdupq_n_s8(3);
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    NIBBLE_UNROLL
-    for (int j = 0; j < 16; ++j) __asm__ volatile("sdot %0.4s, %1.16b, %1.16b" : "+w"(a[j]) : "w"(x));
-  }
-  return static_cast<double>(rounds) * 16 * 16 * 2;
+  return run_chains(rounds, vdupq_n_s32(0), 16 * 2, [x](int32x4_t& a) {
+    __asm__ volatile("sdot %0.4s, %1.16b, %1.16b" : "+w"(a) : "w"(x));
+  });
 }
 
 }  // namespace

@@ -10,25 +10,18 @@ namespace {
 
 /// Without DotProd a dot of quads is four instructions: products of eight bytes twice, their pairs twice.
 double int8_dot_peak(std::int64_t rounds) {
-  int32x4_t a[16];
-  NIBBLE_UNROLL
-  for (int j = 0; j < 16; ++j) a[j] = vdupq_n_s32(0);
   const int8x16_t x = vdupq_n_s8(3);
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    NIBBLE_UNROLL
-    for (int j = 0; j < 16; ++j) {
-      int16x8_t low;
-      int16x8_t high;
-      __asm__ volatile(
-          "smull %1.8h, %3.8b, %3.8b\n\t"
-          "smull2 %2.8h, %3.16b, %3.16b\n\t"
-          "addp %1.8h, %1.8h, %2.8h\n\t"
-          "sadalp %0.4s, %1.8h"
-          : "+w"(a[j]), "=&w"(low), "=&w"(high)
-          : "w"(x));
-    }
-  }
-  return static_cast<double>(rounds) * 16 * 16 * 2;
+  return run_chains(rounds, vdupq_n_s32(0), 16 * 2, [x](int32x4_t& a) {
+    int16x8_t low;
+    int16x8_t high;
+    __asm__ volatile(
+        "smull %1.8h, %3.8b, %3.8b\n\t"
+        "smull2 %2.8h, %3.16b, %3.16b\n\t"
+        "addp %1.8h, %1.8h, %2.8h\n\t"
+        "sadalp %0.4s, %1.8h"
+        : "+w"(a), "=&w"(low), "=&w"(high)
+        : "w"(x));
+  });
 }
 
 }  // namespace

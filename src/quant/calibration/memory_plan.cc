@@ -1,10 +1,9 @@
 #include "quant/calibration/memory_plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <map>
+
+#include "base/process_memory.h"
 
 namespace nibble {
 namespace {
@@ -12,15 +11,6 @@ namespace {
 constexpr std::uint64_t kMegabyte = 1000 * 1000;
 /// Code, stacks, tables and what the allocator keeps.
 constexpr std::uint64_t kSlack = 24 * kMegabyte;
-
-/// Bytes of this process that are in memory now; 0 where the system does not say.
-std::uint64_t resident_now() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t pages_in_all = 0;
-  std::uint64_t resident = 0;
-  statm >> pages_in_all >> resident;
-  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 std::uint64_t product(std::int64_t a, std::int64_t b) {
   return static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b);
@@ -91,7 +81,7 @@ std::uint64_t train_bytes_of_token(const ModelConfig& config) {
 
 Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memory) {
   if (max_memory == 0) return {};
-  std::uint64_t needed = resident_now() + kSlack;
+  std::uint64_t needed = resident_bytes() + kSlack;
   for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
     NIBBLE_TRY(const MatrixPtr matrix, files.matrix(static_cast<LinearId>(i)));
     needed += static_cast<std::uint64_t>(matrix->scheme().stored_bytes(matrix->rows(), matrix->cols()));
@@ -110,7 +100,7 @@ Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const 
   store.folder = std::filesystem::absolute(output, error).parent_path();
   if (!output.has_filename()) store.folder = store.folder.parent_path();
   if (needs.max_memory == 0) return store;
-  std::uint64_t needed = resident_now() + kSlack + std::max(needs.method_bytes, embedding_bytes(weights.layout()));
+  std::uint64_t needed = resident_bytes() + kSlack + std::max(needs.method_bytes, embedding_bytes(weights.layout()));
   if (needs.window > 0)
     needed += block_bytes(weights.layout()) +
               slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(needs.window));
