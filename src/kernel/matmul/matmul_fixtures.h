@@ -188,9 +188,12 @@ class MatrixMaker {
     return m;
   }
 
+  /// Some much larger than the rest, so that groups of some tokens take two bytes (InputView).
   std::vector<float> activations(std::int64_t count) {
     std::vector<float> x(static_cast<std::size_t>(count));
     for (float& value : x) value = pick(4) == 0 ? (pick(2) == 0 ? 3.0f : -3.0f) : 3.0f * uniform();
+    for (float& value : x)
+      if (pick(199) == 0) value *= 50.0f;
     return x;
   }
 
@@ -298,26 +301,28 @@ inline float oracle_int8_output(const QuantizedMatrix& m, const OraclePlane plan
                                 const InputView& in, std::int64_t t, std::int64_t r,
                                 std::span<const std::int32_t> order, std::span<const float> table) {
   float acc = 0.0f;
-  for (std::int64_t begin = 0; begin < in.blocks * 32; begin += w.fold) {
-    std::int64_t dot = 0;
-    std::int64_t sum = 0;
-    for (std::int64_t k = begin; k < begin + w.fold && k < m.cols; ++k) {
-      const std::int64_t c = order.empty() ? k : order[static_cast<std::size_t>(k)];
-      const std::int64_t q = in.q[t * in.blocks * 32 + k];
-      const std::uint8_t code = m.codes[static_cast<std::size_t>(r * m.cols + c)];
-      const float integer = table.empty() ? static_cast<float>(code - m.scheme.code.bias)
-                                          : std::nearbyint(table[code] * (m.scheme.post_scale / w.int_scale));
-      dot += static_cast<std::int64_t>(integer) * q;
-      sum += q;
-    }
-    if (begin >= m.cols) break;
-    const std::int64_t c = order.empty() ? begin : order[static_cast<std::size_t>(begin)];
-    const float q_scale = in.scale[t * in.blocks + begin / 32];
-    auto d = static_cast<float>(dot);
-    if (planes[1].present()) d = std::fma(-planes[1].at(r, c, 0.0f), static_cast<float>(sum), d);
-    acc = std::fma(d, (planes[0].at(r, c, 1.0f) * w.int_scale) * q_scale, acc);
-    if (planes[2].present()) acc = std::fma(planes[2].at(r, c, 0.0f), q_scale * static_cast<float>(sum), acc);
-  }
+  for (std::int64_t block = 0; block < in.blocks; ++block)
+    for (int p = 0; p <= in.has_rest[t * in.blocks + block]; ++p)
+      for (std::int64_t begin = 32 * block; begin < 32 * block + 32 && begin < m.cols; begin += w.fold) {
+        const Int8Part& part = in.part[p];
+        std::int64_t dot = 0;
+        std::int64_t sum = 0;
+        for (std::int64_t k = begin; k < begin + w.fold && k < m.cols; ++k) {
+          const std::int64_t c = order.empty() ? k : order[static_cast<std::size_t>(k)];
+          const std::int64_t q = part.q[t * in.blocks * 32 + k];
+          const std::uint8_t code = m.codes[static_cast<std::size_t>(r * m.cols + c)];
+          const float integer = table.empty() ? static_cast<float>(code - m.scheme.code.bias)
+                                              : std::nearbyint(table[code] * (m.scheme.post_scale / w.int_scale));
+          dot += static_cast<std::int64_t>(integer) * q;
+          sum += q;
+        }
+        const std::int64_t c = order.empty() ? begin : order[static_cast<std::size_t>(begin)];
+        const float q_scale = part.scale[t * in.blocks + block];
+        auto d = static_cast<float>(dot);
+        if (planes[1].present()) d = std::fma(-planes[1].at(r, c, 0.0f), static_cast<float>(sum), d);
+        acc = std::fma(d, (planes[0].at(r, c, 1.0f) * w.int_scale) * q_scale, acc);
+        if (planes[2].present()) acc = std::fma(planes[2].at(r, c, 0.0f), q_scale * static_cast<float>(sum), acc);
+      }
   return acc;
 }
 

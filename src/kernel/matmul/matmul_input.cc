@@ -8,12 +8,16 @@
 namespace nibble::kernel {
 
 struct MatmulInput::State {
+  struct Part {
+    std::vector<std::int8_t> q;
+    std::vector<float> scale;
+    std::vector<std::int32_t> sum32;
+    std::vector<std::int32_t> sum16;
+  };
   InputView view;
   Compute compute = Compute::kF32;
-  std::vector<std::int8_t> q;
-  std::vector<float> scale;
-  std::vector<std::int32_t> sum32;
-  std::vector<std::int32_t> sum16;
+  Part parts[2];
+  std::vector<std::uint8_t> has_rest;
 
   // The same activations in another column order, for the matrices that want it.
   std::vector<std::int32_t> order;
@@ -61,10 +65,12 @@ void MatmulInput::set(const float* x, std::int64_t tokens, std::int64_t cols, st
   s.view.blocks = (cols + kBlockCols - 1) / kBlockCols;
   if (compute != Compute::kInt8) return;
   const std::int64_t blocks = s.view.blocks * tokens;
-  s.view.q = grown(s.q, blocks * kBlockCols);
-  s.view.scale = grown(s.scale, blocks);
-  s.view.sum32 = grown(s.sum32, blocks);
-  s.view.sum16 = grown(s.sum16, 2 * blocks);
+  for (int i = 0; i < 2; ++i) {
+    State::Part& part = s.parts[i];
+    s.view.part[i] = {grown(part.q, blocks * kBlockCols), grown(part.scale, blocks), grown(part.sum32, blocks),
+                      grown(part.sum16, 2 * blocks)};
+  }
+  s.view.has_rest = grown(s.has_rest, blocks);
   static const QuantizeKernel& quantize = choose_quantize(cpu_features());
   pool.run(static_cast<std::size_t>(tokens), token_grain(cols), [&](std::size_t begin, std::size_t end, int) {
     quantize.run(s.view, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));

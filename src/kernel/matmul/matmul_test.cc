@@ -221,9 +221,15 @@ class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
     std::memcpy(guarded_x.data(), view.x, x_floats * sizeof(float));
     view.x = reinterpret_cast<const float*>(guarded_x.data());
     const auto q_bytes = static_cast<std::size_t>(tokens * view.blocks * kBlockCols);
-    const GuardedBytes guarded_q(q_bytes);
-    std::memcpy(guarded_q.data(), view.q, q_bytes);
-    view.q = reinterpret_cast<std::int8_t*>(guarded_q.data());
+    const GuardedBytes guarded_q[2] = {GuardedBytes(q_bytes), GuardedBytes(q_bytes)};
+    for (int p = 0; p < 2; ++p) {
+      std::memcpy(guarded_q[p].data(), view.part[p].q, q_bytes);
+      view.part[p].q = reinterpret_cast<std::int8_t*>(guarded_q[p].data());
+    }
+    const auto groups = static_cast<std::size_t>(tokens * view.blocks);
+    const GuardedBytes guarded_rests(groups);
+    std::memcpy(guarded_rests.data(), view.has_rest, groups);
+    view.has_rest = reinterpret_cast<std::uint8_t*>(guarded_rests.data());
 
     PackedView weights = packed.view();
     const std::int64_t panels = (m.rows + kPanelRows - 1) / kPanelRows;
@@ -305,9 +311,18 @@ TEST_P(EveryKernel, ExtremeCodesAgainstExtremeActivations) {
         const auto [low, high] = std::minmax_element(m.codes.begin(), m.codes.end());
         const std::uint8_t code = largest ? *high : *low;
         std::fill(m.codes.begin(), m.codes.end(), code);
-        Fixture fixture(scheme.name, std::move(m), kSomeTokens, maker);
-        std::fill(fixture.x.begin(), fixture.x.end(), value);
-        if (fixture.suits(kernel)) check(fixture, kSomeTokens);
+        for (const bool two_bytes : {false, true}) {
+          Fixture fixture(scheme.name, m, kSomeTokens, maker);
+          std::fill(fixture.x.begin(), fixture.x.end(), value);
+          if (!fixture.suits(kernel)) continue;
+          // A group whose bytes are both extreme: 126 and almost a half steps.
+          for (int t = 0; two_bytes && t < kSomeTokens; ++t) {
+            float* x = fixture.x.data() + t * fixture.ld + 32;
+            x[0] = 100.0f * value;
+            for (int k = 1; k < 32; ++k) x[k] = 100.0f * value * (126.499f / 127.0f);
+          }
+          check(fixture, kSomeTokens);
+        }
       }
   }
 }
@@ -348,24 +363,38 @@ TEST_P(EveryQuantizer, EqualsTheReference) {
     for (std::int64_t c = 0; c < cols; ++c) x[static_cast<std::size_t>(c)] *= 0x1p-110f;
     const std::int64_t blocks = (cols + 31) / 32;
     struct Output {
-      std::vector<std::int8_t> q;
-      std::vector<float> scale;
-      std::vector<std::int32_t> sum32, sum16;
+      std::vector<std::int8_t> q[2];
+      std::vector<float> scale[2];
+      std::vector<std::int32_t> sum32[2], sum16[2];
+      std::vector<std::uint8_t> has_rest;
     } outputs[2];
     const QuantizeKernel* const kernels[] = {&kernel, &reference};
     for (int i = 0; i < 2; ++i) {
       Output& o = outputs[i];
-      o.q.assign(static_cast<std::size_t>(5 * blocks * 32), 99);
-      o.scale.resize(static_cast<std::size_t>(5 * blocks));
-      o.sum32.resize(static_cast<std::size_t>(5 * blocks));
-      o.sum16.resize(static_cast<std::size_t>(10 * blocks));
-      const InputView view{x.data(), cols, 5, cols, blocks, o.q.data(), o.scale.data(), o.sum32.data(), o.sum16.data()};
+      const auto groups = static_cast<std::size_t>(5 * blocks);
+      InputView view;
+      view.x = x.data();
+      view.ld = view.cols = cols;
+      view.tokens = 5;
+      view.blocks = blocks;
+      for (int p = 0; p < 2; ++p) {
+        o.q[p].assign(32 * groups, 99);
+        o.scale[p].assign(groups, 99.0f);
+        o.sum32[p].assign(groups, 99);
+        o.sum16[p].assign(2 * groups, 99);
+        view.part[p] = {o.q[p].data(), o.scale[p].data(), o.sum32[p].data(), o.sum16[p].data()};
+      }
+      o.has_rest.assign(groups, 99);
+      view.has_rest = o.has_rest.data();
       kernels[i]->run(view, 0, 5);
     }
-    EXPECT_EQ(outputs[0].q, outputs[1].q);
-    EXPECT_EQ(first_difference(outputs[0].scale, outputs[1].scale), -1);
-    EXPECT_EQ(outputs[0].sum32, outputs[1].sum32);
-    EXPECT_EQ(outputs[0].sum16, outputs[1].sum16);
+    for (int p = 0; p < 2; ++p) {
+      EXPECT_EQ(outputs[0].q[p], outputs[1].q[p]);
+      EXPECT_EQ(first_difference(outputs[0].scale[p], outputs[1].scale[p]), -1);
+      EXPECT_EQ(outputs[0].sum32[p], outputs[1].sum32[p]);
+      EXPECT_EQ(outputs[0].sum16[p], outputs[1].sum16[p]);
+    }
+    EXPECT_EQ(outputs[0].has_rest, outputs[1].has_rest);
   }
 }
 INSTANTIATE_TEST_SUITE_P(Matmul, EveryQuantizer,
@@ -383,14 +412,40 @@ TEST(Quantize, RoundsToEvenAtTheStatedScale) {
   MatmulInput input;
   input.set(x.data(), 1, 32, 32, Compute::kInt8, pool);
   const InputView& view = input.view();
-  EXPECT_EQ(view.scale[0], 1.0f);
-  EXPECT_EQ(view.q[0], 127);
-  EXPECT_EQ(view.q[1], 2);
-  EXPECT_EQ(view.q[2], 4);
-  EXPECT_EQ(view.q[3], -2);
-  EXPECT_EQ(view.q[20], -127);
-  EXPECT_EQ(view.sum32[0], 4);
-  EXPECT_EQ(view.sum16[0], 131);
+  const Int8Part& part = view.part[0];
+  EXPECT_EQ(part.scale[0], 1.0f);
+  EXPECT_EQ(part.q[0], 127);
+  EXPECT_EQ(part.q[1], 2);
+  EXPECT_EQ(part.q[2], 4);
+  EXPECT_EQ(part.q[3], -2);
+  EXPECT_EQ(part.q[20], -127);
+  EXPECT_EQ(part.sum32[0], 4);
+  EXPECT_EQ(part.sum16[0], 131);
+  EXPECT_EQ(view.has_rest[0], 0);
+}
+
+TEST(Quantize, TakesTwoBytesWhereAGroupIsLargeBesideTheOthers) {
+  ThreadPool pool(1);
+  std::vector<float> x(4 * 32, 0.0f);
+  x[0] = 127.0f;
+  x[1] = 2.5f;
+  x[2] = -3.25f;
+  for (std::size_t group = 1; group < 4; ++group) x[32 * group] = 20.0f;  // 127 is 2.7 times the mean
+  MatmulInput input;
+  input.set(x.data(), 1, 128, 128, Compute::kInt8, pool);
+  const InputView& view = input.view();
+  EXPECT_EQ(std::vector<int>(view.has_rest, view.has_rest + 4), (std::vector<int>{1, 0, 0, 0}));
+  const Int8Part& rest = view.part[1];
+  EXPECT_EQ(rest.scale[0], 1.0f / 254.0f);
+  EXPECT_EQ(rest.q[0], 0);
+  EXPECT_EQ(rest.q[1], 127);
+  EXPECT_EQ(rest.q[2], -64);  // -63.5
+  EXPECT_EQ(rest.sum32[0], 63);
+  EXPECT_EQ(rest.sum16[1], 0);
+  EXPECT_EQ(rest.scale[1], 0.0f);
+  for (std::size_t group = 1; group < 4; ++group) x[32 * group] = 30.0f;  // 2.34 times
+  input.set(x.data(), 1, 128, 128, Compute::kInt8, pool);
+  EXPECT_EQ(std::vector<int>(view.has_rest, view.has_rest + 4), (std::vector<int>{0, 0, 0, 0}));
 }
 
 /// The same bits from one thread and several, from all tokens at once and one by one, alone and in a group.
@@ -441,7 +496,8 @@ TEST(Matmul, SortedColumnsSeePermutedActivations) {
   }
 }
 
-/// How far int8 activations may move a result: each activation by half a step of its group of 32.
+/// How far int8 activations may move a result: each activation by half a step of its group of 32, or of the group's
+/// rest.
 TEST(Matmul, Int8StaysWithinItsStepOfFloat) {
   ThreadPool pool(1);
   MatrixMaker maker(8);
@@ -461,7 +517,9 @@ TEST(Matmul, Int8StaysWithinItsStepOfFloat) {
     double bound = 0;
     double magnitude = 0;
     for (std::size_t c = 0; c < 512; ++c) {
-      bound += std::abs(double{weights[r * 512 + c]}) * 0.5001 * double{input.view().scale[c / 32]};
+      const InputView& view = input.view();
+      const double step{view.part[view.has_rest[c / 32]].scale[c / 32]};
+      bound += std::abs(double{weights[r * 512 + c]}) * 0.5001 * step;
       magnitude += std::abs(double{weights[r * 512 + c]} * double{x[c]});
     }
     EXPECT_LE(std::abs(double{exact[r]} - double{rounded[r]}), bound + magnitude * 512 * 0x1p-23);
@@ -488,7 +546,9 @@ TEST(Matmul, Int16TablesStayCloseToTheirFloats) {
       double exact = 0;
       double magnitude = 0;
       for (std::size_t c = 0; c < 512; ++c) {
-        const double product = double{weights[r * 512 + c]} * input.view().q[c] * double{input.view().scale[c / 32]};
+        double activation = 0;
+        for (const Int8Part& part : input.view().part) activation += part.q[c] * double{part.scale[c / 32]};
+        const double product = double{weights[r * 512 + c]} * activation;
         exact += product;
         magnitude += std::abs(product);
       }

@@ -120,25 +120,41 @@ struct PackedView {
   const GenericView* generic = nullptr;
 };
 
-/// Activations as kernels see them.
-///   q[t, k] = round to even (x[t, k] * (127 / m)), m the largest magnitude of the 32 columns around k
-///   scale[t, b] = m / 127; sums over 32 and over 16 columns; K padded with zeros to a multiple of 32
-/// A group that holds a NaN or an infinity has scale NaN and q = 0; one with m < 2^-100 has scale 0 and q = 0.
-struct InputView {
-  const float* x = nullptr;  ///< [tokens, cols], rows ld floats apart
-  std::int64_t ld = 0;
-  std::int64_t tokens = 0;
-  std::int64_t cols = 0;
-  std::int64_t blocks = 0;        ///< ceil(cols / 32): row length of the arrays below, times 32, 1, 1, 2
+/// One byte of activations, with the scale of each group of 32 columns and sums over 32 and over 16.
+struct Int8Part {
   std::int8_t* q = nullptr;       ///< [tokens, 32 * blocks]; null: not prepared
   float* scale = nullptr;         ///< [tokens, blocks]
   std::int32_t* sum32 = nullptr;  ///< [tokens, blocks]
   std::int32_t* sum16 = nullptr;  ///< [tokens, 2 * blocks]
 };
 
+inline constexpr float kLeastMagnitude = 0x1p-100f;
+inline constexpr float kRestSteps = 254.0f;  ///< of a rest, in a step of the larger part: at most 127 either way
+inline constexpr float kRestFrom = 2.5f;     ///< times the mean magnitude; docs/decisions/two-bytes-where-it-matters.md
+
+/// Activations as kernels see them: a byte each, and two where a group is large beside the others of its token, whose
+/// rounding would be most of the product's error.
+///   part[0].q[t, k] = round to even (x[t, k] * (127 / m)), m the largest magnitude of the 32 columns around k
+///   part[0].scale[t, b] = m / 127; K padded with zeros to a multiple of 32
+/// A group that holds a NaN or an infinity has scale NaN and q = 0; one with m < 2^-100 has scale 0 and q = 0; both
+/// count as m = 0 below. has_rest[t, b] = m[b] * blocks > 2.5 * (sum of the token's m, ascending), and then
+///   part[1].q[t, k] = round to even (254 * (x[t, k] * (127 / m) - part[0].q[t, k]))
+///   part[1].scale[t, b] = m / 127 / 254
+/// where it is not, part[1] is zero.
+struct InputView {
+  const float* x = nullptr;  ///< [tokens, cols], rows ld floats apart
+  std::int64_t ld = 0;
+  std::int64_t tokens = 0;
+  std::int64_t cols = 0;
+  std::int64_t blocks = 0;  ///< ceil(cols / 32): row length of the arrays below, times what they state
+  Int8Part part[2];
+  std::uint8_t* has_rest = nullptr;  ///< [tokens, blocks], 0 or 1
+};
+
 /// y[t, r] for all tokens t and the rows of items [item_begin, item_end), an item being 2 panels. y overlaps no input.
 ///
-/// Integer path, per output, over folds f (16 or 32 columns) ascending, each line one float32 operation:
+/// Integer path, per output, over blocks ascending, of each its part[0] and then, where there is one, its rest, over
+/// its folds f (of 16 or 32 columns) ascending, each line one float32 operation:
 ///   d   = float(sum over the fold of (u - int_bias) * q)                 the integer sum is exact
 ///   d   = fma(-zero, float(sum of q), d)                                 if there are zeros
 ///   acc = fma(d, (scale * int_scale) * q_scale, acc)
@@ -146,12 +162,13 @@ struct InputView {
 /// Float path, per output, over columns ascending:
 ///   w   = ((x - zero) * scale) * post_scale + offset                     rounded after each operation, absent parts
 ///   skipped acc = fma(w, input, acc)
-/// So every kernel gives the same bits, whatever its lanes, tiles and number of tokens.
+/// So every kernel gives the same bits, whatever its lanes, tiles and number of tokens. (One that takes part[1] of a
+/// group without rest, for a neighbour that has one, adds zeros, as long as scales and offsets are finite.)
 /// Reads no byte past the last panel, the last row of x and the arrays above. Allocates nothing.
 using MatmulRun = void (*)(const PackedView& weights, const InputView& input, std::int64_t item_begin,
                            std::int64_t item_end, float* y, std::int64_t ld_y) noexcept;
 
-/// Fills q, scale and sums of tokens [begin, end).
+/// Fills the parts of tokens [begin, end).
 using QuantizeRun = void (*)(const InputView& input, std::int64_t begin, std::int64_t end) noexcept;
 
 }  // namespace nibble::kernel

@@ -45,6 +45,30 @@ int rows_in_panel(const PackedView& w, std::int64_t panel) {
   return left < kPanelRows ? static_cast<int>(left) : kPanelRows;
 }
 
+/// A fold of a panel's rows: its planes.
+struct FoldPlanes {
+  FoldEntries scale;
+  FoldEntries zero;
+  FoldEntries offset;
+};
+
+/// Fold f of a block, whose unsigned integers are u, times one part of the activations of block `at`.
+void add_fold(const PackedView& w, const FoldPlanes& planes, const std::int32_t* u, const Int8Part& part,
+              std::int64_t at, int f, int rows, float* acc) {
+  const std::int8_t* q = part.q + at * kBlockCols;
+  const float q_scale = part.scale[at];
+  const std::int32_t sum = w.fold == 32 ? part.sum32[at] : part.sum16[2 * at + f];
+  for (int row = 0; row < rows; ++row) {
+    std::int32_t dot = 0;
+    for (int k = f * w.fold; k < (f + 1) * w.fold; ++k) dot += u[64 * (k / 4) + 4 * row + k % 4] * q[k];
+    float d = static_cast<float>(dot - w.int_bias * sum);
+    if (w.zero.kind != PlaneKind::kNone) d = std::fma(-planes.zero.row[row], static_cast<float>(sum), d);
+    acc[row] = std::fma(d, (planes.scale.row[row] * w.int_scale) * q_scale, acc[row]);
+    if (w.offset.kind != PlaneKind::kNone)
+      acc[row] = std::fma(planes.offset.row[row], q_scale * static_cast<float>(sum), acc[row]);
+  }
+}
+
 void integer_panel(const PackedView& w, const InputView& input, std::int64_t panel_number, float* y,
                    std::int64_t ld_y) {
   const std::uint8_t* panel = w.data + panel_number * w.panel_bytes;
@@ -58,27 +82,16 @@ void integer_panel(const PackedView& w, const InputView& input, std::int64_t pan
       u[i] = w.int_table != nullptr ? w.int_table[codes[i]] : codes[i];
       if (w.int_table_high != nullptr) u[i] += 256 * w.int_table_high[codes[i]];
     }
+    FoldPlanes planes[2];
     for (int f = 0; f < folds; ++f) {
       const std::int64_t col = b * kBlockCols + f * w.fold;
-      const FoldEntries scale = fold_entries(w, w.scale, panel, col, 1.0f);
-      const FoldEntries zero = fold_entries(w, w.zero, panel, col, 0.0f);
-      const FoldEntries offset = fold_entries(w, w.offset, panel, col, 0.0f);
-      for (std::int64_t t = 0; t < input.tokens; ++t) {
-        const std::int8_t* q = input.q + (t * input.blocks + b) * kBlockCols;
-        const float q_scale = input.scale[t * input.blocks + b];
-        const std::int32_t sum =
-            folds == 1 ? input.sum32[t * input.blocks + b] : input.sum16[2 * (t * input.blocks + b) + f];
-        for (int row = 0; row < rows; ++row) {
-          std::int32_t dot = 0;
-          for (int k = f * w.fold; k < (f + 1) * w.fold; ++k) dot += u[64 * (k / 4) + 4 * row + k % 4] * q[k];
-          float d = static_cast<float>(dot - w.int_bias * sum);
-          if (w.zero.kind != PlaneKind::kNone) d = std::fma(-zero.row[row], static_cast<float>(sum), d);
-          float& acc = y[t * ld_y + panel_number * kPanelRows + row];
-          acc = std::fma(d, (scale.row[row] * w.int_scale) * q_scale, acc);
-          if (w.offset.kind != PlaneKind::kNone)
-            acc = std::fma(offset.row[row], q_scale * static_cast<float>(sum), acc);
-        }
-      }
+      planes[f] = {fold_entries(w, w.scale, panel, col, 1.0f), fold_entries(w, w.zero, panel, col, 0.0f),
+                   fold_entries(w, w.offset, panel, col, 0.0f)};
+    }
+    for (std::int64_t t = 0; t < input.tokens; ++t) {
+      float* acc = y + t * ld_y + panel_number * kPanelRows;
+      for (int p = 0; p <= input.has_rest[t * input.blocks + b]; ++p)
+        for (int f = 0; f < folds; ++f) add_fold(w, planes[f], u, input.part[p], t * input.blocks + b, f, rows, acc);
     }
   }
 }
@@ -122,37 +135,61 @@ void run(const PackedView& w, const InputView& input, std::int64_t item_begin, s
   }
 }
 
-void quantize_block(const InputView& in, std::int64_t t, std::int64_t b) {
-  const std::int64_t begin = b * kBlockCols;
-  const int count = static_cast<int>(in.cols - begin < kBlockCols ? in.cols - begin : kBlockCols);
-  const float* x = in.x + t * in.ld + begin;
-  std::uint32_t largest = 0;
-  for (int k = 0; k < count; ++k) {
-    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7FFFFFFFu;
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  const float m = std::bit_cast<float>(largest);
-  const bool finite = largest < 0x7F800000u;
-  const bool zero = !finite || m < 0x1p-100f;
-  const float inverse = zero ? 0.0f : 127.0f / m;
-  std::int8_t* q = in.q + (t * in.blocks + b) * kBlockCols;
+/// The nearest integer, ties to even: adding 1.5 * 2^23 leaves it in the low mantissa bits.
+std::int32_t round_to_even(float x) { return std::bit_cast<std::int32_t>(x + 12582912.0f) - 0x4B400000; }
+
+/// Codes of a block, from x * 127 / m for each column.
+template <typename Code>
+void quantize_block(const InputView& in, std::int64_t t, std::int64_t b, int p, float inverse, Code code) {
+  const std::int64_t at = t * in.blocks + b;
+  const Int8Part& part = in.part[p];
   std::int32_t sums[2] = {0, 0};
   for (int k = 0; k < kBlockCols; ++k) {
-    // Adding 1.5 * 2^23 leaves the nearest even integer in the low mantissa bits.
-    const float shifted = (k < count && !zero ? x[k] * inverse : 0.0f) + 12582912.0f;
-    const std::int32_t code = std::bit_cast<std::int32_t>(shifted) - 0x4B400000;
-    q[k] = static_cast<std::int8_t>(code);
-    sums[k / 16] += code;
+    const std::int64_t col = b * kBlockCols + k;
+    const std::int32_t q = col < in.cols && inverse != 0.0f ? code(in.x[t * in.ld + col] * inverse) : 0;
+    part.q[at * kBlockCols + k] = static_cast<std::int8_t>(q);
+    sums[k / 16] += q;
   }
-  in.scale[t * in.blocks + b] = !finite ? std::bit_cast<float>(0x7FC00000u) : zero ? 0.0f : m / 127.0f;
-  in.sum32[t * in.blocks + b] = sums[0] + sums[1];
-  in.sum16[2 * (t * in.blocks + b)] = sums[0];
-  in.sum16[2 * (t * in.blocks + b) + 1] = sums[1];
+  part.sum32[at] = sums[0] + sums[1];
+  part.sum16[2 * at] = sums[0];
+  part.sum16[2 * at + 1] = sums[1];
+}
+
+/// The largest magnitude of a block; one beyond those of floats where a value is no number.
+std::uint32_t largest_magnitude(const InputView& in, std::int64_t t, std::int64_t b) {
+  std::uint32_t largest = 0;
+  for (std::int64_t col = b * kBlockCols; col < in.cols && col < (b + 1) * kBlockCols; ++col) {
+    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(in.x[t * in.ld + col]) & 0x7FFFFFFFu;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return largest;
+}
+
+void quantize_token(const InputView& in, std::int64_t t) {
+  constexpr std::uint32_t kInfinity = 0x7F800000u;
+  const auto magnitude = [&](std::int64_t b) {
+    const std::uint32_t largest = largest_magnitude(in, t, b);
+    const float m = std::bit_cast<float>(largest);
+    return largest >= kInfinity || m < kLeastMagnitude ? 0.0f : m;
+  };
+  float sum = 0.0f;
+  for (std::int64_t b = 0; b < in.blocks; ++b) sum += magnitude(b);
+  for (std::int64_t b = 0; b < in.blocks; ++b) {
+    const std::int64_t at = t * in.blocks + b;
+    const float m = magnitude(b);
+    const float inverse = m == 0.0f ? 0.0f : 127.0f / m;
+    quantize_block(in, t, b, 0, inverse, round_to_even);
+    in.part[0].scale[at] = largest_magnitude(in, t, b) >= kInfinity ? std::bit_cast<float>(0x7FC00000u) : m / 127.0f;
+    const bool has_rest = m * static_cast<float>(in.blocks) > kRestFrom * sum;
+    in.has_rest[at] = has_rest ? 1 : 0;
+    quantize_block(in, t, b, 1, has_rest ? inverse : 0.0f,
+                   [](float x) { return round_to_even((x - static_cast<float>(round_to_even(x))) * kRestSteps); });
+    in.part[1].scale[at] = has_rest ? m / 127.0f / kRestSteps : 0.0f;
+  }
 }
 
 void quantize(const InputView& input, std::int64_t begin, std::int64_t end) noexcept {
-  for (std::int64_t t = begin; t < end; ++t)
-    for (std::int64_t b = 0; b < input.blocks; ++b) quantize_block(input, t, b);
+  for (std::int64_t t = begin; t < end; ++t) quantize_token(input, t);
 }
 
 constexpr MatmulKernel kKernels[] = {
