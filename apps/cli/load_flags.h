@@ -15,7 +15,7 @@ struct LoadFlags {
   std::string kv_cache = "float";
   std::string scheme;
   std::string range = "full";
-  bool quantize_head = false;
+  std::string head = "int8";
   std::string pack_cache;
   std::uint64_t memory = 0;
 
@@ -33,7 +33,13 @@ struct LoadFlags {
     command.add_option("--scheme", scheme, "quantize a float model to this scheme while loading, e.g. int4-g32-sym");
     command.add_option("--range", range, "range of that quantization: full, absmax, gptq, percentile:P, mse")
         ->capture_default_str();
-    command.add_flag("--quantize-head", quantize_head, "that quantization covers embedding and output head too");
+    command
+        .add_option(
+            "--head", head,
+            "output head: int8 where it is stored in floats and the layers are quantized (not with --compute f32), "
+            "as stored, or as --scheme says")
+        ->check(CLI::IsMember({"int8", "stored", "scheme"}))
+        ->capture_default_str();
     command.add_flag(
         "--pack-cache{beside}", pack_cache,
         "keep the packed weights in a file beside the model, or in DIR (--pack-cache=DIR), and load from it");
@@ -51,7 +57,7 @@ struct LoadFlags {
     load.kv_bits = kv_cache == "int8" ? 8 : kv_cache == "int4" ? 4 : 0;
     load.scheme = scheme;
     load.range = range;
-    load.quantize_head = quantize_head;
+    load.head = head == "int8" ? HeadWeights::kInt8 : head == "stored" ? HeadWeights::kStored : HeadWeights::kScheme;
     load.pack_cache = !pack_cache.empty();
     load.pack_folder = pack_cache == "beside" ? "" : pack_cache;
     load.memory = memory;

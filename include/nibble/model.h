@@ -19,6 +19,13 @@ enum class Arithmetic {
   kF32,   ///< weights, activations and KV cache in float32
 };
 
+/// What the output head, and the embedding where it is the same matrix, runs as.
+enum class HeadWeights {
+  kInt8,    ///< int8-g32-sym where it is stored in floats, the layers are quantized and activations are int8
+  kStored,  ///< as stored
+  kScheme,  ///< LoadOptions::scheme, as the layers
+};
+
 struct LoadOptions {
   int threads = 0;  ///< 0: all processors
   Arithmetic arithmetic = Arithmetic::kInt8;
@@ -26,7 +33,7 @@ struct LoadOptions {
   std::int64_t context = 0;    ///< positions; 0: what the model was made for
   std::string scheme;          ///< not empty: a float model is quantized while loading ("int4-g32-sym")
   std::string range = "full";  ///< range rule of that quantization
-  bool quantize_head = false;  ///< that quantization covers the embedding and the output head too
+  HeadWeights head = HeadWeights::kInt8;
   /// Keep the packed weights in a file beside the model, and load from it (nibble/pack_cache.h).
   bool pack_cache = false;
   std::string pack_folder;  ///< not empty: that file lies here

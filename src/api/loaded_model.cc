@@ -11,15 +11,44 @@
 namespace nibble {
 namespace {
 
+/// Whether the matrices of the layers run as something else than floats.
+Result<bool> has_quantized_layers(const ModelFiles& files, const LoadOptions& options) {
+  if (!options.scheme.empty()) {
+    NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
+    return !scheme.is_float();
+  }
+  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
+    if (files.layout().linears[i].role != LinearInfo::Role::kBlock) continue;
+    NIBBLE_TRY(const MatrixPtr matrix, files.matrix(static_cast<LinearId>(i)));
+    if (!matrix->scheme().is_float()) return true;
+  }
+  return false;
+}
+
+/// The hook that makes the head's floats int8.
+Result<MatrixHook> head_hook(const ModelFiles& files, const LoadOptions& options, ThreadPool& pool) {
+  if (options.head != HeadWeights::kInt8 || options.arithmetic != Arithmetic::kInt8) return MatrixHook{};
+  NIBBLE_TRY(const bool quantized, has_quantized_layers(files, options));
+  if (!quantized) return MatrixHook{};
+  NIBBLE_TRY(const QuantScheme scheme, parse_scheme("int8-g32-sym"));
+  const std::string& head = files.layout().linears[static_cast<std::size_t>(files.layout().head)].name;
+  return MatrixHook([scheme, head, &pool](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+    if (linear.name != head || !stored->scheme().is_float()) return stored;
+    return quantize_rtn(std::move(stored), scheme, RtnOptions{}, pool);
+  });
+}
+
 /// The hook that quantizes float matrices while they are packed.
-Result<MatrixHook> quantizing_hook(const LoadOptions& options, ThreadPool& pool) {
-  if (options.scheme.empty()) return MatrixHook{};
+Result<MatrixHook> quantizing_hook(const ModelFiles& files, const LoadOptions& options, ThreadPool& pool) {
+  NIBBLE_TRY(MatrixHook head, head_hook(files, options, pool));
+  if (options.scheme.empty()) return head;
   NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
   NIBBLE_TRY_STATUS(check_rtn_scheme(scheme));
   NIBBLE_TRY(const RangeRule range, parse_range(options.range));
-  const bool head_too = options.quantize_head;
-  return MatrixHook([scheme, range, head_too, &pool](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
-    if (linear.role != LinearInfo::Role::kBlock && !head_too) return stored;
+  const bool all = options.head == HeadWeights::kScheme;
+  return MatrixHook([scheme, range, all, head, &pool](const LinearInfo& linear, MatrixPtr stored) -> Result<MatrixPtr> {
+    if (linear.role != LinearInfo::Role::kBlock && !all)
+      return head ? head(linear, std::move(stored)) : Result<MatrixPtr>(std::move(stored));
     if (!stored->scheme().is_float())
       return fail(ErrorCode::kInvalidArgument, "{} is already {}; --scheme quantizes float models while loading",
                   linear.name, to_string(stored->scheme()));
@@ -53,7 +82,7 @@ Result<LoadedModel> load_model(ModelFiles::Ptr files, const LoadOptions& options
   CpuModelOptions load;
   load.context_length = options.context;
   load.progress = options.progress;
-  NIBBLE_TRY(load.matrix_hook, quantizing_hook(options, *model.pool));
+  NIBBLE_TRY(load.matrix_hook, quantizing_hook(*model.files, options, *model.pool));
   CpuExecutor::Options run = executor_options(options);
   const bool bounded = options.memory > 0;
   if (options.pack_cache || bounded) {

@@ -94,7 +94,7 @@ std::uint64_t largest_matrix(const ModelFiles& files, const LoadOptions& options
     const Result<MatrixPtr> matrix = files.matrix(id);
     if (!matrix.ok()) continue;
     QuantScheme scheme = (*matrix)->scheme();
-    if (!options.scheme.empty() && (options.quantize_head || info.role == LinearInfo::Role::kBlock))
+    if (!options.scheme.empty() && (options.head == HeadWeights::kScheme || info.role == LinearInfo::Role::kBlock))
       if (const Result<QuantScheme> asked = parse_scheme(options.scheme); asked.ok()) scheme = *asked;
     largest = std::max(largest, scheme.stored_bytes(info.rows, info.cols));
   }
@@ -122,11 +122,17 @@ Result<std::vector<fs::path>> packs_of(const ModelFiles& files, const std::strin
 }  // namespace
 
 Result<std::string> pack_name(const LoadOptions& options) {
-  if (options.scheme.empty()) return std::string("stored");
-  NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
-  std::string name = to_string(scheme);
-  if (options.range != "full") name += "-" + options.range;
-  if (options.quantize_head) name += "-head";
+  std::string name = "stored";
+  if (!options.scheme.empty()) {
+    NIBBLE_TRY(const QuantScheme scheme, parse_scheme(options.scheme));
+    name = to_string(scheme);
+    if (options.range != "full") name += "-" + options.range;
+  }
+  // Only int8 activations are multiplied with a head made int8 for them.
+  if (options.head == HeadWeights::kScheme)
+    name += "-head";
+  else if (options.head == HeadWeights::kStored || options.arithmetic != Arithmetic::kInt8)
+    name += "-float-head";
   return name;
 }
 

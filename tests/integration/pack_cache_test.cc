@@ -63,6 +63,23 @@ class PackCache : public ::testing::Test {
   fs::path pack_;
 };
 
+TEST_F(PackCache, AHeadMadeInt8IsInAPackOfItsOwn) {
+  EXPECT_EQ(logits({}), logits({"--head", "stored"})) << "of a model that is not quantized";
+  const std::vector<std::string> int4{"--scheme", "int4-g32-sym"};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), int4.begin(), int4.end());
+    return logits(flags);
+  };
+  const std::string int8_head = with({"--pack-cache"});
+  const std::string stored_head = with({"--pack-cache", "--head", "stored"});
+  EXPECT_NE(int8_head, stored_head);
+  EXPECT_EQ(with({"--pack-cache"}), int8_head);
+  EXPECT_EQ(with({"--compute", "f32"}), with({"--compute", "f32", "--head", "stored"}));
+  EXPECT_NE(with({"--head", "scheme"}), stored_head);
+  EXPECT_EQ(listing(model_ / ".nibble-pack"),
+            (std::vector<std::string>{"int4-g32-sym-float-head.pack", "int4-g32-sym.pack"}));
+}
+
 TEST_F(PackCache, GivesTheSameLogitsAndIsUsedAgain) {
   const std::string expected = logits({});
   EXPECT_FALSE(fs::exists(pack_));

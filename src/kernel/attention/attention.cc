@@ -212,6 +212,9 @@ class Plan {
       find_keys(item, chunk, c.packed_blocks, ranges.data(), k, v);
       c.k = k;
       c.v = v;
+      c.after = chunk + 1 < item.chunk_end
+                    ? keys_at(item, (chunk + 1) * kChunkBlocks, packed_blocks(item, chunk + 1) > 0)
+                    : nullptr;
       const AttentionState target =
           item.partials < 0
               ? later
@@ -246,6 +249,12 @@ class Plan {
     if (args_.packed == nullptr) return 0;
     const std::int64_t recent = block_of(*item.sequence, item.token_begin) - kKvRecentBlocks;
     return static_cast<int>(std::clamp<std::int64_t>(recent - chunk * kChunkBlocks, 0, kChunkBlocks));
+  }
+
+  /// A block's keys of the item's kv head.
+  const std::byte* keys_at(const Item& item, std::int64_t block, bool packed) const {
+    if (packed) return item.sequence->packed[block] + args_.packed_offset + args_.packed->k_offset(item.kv_head);
+    return item.sequence->blocks[block] + args_.block_offset + args_.layout.k_offset(item.kv_head);
   }
 
   void find_keys(const Item& item, std::int64_t chunk, int packed, int* ranges, const std::byte** k,
