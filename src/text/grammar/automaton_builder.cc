@@ -314,8 +314,35 @@ Result<Automaton> AutomatonBuilder::assemble(RuleId root, const std::vector<std:
     out.rule_start.push_back(state_number[start_[rule]]);
     out.nullable.push_back(ends_here[start_[rule]]);
   }
+  find_what_goes_on(out);
   NIBBLE_TRY_STATUS(order_calls(out, rules));
   return out;
+}
+
+/// States that read, and those that lead to one over edges that consume nothing.
+void AutomatonBuilder::find_what_goes_on(Automaton& automaton) {
+  std::vector<std::vector<StateId>> into(automaton.states());
+  for (StateId state = 0; state < automaton.states(); ++state) {
+    for (const Edge& edge : automaton.edges_of(state)) {
+      const bool passes = edge.kind == Edge::Kind::kEmpty ||
+                          (edge.kind == Edge::Kind::kCall && automaton.nullable[edge.rule]);
+      if (passes) into[edge.target].push_back(state);
+      if (edge.kind == Edge::Kind::kCall) into[automaton.rule_start[edge.rule]].push_back(state);
+    }
+  }
+  automaton.goes_on = automaton.reads;
+  std::vector<StateId> work;
+  for (StateId state = 0; state < automaton.states(); ++state)
+    if (automaton.goes_on[state]) work.push_back(state);
+  while (!work.empty()) {
+    const StateId state = work.back();
+    work.pop_back();
+    for (const StateId before : into[state]) {
+      if (automaton.goes_on[before]) continue;
+      automaton.goes_on[before] = 1;
+      work.push_back(before);
+    }
+  }
 }
 
 /// Orders rules by who calls whom before consuming a byte; a circle there would call for ever.

@@ -37,6 +37,7 @@ class AutomatonBuilder {
   /// Per state: whether its rule's end can be reached, over bytes too or only over nothing.
   std::vector<std::uint8_t> reaches_end(bool over_bytes) const;
   Result<grammar::Automaton> assemble(RuleId root, const std::vector<std::uint8_t>& useful) const;
+  static void find_what_goes_on(grammar::Automaton& automaton);
   Status order_calls(grammar::Automaton& automaton, const std::vector<RuleId>& names) const;
 
   const GrammarBuilder& builder_;

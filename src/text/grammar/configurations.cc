@@ -12,6 +12,11 @@ std::size_t mix(std::size_t hash, std::uint32_t value) {
   return hash ^ (hash >> 29);
 }
 
+void sort_distinct(std::vector<Frame>& frames) {
+  std::sort(frames.begin(), frames.end());
+  frames.erase(std::unique(frames.begin(), frames.end()), frames.end());
+}
+
 }  // namespace
 
 std::size_t Configurations::FrameHash::operator()(const Frame& frame) const {
@@ -20,14 +25,14 @@ std::size_t Configurations::FrameHash::operator()(const Frame& frame) const {
 
 std::size_t Configurations::IdHash::operator()(std::uint32_t id) const {
   std::size_t hash = 0;
-  for (const Frame& frame : nodes ? self->frames(id) : self->entries(id))
+  for (const Frame& frame : nodes ? self->frames(id) : self->kernel(id))
     hash = mix(mix(hash, frame.state), frame.node);
   return hash;
 }
 
 bool Configurations::IdEqual::operator()(std::uint32_t a, std::uint32_t b) const {
-  const auto left = nodes ? self->frames(a) : self->entries(a);
-  const auto right = nodes ? self->frames(b) : self->entries(b);
+  const auto left = nodes ? self->frames(a) : self->kernel(a);
+  const auto right = nodes ? self->frames(b) : self->kernel(b);
   return std::equal(left.begin(), left.end(), right.begin(), right.end());
 }
 
@@ -47,6 +52,8 @@ void Configurations::clear() {
   steps_.clear();
   entries_.clear();
   entry_begin_ = {0};
+  kernels_.clear();
+  kernel_begin_ = {0};
   configuration_depth_.clear();
   frames_.clear();
   frame_begin_ = {0};
@@ -55,20 +62,19 @@ void Configurations::clear() {
   std::vector<Frame> frames = {{kReturn, kBelow}};
   intern_node(frames);  // kBelow
   std::vector<Frame> none;
-  intern(none);  // kDead
+  intern(none, none);  // kDead
 }
 
 std::size_t Configurations::memory_bytes() const {
   // What a hash set keeps per member besides its id: link, hash, a bucket.
   constexpr std::size_t kOfMember = 40;
-  return steps_.size() * sizeof(std::uint32_t) + (entries_.size() + frames_.size()) * sizeof(Frame) +
-         (size() + depth_.size()) * (2 * sizeof(std::uint32_t) + kOfMember);
+  return steps_.size() * sizeof(std::uint32_t) + (entries_.size() + kernels_.size() + frames_.size()) * sizeof(Frame) +
+         (size() + depth_.size()) * (3 * sizeof(std::uint32_t) + kOfMember);
 }
 
 // The candidate is put behind the others first; the sets hash and compare by id. A known one is taken back.
 NodeId Configurations::intern_node(std::vector<Frame>& frames) {
-  std::sort(frames.begin(), frames.end());
-  frames.erase(std::unique(frames.begin(), frames.end()), frames.end());
+  sort_distinct(frames);
   const auto id = static_cast<NodeId>(depth_.size());
   std::uint32_t depth = 0;
   for (const Frame& frame : frames)
@@ -85,34 +91,36 @@ NodeId Configurations::intern_node(std::vector<Frame>& frames) {
   return *known;
 }
 
-ConfigurationId Configurations::intern(std::vector<Frame>& entries) {
-  std::sort(entries.begin(), entries.end());
-  entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
+/// The kernel is what tells configurations apart: entries follow from it.
+ConfigurationId Configurations::intern(std::vector<Frame>& entries, std::vector<Frame>& kernel) {
+  sort_distinct(kernel);
   const auto id = static_cast<ConfigurationId>(configuration_depth_.size());
-  std::uint32_t depth = entries.empty() ? 0 : UINT32_MAX;
-  for (const Frame& entry : entries) depth = std::min(depth, depth_[entry.node]);
+  kernels_.insert(kernels_.end(), kernel.begin(), kernel.end());
+  kernel_begin_.push_back(static_cast<std::uint32_t>(kernels_.size()));
+  const auto [known, is_new] = known_configurations_.insert(id);
+  if (!is_new) {
+    kernel_begin_.pop_back();
+    kernels_.resize(kernel_begin_.back());
+    return *known;
+  }
+  std::uint32_t depth = kernel.empty() ? 0 : UINT32_MAX;
+  for (const Frame& item : kernel) depth = std::min(depth, depth_[item.node]);
+  configuration_depth_.push_back(depth);
+  sort_distinct(entries);
   entries_.insert(entries_.end(), entries.begin(), entries.end());
   entry_begin_.push_back(static_cast<std::uint32_t>(entries_.size()));
-  const auto [known, is_new] = known_configurations_.insert(id);
-  if (is_new) {
-    configuration_depth_.push_back(depth);
-    steps_.insert(steps_.end(), classes_, kUnknown);
-    return id;
-  }
-  entry_begin_.pop_back();
-  entries_.resize(entry_begin_.back());
-  return *known;
+  steps_.insert(steps_.end(), classes_, kUnknown);
+  return id;
 }
 
 ConfigurationId Configurations::of_states(std::span<const StateId> states) {
-  std::vector<Frame> entries;
-  for (const StateId state : states) entries.push_back({state, kBelow});
-  return intern(entries);
+  for (const StateId state : states) enter_kernel(state, kBelow);
+  return close().configuration();
 }
 
 Configurations::Step Configurations::after(StateId state) {
   if (after_[state] == kUnknown) {
-    enter(state, kBelow);
+    enter_kernel(state, kBelow);
     after_[state] = close().packed;
   }
   return Step{after_[state]};
@@ -125,7 +133,7 @@ Configurations::Step Configurations::find_step(ConfigurationId from, std::uint8_
   for (auto i = first; i < last; ++i) {
     const Frame entry = entries_[i];
     for (const Edge& edge : automaton_.edges_of(entry.state))
-      if (edge.kind == Edge::Kind::kBytes && edge.low <= byte && byte <= edge.high) enter(edge.target, entry.node);
+      if (edge.kind == Edge::Kind::kBytes && edge.low <= byte && byte <= edge.high) enter_kernel(edge.target, entry.node);
   }
   const Step step = close();
   steps_[from * classes_ + byte_class] = step.packed;
@@ -134,6 +142,11 @@ Configurations::Step Configurations::find_step(ConfigurationId from, std::uint8_
 
 void Configurations::enter(StateId state, NodeId node) {
   if (seen_.insert({state, node}).second) work_.push_back({state, node});
+}
+
+void Configurations::enter_kernel(StateId state, NodeId node) {
+  if (automaton_.goes_on[state]) kernel_.push_back({state, node});
+  enter(state, node);
 }
 
 // Follows edges that consume nothing. A rule that is called gets a placeholder as node until all of its callers are
@@ -149,7 +162,7 @@ Configurations::Step Configurations::close() {
         if (frame.state == kReturn) {
           returns_ = true;
         } else {
-          enter(frame.state, frame.node);
+          enter_kernel(frame.state, frame.node);
         }
       }
     }
@@ -170,9 +183,10 @@ Configurations::Step Configurations::close() {
     if (whole && entry.node >= kPlaceholder) entry.node = resolved_[entry.node - kPlaceholder];
   if (!whole) {
     reading_.clear();
+    kernel_.clear();
     returns_ = false;
   }
-  const std::uint32_t packed = intern(reading_) | (returns_ ? kReturns : 0);
+  const std::uint32_t packed = intern(reading_, kernel_) | (returns_ ? kReturns : 0);
   for (const RuleId rule : called_) callers_[rule].clear();
   called_.clear();
   if (seen_.size() > kFewSeen) {
@@ -182,6 +196,7 @@ Configurations::Step Configurations::close() {
   }
   work_.clear();
   reading_.clear();
+  kernel_.clear();
   returns_ = false;
   return Step{packed};
 }

@@ -1,7 +1,8 @@
 // Configurations: what a grammar's automaton may be doing, as far as can be told without knowing who called the rule
 // that is being read. Found when first needed, then a table from configuration and byte to configuration.
 //
-// A configuration is a set of (state, node). A node stands for the rules that wait: it is a set of frames (state to
+// A configuration is a set of (state, node): the states that read the next byte, also those of rules that are called
+// here. Its kernel is what it was made of before those calls: whatever begins here can be found again from it. A node stands for the rules that wait: it is a set of frames (state to
 // return to, node below), shared by all that were called at the same byte, so that their number stays small however
 // many ways lead to a text. Node 0 is unknown: what was below when the configuration was made. Where a way ends in it
 // the configuration "returns", and whoever knows what is below goes on there.
@@ -58,17 +59,20 @@ class Configurations {
 
   /// Where a rule goes on when the one that it called has ended.
   Step after(StateId state);
-  /// States that read, without anything known below.
+  /// Of a kernel without anything known below. That a state's rule may end here is not told again.
   ConfigurationId of_states(std::span<const StateId> states);
 
   std::span<const Frame> entries(ConfigurationId id) const {
     return {entries_.data() + entry_begin_[id], entries_.data() + entry_begin_[id + 1]};
   }
+  std::span<const Frame> kernel(ConfigurationId id) const {
+    return {kernels_.data() + kernel_begin_[id], kernels_.data() + kernel_begin_[id + 1]};
+  }
   std::span<const Frame> frames(NodeId id) const {
     return {frames_.data() + frame_begin_[id], frames_.data() + frame_begin_[id + 1]};
   }
   std::uint32_t node_depth(NodeId id) const { return depth_[id]; }
-  /// The smallest depth of a configuration's nodes: what it needs of the stack.
+  /// The smallest depth of the nodes of a configuration's kernel: what it needs of the stack.
   std::uint32_t depth(ConfigurationId id) const { return configuration_depth_[id]; }
 
   std::size_t size() const { return configuration_depth_.size(); }
@@ -96,10 +100,11 @@ class Configurations {
 
   Step find_step(ConfigurationId from, std::uint8_t byte_class);
   void enter(StateId state, NodeId node);
+  void enter_kernel(StateId state, NodeId node);
   Step close();
   bool resolve_calls();
   NodeId intern_node(std::vector<Frame>& frames);
-  ConfigurationId intern(std::vector<Frame>& entries);
+  ConfigurationId intern(std::vector<Frame>& entries, std::vector<Frame>& kernel);
 
   const Automaton& automaton_;
   std::size_t classes_;
@@ -107,6 +112,8 @@ class Configurations {
 
   std::vector<Frame> entries_;
   std::vector<std::uint32_t> entry_begin_;
+  std::vector<Frame> kernels_;
+  std::vector<std::uint32_t> kernel_begin_;
   std::vector<std::uint32_t> configuration_depth_;
   std::vector<Frame> frames_;
   std::vector<std::uint32_t> frame_begin_;
@@ -122,6 +129,7 @@ class Configurations {
   std::unordered_set<Frame, FrameHash> seen_;
   std::vector<Frame> work_;
   std::vector<Frame> reading_;
+  std::vector<Frame> kernel_;
   std::vector<RuleId> called_;
   std::vector<std::vector<Frame>> callers_;  ///< per rule
   std::vector<NodeId> resolved_;             ///< per rule

@@ -34,6 +34,7 @@ struct Automaton {
   std::vector<std::uint8_t> accepting;  ///< per state: its rule may end here
   std::vector<std::uint8_t> last;       ///< per state: accepting, and nothing can follow within the rule
   std::vector<std::uint8_t> reads;      ///< per state: has an edge over bytes
+  std::vector<std::uint8_t> goes_on;    ///< per state: something can be read before its rule ends
   std::vector<StateId> rule_start;
   std::vector<std::uint8_t> nullable;     ///< per rule: the empty text is one of its texts
   std::vector<std::uint32_t> call_order;  ///< per rule: smaller than that of rules it calls before consuming a byte

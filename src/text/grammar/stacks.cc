@@ -108,12 +108,12 @@ void Runs::settle(std::uint32_t max_depth, Stacks& stacks, std::vector<Group>& g
   Settler settler(stacks_, configurations_, stacks);
   groups.clear();
   for (const Run& run : runs_) {
-    for (const Frame& entry : configurations_.entries(run.configuration)) {
-      if (stacks_.depth(run.node) + configurations_.node_depth(entry.node) > max_depth) continue;
-      const NodeId node = settler.made(entry.node, run.node);
+    for (const Frame& item : configurations_.kernel(run.configuration)) {
+      if (stacks_.depth(run.node) + configurations_.node_depth(item.node) > max_depth) continue;
+      const NodeId node = settler.made(item.node, run.node);
       auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.node == node; });
       if (group == groups.end()) group = groups.insert(group, Group{node, {}});
-      group->states.push_back(entry.state);
+      group->states.push_back(item.state);
     }
   }
   for (Group& group : groups) {

@@ -10,7 +10,7 @@
 
 namespace nibble::grammar {
 
-/// States of the automaton that share what is below them.
+/// States of the automaton that share what is below them: part of a kernel.
 struct Group {
   NodeId node = 0;  ///< of a Stacks
   std::vector<StateId> states;

@@ -63,9 +63,7 @@ void TokenMaskBuilder::allow_tokens_of(std::uint32_t trie_node) {
 void TokenMaskBuilder::add(const Group& group) {
   const ConfigurationId configuration = matcher_.configurations_.of_states(group.states);
   const Mask& mask = mask_of(configuration);
-  const grammar::Automaton& automaton = matcher_.grammar_->automaton();
-  const std::uint32_t growth = std::max(mask.depth, automaton.max_call_depth);
-  if (stacks_.depth(group.node) + growth > matcher_.grammar_->max_stack_depth()) {
+  if (stacks_.depth(group.node) + mask.depth > matcher_.grammar_->max_stack_depth()) {
     walk(0, configuration, group.node);  // some of the tokens may lead too deep: look at each
     return;
   }
