@@ -324,8 +324,8 @@ void AutomatonBuilder::find_what_goes_on(Automaton& automaton) {
   std::vector<std::vector<StateId>> into(automaton.states());
   for (StateId state = 0; state < automaton.states(); ++state) {
     for (const Edge& edge : automaton.edges_of(state)) {
-      const bool passes = edge.kind == Edge::Kind::kEmpty ||
-                          (edge.kind == Edge::Kind::kCall && automaton.nullable[edge.rule]);
+      const bool passes =
+          edge.kind == Edge::Kind::kEmpty || (edge.kind == Edge::Kind::kCall && automaton.nullable[edge.rule]);
       if (passes) into[edge.target].push_back(state);
       if (edge.kind == Edge::Kind::kCall) into[automaton.rule_start[edge.rule]].push_back(state);
     }

@@ -25,8 +25,7 @@ std::size_t Configurations::FrameHash::operator()(const Frame& frame) const {
 
 std::size_t Configurations::IdHash::operator()(std::uint32_t id) const {
   std::size_t hash = 0;
-  for (const Frame& frame : nodes ? self->frames(id) : self->kernel(id))
-    hash = mix(mix(hash, frame.state), frame.node);
+  for (const Frame& frame : nodes ? self->frames(id) : self->kernel(id)) hash = mix(mix(hash, frame.state), frame.node);
   return hash;
 }
 
@@ -133,7 +132,8 @@ Configurations::Step Configurations::find_step(ConfigurationId from, std::uint8_
   for (auto i = first; i < last; ++i) {
     const Frame entry = entries_[i];
     for (const Edge& edge : automaton_.edges_of(entry.state))
-      if (edge.kind == Edge::Kind::kBytes && edge.low <= byte && byte <= edge.high) enter_kernel(edge.target, entry.node);
+      if (edge.kind == Edge::Kind::kBytes && edge.low <= byte && byte <= edge.high)
+        enter_kernel(edge.target, entry.node);
   }
   const Step step = close();
   steps_[from * classes_ + byte_class] = step.packed;

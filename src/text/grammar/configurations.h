@@ -2,10 +2,11 @@
 // that is being read. Found when first needed, then a table from configuration and byte to configuration.
 //
 // A configuration is a set of (state, node): the states that read the next byte, also those of rules that are called
-// here. Its kernel is what it was made of before those calls: whatever begins here can be found again from it. A node stands for the rules that wait: it is a set of frames (state to
-// return to, node below), shared by all that were called at the same byte, so that their number stays small however
-// many ways lead to a text. Node 0 is unknown: what was below when the configuration was made. Where a way ends in it
-// the configuration "returns", and whoever knows what is below goes on there.
+// here. Its kernel is what it was made of before those calls: whatever begins here can be found again from it. A node
+// stands for the rules that wait: it is a set of frames (state to return to, node below), shared by all that were
+// called at the same byte, so that their number stays small however many ways lead to a text. Node 0 is unknown: what
+// was below when the configuration was made. Where a way ends in it the configuration "returns", and whoever knows what
+// is below goes on there.
 #pragma once
 
 #include <cstdint>

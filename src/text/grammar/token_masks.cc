@@ -77,12 +77,33 @@ const TokenMaskBuilder::Mask& TokenMaskBuilder::mask_of(ConfigurationId configur
   if (configuration >= masks.size()) masks.resize(configuration + 1);
   if (masks[configuration] != nullptr) return *masks[configuration];
 
-  Configurations& configurations = matcher_.configurations_;
-  const auto nodes = trie_.nodes();
   auto mask = std::make_unique<Mask>();
-  std::array<ConfigurationId, TokenTrie::kMaxTokenBytes + 1> path{};
+  std::vector<TokenRange> ranges;
+  find_local(configuration, *mask, ranges);
+  std::size_t count = 0;
+  for (const TokenRange& range : ranges) count += range.end - range.begin;
+  const bool few = count <= bitmask_.size();
+  if (!few) mask->bits.resize(bitmask_.size());
+  for (const TokenRange& range : ranges) {
+    const auto tokens = trie_.tokens().subspan(range.begin, range.end - range.begin);
+    if (few) mask->tokens.insert(mask->tokens.end(), tokens.begin(), tokens.end());
+    for (std::size_t i = 0; !few && i < tokens.size(); ++i) set_bit(mask->bits, tokens[i]);
+  }
+  mask->tokens.shrink_to_fit();
+  matcher_.mask_bytes_ += mask->memory_bytes();
+  masks[configuration] = std::move(mask);
+  return *masks[configuration];
+}
+
+/// The walk through the whole trie. Tokens lie in its order, so that those of a subtree without gaps are one range.
+void TokenMaskBuilder::find_local(ConfigurationId configuration, Mask& mask, std::vector<TokenRange>& ranges) {
+  Configurations& configurations = matcher_.configurations_;
+  const TokenTrie::Node* const nodes = trie_.nodes().data();
+  const auto end = static_cast<std::uint32_t>(trie_.nodes().size() - 1);
+  std::array<ConfigurationId, TokenTrie::kMaxTokenBytes + 1> path;
   path[0] = configuration;
-  const auto end = static_cast<std::uint32_t>(nodes.size() - 1);
+  TokenRange range;
+  ConfigurationId deepest = configuration;  // the last one whose depth was looked at
   for (std::uint32_t n = 1; n < end && !spent();) {
     const TokenTrie::Node& node = nodes[n];
     const Configurations::Step step = configurations.next(path[node.depth - 1], node.byte);
@@ -91,22 +112,20 @@ const TokenMaskBuilder::Mask& TokenMaskBuilder::mask_of(ConfigurationId configur
       n = node.end;
       continue;
     }
-    for (std::uint32_t i = node.tokens; i < nodes[n + 1].tokens; ++i) mask->tokens.push_back(trie_.tokens()[i]);
-    if (node.tokens < nodes[n + 1].tokens && !step.returns())
-      mask->depth = std::max(mask->depth, configurations.depth(at));
-    if (step.returns() && node.end > n + 1) mask->returns.push_back(n);
+    if (node.tokens != range.end) {
+      if (range.begin < range.end) ranges.push_back(range);
+      range.begin = node.tokens;
+    }
+    range.end = nodes[n + 1].tokens;
+    if (at != deepest && node.tokens < range.end && !step.returns()) {
+      mask.depth = std::max(mask.depth, configurations.depth(at));
+      deepest = at;
+    }
+    if (step.returns() && node.end > n + 1) mask.returns.push_back(n);
     path[node.depth] = at;
     n = at == Configurations::kDead ? node.end : n + 1;
   }
-  if (mask->tokens.size() > bitmask_.size()) {
-    mask->bits.resize(bitmask_.size());
-    for (const std::int32_t token : mask->tokens) set_bit(mask->bits, token);
-    mask->tokens.clear();
-  }
-  mask->tokens.shrink_to_fit();
-  matcher_.mask_bytes_ += mask->memory_bytes();
-  masks[configuration] = std::move(mask);
-  return *masks[configuration];
+  if (range.begin < range.end) ranges.push_back(range);
 }
 
 void TokenMaskBuilder::walk(std::uint32_t trie_node, ConfigurationId configuration, NodeId below) {

@@ -72,7 +72,14 @@ class TokenMaskBuilder {
  private:
   using Mask = GrammarMatcher::Mask;
 
+  /// Tokens next to each other in the trie's order.
+  struct TokenRange {
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+  };
+
   const Mask& mask_of(grammar::ConfigurationId configuration);
+  void find_local(grammar::ConfigurationId configuration, Mask& mask, std::vector<TokenRange>& ranges);
   /// Allows the tokens below `trie_node` that the configuration on top of `below` accepts.
   void walk(std::uint32_t trie_node, grammar::ConfigurationId configuration, grammar::NodeId below);
   /// Goes on below `node` with what waits there; with `here`, tokens that end at the node are allowed too.
