@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "kernel/softmax/softmax.h"
@@ -41,25 +42,45 @@ std::uint64_t SeededGenerator::next() {
   return result;
 }
 
-Sampler::Sampler(const SamplingOptions& options) : options_(options), generator_(options.seed) {}
+Sampler::Sampler(const Sampling& options) : options_(options), generator_(options.seed) {}
 
-void Sampler::accept(std::int32_t id) {
-  if (options_.repeat_last_n == 0) return;
+void Sampler::remember(std::int32_t id) {
+  if (options_.repeat_last_n == 0 || options_.repetition_penalty == 1.0f) return;
   recent_.push_back(id);
   if (options_.repeat_last_n > 0 && recent_.size() > static_cast<std::size_t>(options_.repeat_last_n))
     recent_.pop_front();
+}
+
+void Sampler::see_prompt(std::span<const std::int32_t> ids) {
+  for (const std::int32_t id : ids) remember(id);
+}
+
+void Sampler::accept(std::int32_t id) {
+  remember(id);
+  if (options_.frequency_penalty != 0.0f || options_.presence_penalty != 0.0f) ++answer_counts_[id];
 }
 
 bool Sampler::larger(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
+/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
+float Sampler::bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
+
 void Sampler::copy_logits(std::span<const float> logits) {
   logits_.resize(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float x = std::isnan(logits[i]) ? kNever : logits[i];
-    logits_[i] = std::min(x, std::numeric_limits<float>::max());
+    logits_[i] = bounded(logits[i]);
   }
+}
+
+float* Sampler::logit_of(std::int32_t id) {
+  return id >= 0 && static_cast<std::size_t>(id) < logits_.size() ? &logits_[static_cast<std::size_t>(id)] : nullptr;
+}
+
+void Sampler::add_biases() {
+  for (const auto& [id, bias] : options_.logit_bias)
+    if (float* x = logit_of(id)) *x = bounded(*x + bias);
 }
 
 /// Every token of the window once, however often it was seen.
@@ -69,12 +90,36 @@ void Sampler::penalize() {
   std::vector<std::int32_t> ids(recent_.begin(), recent_.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  for (const std::int32_t id : ids) {
-    if (id < 0 || static_cast<std::size_t>(id) >= logits_.size()) continue;
-    float& x = logits_[static_cast<std::size_t>(id)];
-    x = x <= 0.0f ? x * penalty : x / penalty;
-    if (std::isnan(x)) x = kNever;
+  for (const std::int32_t id : ids)
+    if (float* x = logit_of(id)) *x = bounded(*x <= 0.0f ? *x * penalty : *x / penalty);
+}
+
+void Sampler::penalize_answer() {
+  for (const auto& [id, count] : answer_counts_)
+    if (float* x = logit_of(id))
+      *x = bounded(*x - (static_cast<float>(count) * options_.frequency_penalty + options_.presence_penalty));
+}
+
+void Sampler::forbid(std::span<const std::uint64_t> allowed) {
+  for (std::size_t word = 0; word * 64 < logits_.size(); ++word) {
+    const std::uint64_t bits = word < allowed.size() ? allowed[word] : 0;
+    if (bits == ~std::uint64_t{0}) continue;
+    const std::size_t end = std::min(word * 64 + 64, logits_.size());
+    for (std::size_t i = word * 64; i < end; ++i)
+      if ((bits >> (i % 64) & 1) == 0) logits_[i] = kNever;
   }
+}
+
+/// Nothing, where that would leave nothing.
+void Sampler::avoid(std::span<const std::int32_t> ids) {
+  std::vector<float> before;
+  for (const std::int32_t id : ids) {
+    float* x = logit_of(id);
+    before.push_back(x != nullptr ? std::exchange(*x, kNever) : kNever);
+  }
+  if (ids.empty() || *std::max_element(logits_.begin(), logits_.end()) != kNever) return;
+  for (std::size_t i = ids.size(); i-- > 0;)
+    if (float* x = logit_of(ids[i])) *x = before[i];
 }
 
 /// The k largest of the logits become the candidates, in descending order. One pass over the vocabulary: what beats the
@@ -165,12 +210,27 @@ std::int32_t Sampler::draw() {
   return candidates_[last].id;
 }
 
-std::int32_t Sampler::sample(std::span<const float> logits) {
+std::int32_t Sampler::lowest_allowed(std::span<const std::uint64_t> allowed) const {
+  for (std::size_t word = 0; word < allowed.size(); ++word)
+    if (allowed[word] != 0) {
+      const std::size_t id = 64 * word + static_cast<std::size_t>(std::countr_zero(allowed[word]));
+      return id < logits_.size() ? static_cast<std::int32_t>(id) : -1;
+    }
+  return -1;
+}
+
+std::int32_t Sampler::sample(std::span<const float> logits, const TokenLimits& limits) {
   NIBBLE_CHECK(!logits.empty());
   copy_logits(logits);
+  add_biases();
   penalize();
+  penalize_answer();
+  const bool limited = !limits.allowed.empty();
+  if (limited) forbid(limits.allowed);
+  avoid(limits.avoided);
   const auto best = std::max_element(logits_.begin(), logits_.end());  // the first of equals
-  const auto best_id = static_cast<std::int32_t>(best - logits_.begin());
+  auto best_id = static_cast<std::int32_t>(best - logits_.begin());
+  if (limited && *best == kNever) best_id = lowest_allowed(limits.allowed);
   if (!(options_.temperature > 0.0f)) return best_id;
   if (*best == kNever) {
     generator_.next();
