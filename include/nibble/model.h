@@ -107,6 +107,8 @@ class Model {
 
   virtual std::string architecture() const = 0;
   virtual std::int64_t context() const = 0;
+  /// Token ids are below it.
+  virtual std::int64_t vocab_size() const = 0;
   virtual std::int64_t packed_bytes() const = 0;
   virtual double load_seconds() const = 0;
 };

@@ -26,6 +26,7 @@ class ModelOnCpu final : public Model, public std::enable_shared_from_this<Model
   bool has_chat_template() const override { return chat_.has_value(); }
   std::string architecture() const override { return std::string(loaded_.files->architecture().name); }
   std::int64_t context() const override { return loaded_.weights->context_length(); }
+  std::int64_t vocab_size() const override { return loaded_.weights->config().vocab_size; }
   std::int64_t packed_bytes() const override { return static_cast<std::int64_t>(loaded_.weights->packed_bytes()); }
   double load_seconds() const override { return loaded_.seconds; }
 

@@ -15,6 +15,9 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+/// Logits whose largest is found at once: most blocks hold nothing that is looked for, and are passed over.
+constexpr std::size_t kBlock = 64;
+
 /// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
 constexpr std::size_t kFirstTry = 512;
 
@@ -122,21 +125,47 @@ void Sampler::avoid(std::span<const std::int32_t> ids) {
     if (float* x = logit_of(ids[i])) *x = before[i];
 }
 
-/// The k largest of the logits become the candidates, in descending order. One pass over the vocabulary: what beats the
+void Sampler::find_maxima() {
+  constexpr std::size_t kLanes = 16;
+  const std::size_t whole = logits_.size() / kBlock;
+  maxima_.assign((logits_.size() + kBlock - 1) / kBlock, kNever);
+  for (std::size_t b = 0; b < whole; ++b) {
+    const float* x = logits_.data() + b * kBlock;
+    float lanes[kLanes];
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[j];
+    for (std::size_t i = kLanes; i < kBlock; i += kLanes)
+      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+    maxima_[b] = *std::max_element(lanes, lanes + kLanes);
+  }
+  for (std::size_t i = whole * kBlock; i < logits_.size(); ++i) maxima_.back() = std::max(maxima_.back(), logits_[i]);
+}
+
+std::size_t Sampler::largest_logit() const {
+  const auto block = static_cast<std::size_t>(std::max_element(maxima_.begin(), maxima_.end()) - maxima_.begin());
+  std::size_t i = block * kBlock;
+  while (logits_[i] != maxima_[block]) ++i;
+  return i;
+}
+
+/// The k largest of the logits become the candidates, in descending order. One pass over the blocks: what beats the
 /// k-th best so far is buffered, and a full buffer is cut to its best k.
 void Sampler::keep_largest(std::size_t k) {
   candidates_.clear();
   k = std::min(k, logits_.size());
   const std::size_t capacity = std::max<std::size_t>(4 * k, 256);
   float threshold = kNever;
-  for (std::size_t i = 0; i < logits_.size(); ++i) {
-    if (!(logits_[i] > threshold)) continue;
-    candidates_.push_back({logits_[i], static_cast<std::int32_t>(i)});
-    if (candidates_.size() < capacity) continue;
-    const auto kth = candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
-    std::nth_element(candidates_.begin(), kth, candidates_.end(), larger);
-    candidates_.resize(k);
-    threshold = candidates_.back().logit;
+  for (std::size_t b = 0; b < maxima_.size(); ++b) {
+    if (!(maxima_[b] > threshold)) continue;
+    const std::size_t end = std::min((b + 1) * kBlock, logits_.size());
+    for (std::size_t i = b * kBlock; i < end; ++i) {
+      if (!(logits_[i] > threshold)) continue;
+      candidates_.push_back({logits_[i], static_cast<std::int32_t>(i)});
+      if (candidates_.size() < capacity) continue;
+      const auto kth = candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+      std::nth_element(candidates_.begin(), kth, candidates_.end(), larger);
+      candidates_.resize(k);
+      threshold = candidates_.back().logit;
+    }
   }
   if (candidates_.size() > k) {
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k), candidates_.end(),
@@ -228,11 +257,12 @@ std::int32_t Sampler::sample(std::span<const float> logits, const TokenLimits& l
   const bool limited = !limits.allowed.empty();
   if (limited) forbid(limits.allowed);
   avoid(limits.avoided);
-  const auto best = std::max_element(logits_.begin(), logits_.end());  // the first of equals
-  auto best_id = static_cast<std::int32_t>(best - logits_.begin());
-  if (limited && *best == kNever) best_id = lowest_allowed(limits.allowed);
+  find_maxima();
+  auto best_id = static_cast<std::int32_t>(largest_logit());
+  const bool nothing = logits_[static_cast<std::size_t>(best_id)] == kNever;
+  if (limited && nothing) best_id = lowest_allowed(limits.allowed);
   if (!(options_.temperature > 0.0f)) return best_id;
-  if (*best == kNever) {
+  if (nothing) {
     generator_.next();
     return best_id;
   }

@@ -67,6 +67,10 @@ class Sampler {
   void forbid(std::span<const std::uint64_t> allowed);
   void avoid(std::span<const std::int32_t> ids);
   void remember(std::int32_t id);
+  /// The largest logit of every kBlock.
+  void find_maxima();
+  /// The first of the largest.
+  std::size_t largest_logit() const;
   void keep_largest(std::size_t k);
   void keep_probable();
   void keep_near_largest();
@@ -78,6 +82,7 @@ class Sampler {
   std::deque<std::int32_t> recent_;
   std::map<std::int32_t, int> answer_counts_;  ///< of the answer's tokens; only where a penalty needs them
   std::vector<float> logits_;
+  std::vector<float> maxima_;
   std::vector<Candidate> candidates_;
   std::vector<float> scaled_;
   std::vector<float> probabilities_;
