@@ -70,25 +70,31 @@ Status EngineLoop::check_room(std::int64_t tokens, std::int64_t placed) {
   return status;
 }
 
-Result<std::unique_ptr<QueuePlace>> EngineLoop::reserve(std::int64_t tokens) {
+Result<std::unique_ptr<QueuePlace>> EngineLoop::reserve(std::int64_t tokens) try {
   tokens = std::clamp<std::int64_t>(tokens, 0, std::int64_t{1} << 40);
   const std::lock_guard lock(reserved_->mutex);
   NIBBLE_TRY_STATUS(check_room(tokens, -1));
   return std::unique_ptr<QueuePlace>(std::make_unique<Place>(reserved_, tokens));
+} catch (const std::bad_alloc&) {
+  return fail(ErrorCode::kOutOfMemory, "out of memory for another request");
 }
 
-Result<RequestId> EngineLoop::submit(std::unique_ptr<QueuePlace> place, Request request, EventSink sink) {
-  auto* own = static_cast<Place*>(place.get());
-  NIBBLE_CHECK(own == nullptr || own->belongs_to(reserved_));
+Result<RequestId> EngineLoop::submit(std::unique_ptr<QueuePlace> place, Request request, EventSink sink) try {
+  auto* own = dynamic_cast<Place*>(place.get());
+  if (place != nullptr && (own == nullptr || !own->belongs_to(reserved_)))
+    return fail(ErrorCode::kInvalidArgument, "the place is in another engine's queue");
   NIBBLE_TRY_STATUS(scheduler_.check(request));
   const std::lock_guard lock(reserved_->mutex);
-  NIBBLE_TRY_STATUS(check_room(std::ssize(request.prompt), own != nullptr ? own->tokens() : -1));
-  stats_.waiting_tokens += std::ssize(request.prompt);
-  inbox_.push_back({++last_id_, std::move(request), std::move(sink), Job::Clock::now()});
+  const auto tokens = std::ssize(request.prompt);
+  NIBBLE_TRY_STATUS(check_room(tokens, own != nullptr ? own->tokens() : -1));
+  inbox_.push_back({last_id_ + 1, std::move(request), std::move(sink), Job::Clock::now()});
   ++stats_.waiting;
+  stats_.waiting_tokens += tokens;
   if (own != nullptr) own->use();
   wake_.notify_one();
-  return last_id_;
+  return ++last_id_;
+} catch (const std::bad_alloc&) {
+  return fail(ErrorCode::kOutOfMemory, "out of memory for another request");
 }
 
 void EngineLoop::cancel(RequestId id) {
@@ -125,10 +131,10 @@ void EngineLoop::shutdown() {
 }
 
 void EngineLoop::run_step(std::vector<Submitted> arrived, const std::vector<RequestId>& cancelled, bool stop) {
-  for (Submitted& s : arrived) scheduler_.add(s.id, std::move(s.request), std::move(s.sink), s.when);
-  if (stop) return scheduler_.cancel_all();
-  for (const RequestId id : cancelled) scheduler_.cancel(id);
   try {
+    for (Submitted& s : arrived) scheduler_.add(s.id, std::move(s.request), std::move(s.sink), s.when);
+    if (stop) return scheduler_.cancel_all();
+    for (const RequestId id : cancelled) scheduler_.cancel(id);
     scheduler_.step();
   } catch (const std::bad_alloc&) {
     scheduler_.fail_all({ErrorCode::kOutOfMemory, "out of memory; use a smaller model, fewer bits or fewer requests"});

@@ -126,7 +126,10 @@ TEST_F(Loop, PlacesOutliveTheEngine) {
   auto engine = make();
   auto place = engine->reserve(5).value();
   engine.reset();
-  place.reset();
+  Waiting answer;
+  const auto elsewhere = make()->submit(std::move(place), request(5, 1, 1), answer.sink());
+  ASSERT_FALSE(elsewhere.ok());
+  EXPECT_EQ(elsewhere.error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(Loop, DrainsThenRefuses) {
