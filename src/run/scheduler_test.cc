@@ -336,6 +336,33 @@ TEST_P(Schedule, EmbeddingsAreMeansOfHiddenStates) {
   EXPECT_EQ(used(*schedule), 0);
 }
 
+/// One that has to give its blocks back begins its sum again.
+TEST_P(Schedule, PreemptedEmbeddingsAreTheSame) {
+  options_.slice_tokens = 8;
+  Request embed = request(200, 9, 0);
+  embed.kind = Request::Kind::kEmbedding;
+  std::vector<std::vector<float>> embeddings;
+  for (const std::size_t blocks : {0, 9}) {
+    const auto schedule = scheduler(blocks);
+    std::vector<Answer> answers(4);
+    for (unsigned i = 0; i < 3; ++i) {
+      Request r = request(60, i, 250);
+      r.options.ignore_eos = true;
+      schedule->add(i, std::move(r), into(answers[i]), Job::Clock::now());
+    }
+    schedule->add(3, copy(embed), into(answers[3]), Job::Clock::now());
+    while (!answers[3].outcome && !schedule->idle()) schedule->step();
+    // With packed blocks, 9 hold three texts and 200 tokens all the same.
+    if (GetParam().kv_bits == 0) {
+      EXPECT_EQ(schedule->stats().preemptions > 0, blocks > 0);
+    }
+    schedule->cancel_all();
+    embeddings.push_back(answers[3].embedding);
+  }
+  ASSERT_FALSE(embeddings[0].empty());
+  EXPECT_EQ(embeddings[0], embeddings[1]);
+}
+
 /// Only some letters, and the end after five of them.
 class FewLetters final : public TokenConstraint {
  public:
