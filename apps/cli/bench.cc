@@ -19,6 +19,7 @@ namespace {
 struct Flags {
   BenchOptions options;
   bool json = false;
+  bool engine = false;
   LoadFlags load;
 };
 
@@ -27,6 +28,11 @@ std::string spread(std::vector<double> runs) {
   std::sort(runs.begin(), runs.end());
   return fmt::format("{:.1f} tokens/s  (lowest {:.1f}, highest {:.1f}, {} runs)", runs[runs.size() / 2], runs.front(),
                      runs.back(), runs.size());
+}
+
+double median_of(std::vector<double> runs) {
+  std::sort(runs.begin(), runs.end());
+  return runs.empty() ? 0 : runs[runs.size() / 2];
 }
 
 double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
@@ -69,7 +75,38 @@ void print_profile(const BenchReport& r) {
                                  r.decode_tps.empty() ? total.slowest->prompt_ms : total.slowest->decode_ms));
 }
 
+int run_engine(const Flags& flags) {
+  EngineBenchOptions options;
+  options.model = flags.options.model;
+  options.depth = flags.options.depth;
+  options.decode = flags.options.decode;
+  options.streams = flags.options.streams;
+  options.repetitions = flags.options.repetitions;
+  options.load = flags.load.options(progress_display());
+  const Result<EngineBenchReport> result = bench_engine(options);
+  end_progress();
+  if (!result.ok()) return report_error(result.error());
+  if (flags.json) {
+    print_json(to_json(*result));
+    return kExitDone;
+  }
+  const EngineBenchReport& r = *result;
+  fmt::print("  one text        {}\n", spread(r.one_tps));
+  fmt::print("  {:<4} at once    {}: {:.2f} times as many\n", options.streams, spread(r.tps),
+             median_of(r.tps) / median_of(r.one_tps));
+  fmt::print("  a step of all   {:.2f} ms: {:.1f} % of it in the model, {:.1f} % to choose tokens\n",
+             1e3 * r.step_seconds / static_cast<double>(std::max<std::int64_t>(r.steps, 1)),
+             percent(r.model_seconds, r.step_seconds), percent(r.sampling_seconds, r.step_seconds));
+  return kExitDone;
+}
+
 int run(Flags flags) {
+  if (flags.engine) {
+    if (!flags.options.shape.empty() || flags.options.model.empty() || flags.options.decode == 0 ||
+        flags.options.depth == 0)
+      return report_error({ErrorCode::kInvalidArgument, "bench --engine needs a MODEL, and -n and -d of at least 1"});
+    return run_engine(flags);
+  }
   if (flags.options.model.empty() == flags.options.shape.empty())
     return report_error({ErrorCode::kInvalidArgument, "bench needs a MODEL, or --shape with --scheme"});
   flags.options.load = flags.load.options(progress_display());
@@ -135,6 +172,7 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--streams", flags->options.streams, "sequences that decode at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  command->add_flag("--engine", flags->engine, "write texts as a server does: one alone, and --streams at once");
   command->add_flag("--profile", flags->options.profile, "time by operation and block (--json: of every block)");
   command->add_option("-r,--repetitions", flags->options.repetitions, "runs of each")
       ->capture_default_str()

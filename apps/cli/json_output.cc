@@ -77,6 +77,17 @@ Json to_json(const StatisticsReport& r) {
   return {{"groups", r.groups}, {"tokens", r.tokens}, {"bytes", r.bytes}, {"seconds", r.seconds}};
 }
 
+Json to_json(const EngineBenchReport& r) {
+  return {{"one_tps", median(r.one_tps)},
+          {"streams_tps", median(r.tps)},
+          {"one_tps_runs", r.one_tps},
+          {"streams_tps_runs", r.tps},
+          {"steps", r.steps},
+          {"step_seconds", r.step_seconds},
+          {"model_seconds", r.model_seconds},
+          {"sampling_seconds", r.sampling_seconds}};
+}
+
 Json to_json(const BenchReport& r) {
   Json read = Json::object();
   for (const auto& [threads, rate] : r.read_by_threads) read[std::to_string(threads)] = rate;

@@ -19,6 +19,7 @@ Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
 Json to_json(const StatisticsReport& report);
 Json to_json(const BenchReport& report);
+Json to_json(const EngineBenchReport& report);
 Json to_json(const std::vector<PackInfo>& packs);
 /// "current", "stale", "damaged"
 std::string_view pack_state_name(PackState state);

@@ -164,6 +164,15 @@ void add_run(CLI::App& app, Action& action) {
   command->add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--presence-penalty", sampling.presence_penalty, "penalty on tokens that the answer holds already")
+      ->capture_default_str()
+      ->check(CLI::Range(-2.0, 2.0));
+  command
+      ->add_option("--frequency-penalty", sampling.frequency_penalty,
+                   "penalty on them for each time that it holds them")
+      ->capture_default_str()
+      ->check(CLI::Range(-2.0, 2.0));
   CLI::Option* seed =
       command->add_option("-s,--seed", sampling.seed, "seed of the random numbers (default: a new one each time)");
   command->add_option("--stop", flags->generate.stop, "end before this text; repeatable");

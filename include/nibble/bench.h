@@ -55,6 +55,29 @@ struct BenchReport {
 
 Result<BenchReport> bench(const BenchOptions& options);
 
+/// Texts through the engine (nibble/engine.h): one alone, and several at once, in turns.
+struct EngineBenchOptions {
+  std::string model;
+  std::int64_t depth = 16;    ///< tokens of each prompt; all differ
+  std::int64_t decode = 128;  ///< tokens that each writes
+  std::int64_t streams = 8;
+  int repetitions = 5;
+  Sampling sampling;
+  LoadOptions load;
+};
+
+struct EngineBenchReport {
+  std::vector<double> one_tps;  ///< of a text alone, one per repetition
+  std::vector<double> tps;      ///< of all streams together
+  // Of the runs with all streams:
+  std::int64_t steps = 0;
+  double step_seconds = 0;
+  double model_seconds = 0;     ///< of these, in the model
+  double sampling_seconds = 0;  ///< and choosing tokens
+};
+
+Result<EngineBenchReport> bench_engine(const EngineBenchOptions& options);
+
 /// The shapes that bench knows.
 std::vector<std::string> bench_shapes();
 

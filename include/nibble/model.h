@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nibble/progress.h"
@@ -42,21 +43,30 @@ struct LoadOptions {
   Progress progress;
 };
 
+/// How the next token is chosen. Names and defaults are llama.cpp's where it has them. In this order:
 struct Sampling {
-  float temperature = 0.8f;  ///< 0: greedy
-  int top_k = 40;            ///< 0: all
-  float top_p = 0.95f;
-  float min_p = 0.05f;
-  float repetition_penalty = 1.0f;
-  int repeat_last_n = 64;
-  std::uint64_t seed = 0;
+  /// Added to the logits of these token ids; ids outside the vocabulary do nothing. OpenAI allows -100 to 100.
+  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  float repetition_penalty = 1.0f;  ///< 1: off. A token in the window: positive logit divided by it, else multiplied
+  int repeat_last_n = 64;           ///< window in tokens of prompt and answer; 0: off, negative: all of them
+  /// Of a token that the answer holds c > 0 times: logit - c * frequency_penalty - presence_penalty (OpenAI's
+  /// definition; as in vLLM, and unlike llama.cpp, the prompt does not count).
+  float frequency_penalty = 0.0f;
+  float presence_penalty = 0.0f;
+  int top_k = 40;            ///< keep the k largest; <= 0: off
+  float top_p = 0.95f;       ///< keep the fewest largest whose probabilities reach p; >= 1: off
+  float min_p = 0.05f;       ///< keep those of at least p times the largest probability; <= 0: off
+  float temperature = 0.8f;  ///< divides the logits; <= 0: greedy
+  std::uint64_t seed = 0;    ///< equal seeds give equal tokens, whatever else runs
 };
 
 struct GenerateOptions {
   std::int64_t max_tokens = 0;  ///< 0: until the model ends or the context is full
+  std::int64_t min_tokens = 0;  ///< before so many, no token that ends generation is chosen while there is another
   Sampling sampling;
   std::vector<std::string> stop;  ///< generation ends before the first of these strings
-  bool ignore_eos = false;
+  bool ignore_eos = false;        ///< a token that ends generation does not
+  bool skip_special = true;       ///< special tokens are no part of the text
 };
 
 enum class StopReason { kEnd, kStopString, kMaxTokens, kContextFull, kCancelled };
@@ -96,12 +106,16 @@ class Model {
   virtual std::unique_ptr<Session> new_session() = 0;
   virtual Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special,
                                                      bool parse_special) const = 0;
+  /// The text of a list of token ids, special tokens left out. Valid UTF-8; ids outside the vocabulary are nothing.
+  virtual std::string detokenize(const std::vector<std::int32_t>& ids) const = 0;
   /// The prompt that the model's chat template makes of a conversation, as token ids ready for Session::generate.
   virtual Result<std::vector<std::int32_t>> chat_prompt(const std::vector<ChatMessage>& messages) const = 0;
   virtual bool has_chat_template() const = 0;
 
   virtual std::string architecture() const = 0;
   virtual std::int64_t context() const = 0;
+  /// Token ids are below it.
+  virtual std::int64_t vocab_size() const = 0;
   virtual std::int64_t packed_bytes() const = 0;
   virtual double load_seconds() const = 0;
 };

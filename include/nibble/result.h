@@ -17,6 +17,7 @@ enum class ErrorCode {
   kIo,               ///< the operating system refused (disk full, permission, a file that shrank)
   kOutOfMemory,      ///< the request would need more memory than allowed
   kCancelled,        ///< the user asked to stop
+  kBusy,             ///< as much as allowed is under way already; the same may be asked later
   kInternal,         ///< a defect in Nibble; the message asks to report it
 };
 

@@ -102,7 +102,7 @@ Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::
     std::vector<std::int32_t> tokens(count * static_cast<std::size_t>(context));
     for (std::size_t w = 0; w < count; ++w) {
       sequences.push_back(loaded.executor->new_sequence());
-      SamplingOptions sampling;
+      Sampling sampling;
       sampling.temperature = 1.0f;
       sampling.top_k = 0;
       sampling.top_p = 1.0f;

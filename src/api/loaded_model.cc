@@ -90,14 +90,16 @@ Result<LoadedModel> load_model(ModelFiles::Ptr files, const LoadOptions& options
   }
   if (bounded) {
     const ModelConfig& config = model.files->config();
-    NIBBLE_TRY(const RunMemory memory,
-               divide_memory(config, options, options.context > 0 ? options.context : config.max_position_embeddings));
+    const std::int64_t context = options.context > 0 ? options.context : config.max_position_embeddings;
+    NIBBLE_TRY(const RunMemory memory, divide_memory(config, options, context));
+    model.kv_memory = kv_cache_bytes(config, options.arithmetic, context);
     run.max_batch_tokens = memory.batch_tokens;
     load.pack_memory = memory.weights;
     load.around_weights = memory.around_weights;
   }
   NIBBLE_TRY(model.weights, CpuModel::load(model.files, load, *model.pool));
   model.executor = std::make_unique<CpuExecutor>(model.weights, model.pool, run);
+  model.run = run;
   model.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return model;
 }

@@ -15,6 +15,8 @@ struct LoadedModel {
   CpuModel::Ptr weights;
   std::shared_ptr<ThreadPool> pool;
   std::unique_ptr<CpuExecutor> executor;
+  CpuExecutor::Options run;     ///< the executor's
+  std::uint64_t kv_memory = 0;  ///< with a bound on memory: what it leaves for keys and values; 0: there is none
   double seconds = 0;
 };
 

@@ -4,11 +4,10 @@
 #include <chrono>
 
 #include "api/boundary.h"
-#include "api/loaded_model.h"
+#include "api/model_on_cpu.h"
 #include "api/model_path.h"
 #include "model/text_assets.h"
 #include "run/generator.h"
-#include "text/template/chat_template.h"
 
 namespace nibble {
 namespace {
@@ -27,51 +26,33 @@ class ModelSession final : public Session {
   Generator generator_;
 };
 
-class ModelOnCpu final : public Model, public std::enable_shared_from_this<ModelOnCpu> {
- public:
-  ModelOnCpu(LoadedModel loaded, std::shared_ptr<const Tokenizer> tokenizer, std::optional<ChatTemplate> chat)
-      : loaded_(std::move(loaded)), tokenizer_(std::move(tokenizer)), chat_(std::move(chat)) {}
-
-  std::unique_ptr<Session> new_session() override {
-    return std::make_unique<ModelSession>(shared_from_this(), *loaded_.executor, tokenizer_);
-  }
-
-  Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special,
-                                             bool parse_special) const override {
-    return at_boundary([&] { return tokenizer_->encode(text, {add_special, parse_special}); });
-  }
-
-  Result<std::vector<std::int32_t>> chat_prompt(const std::vector<ChatMessage>& messages) const override {
-    return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
-      if (!chat_)
-        return fail(ErrorCode::kUnsupported, "{}: the model has no chat template; give a plain prompt with -p",
-                    loaded_.files->path());
-      Json list = Json::array();
-      for (const ChatMessage& message : messages)
-        list.push_back({{"role", message.role}, {"content", message.content}});
-      ChatOptions options;
-      options.add_generation_prompt = true;
-      if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
-      if (const auto eos = tokenizer_->eos()) options.eos_token = tokenizer_->token_text(*eos);
-      NIBBLE_TRY(const std::string text, chat_->render_chat(list, options));
-      // The template prints BOS itself where the model wants one.
-      return tokenizer_->encode(text, {.add_special = false, .parse_special = true});
-    });
-  }
-
-  bool has_chat_template() const override { return chat_.has_value(); }
-  std::string architecture() const override { return std::string(loaded_.files->architecture().name); }
-  std::int64_t context() const override { return loaded_.weights->context_length(); }
-  std::int64_t packed_bytes() const override { return static_cast<std::int64_t>(loaded_.weights->packed_bytes()); }
-  double load_seconds() const override { return loaded_.seconds; }
-
- private:
-  LoadedModel loaded_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  std::optional<ChatTemplate> chat_;
-};
-
 }  // namespace
+
+std::unique_ptr<Session> ModelOnCpu::new_session() {
+  return std::make_unique<ModelSession>(shared_from_this(), *loaded_.executor, tokenizer_);
+}
+
+Result<std::vector<std::int32_t>> ModelOnCpu::tokenize(std::string_view text, bool add_special,
+                                                       bool parse_special) const {
+  return at_boundary([&] { return tokenizer_->encode(text, {add_special, parse_special}); });
+}
+
+Result<std::vector<std::int32_t>> ModelOnCpu::chat_prompt(const std::vector<ChatMessage>& messages) const {
+  return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
+    if (!chat_)
+      return fail(ErrorCode::kUnsupported, "{}: the model has no chat template; give a plain prompt with -p",
+                  loaded_.files->path());
+    Json list = Json::array();
+    for (const ChatMessage& message : messages) list.push_back({{"role", message.role}, {"content", message.content}});
+    ChatOptions options;
+    options.add_generation_prompt = true;
+    if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
+    if (const auto eos = tokenizer_->eos()) options.eos_token = tokenizer_->token_text(*eos);
+    NIBBLE_TRY(const std::string text, chat_->render_chat(list, options));
+    // The template prints BOS itself where the model wants one.
+    return tokenizer_->encode(text, {.add_special = false, .parse_special = true});
+  });
+}
 
 Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOptions& options) {
   return at_boundary([&]() -> Result<std::shared_ptr<Model>> {

@@ -52,9 +52,12 @@ Value decoder_block(Ops& ops, const ModelConfig& config, const ModelLayout& layo
   return ops.add(after_attention, norm(branch, block.post_ffn_norm));
 }
 
+Value decoder_hidden_states(Ops& ops, const ModelConfig& config, const ModelLayout& layout, const Value& x) {
+  return ops.rms_norm(ops.output_rows(x), layout.final_norm, config.rms_norm_eps, config.norm_plus_one);
+}
+
 Value decoder_head(Ops& ops, const ModelConfig& config, const ModelLayout& layout, const Value& x) {
-  const Value h = ops.rms_norm(ops.output_rows(x), layout.final_norm, config.rms_norm_eps, config.norm_plus_one);
-  const Value logits = ops.linear(h, layout.head);
+  const Value logits = ops.linear(decoder_hidden_states(ops, config, layout, x), layout.head);
   return config.final_logit_softcapping > 0 ? ops.softcap(logits, config.final_logit_softcapping) : logits;
 }
 

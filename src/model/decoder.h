@@ -12,6 +12,9 @@ Value decoder_embed(Ops& ops, const ModelConfig& config, const ModelLayout& layo
 /// Block `layer`: x -> x + attention + MLP.
 Value decoder_block(Ops& ops, const ModelConfig& config, const ModelLayout& layout, int layer, const Value& x);
 
+/// Hidden states, after the final norm, of the rows that were asked for.
+Value decoder_hidden_states(Ops& ops, const ModelConfig& config, const ModelLayout& layout, const Value& x);
+
 /// Final norm and logits of the rows that were asked for.
 Value decoder_head(Ops& ops, const ModelConfig& config, const ModelLayout& layout, const Value& x);
 

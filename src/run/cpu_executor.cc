@@ -2,25 +2,24 @@
 #include "run/cpu_executor.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/check.h"
 #include "model/decoder.h"
 
 namespace nibble {
-namespace {
 
-KvCacheOptions cache_options(const CpuExecutor::Options& options) {
+KvCacheOptions kv_cache_options(const CpuExecutor::Options& options) {
   const bool floats = options.compute == kernel::Compute::kF32;
-  return {floats ? kernel::KvType::kF32 : kernel::KvType::kF16, options.kv_bits, options.max_kv_blocks};
+  return {floats ? kernel::KvType::kF32 : kernel::KvType::kF16, options.kv_bits, options.max_kv_blocks,
+          options.max_packed_kv_blocks};
 }
-
-}  // namespace
 
 CpuExecutor::CpuExecutor(CpuModel::Ptr model, std::shared_ptr<ThreadPool> pool, const Options& options)
     : model_(std::move(model)),
       pool_(std::move(pool)),
       options_(options),
-      cache_(std::make_shared<KvCache>(model_->config(), cache_options(options))),
+      cache_(std::make_shared<KvCache>(model_->config(), kv_cache_options(options))),
       ops_(std::make_unique<CpuOps>(*model_, *cache_, batch_, options.compute, *pool_)),
       wrapped_ops_(options.wrap_ops ? options.wrap_ops(*ops_) : nullptr),
       front_ops_(wrapped_ops_ != nullptr ? *wrapped_ops_ : *ops_) {}
@@ -44,7 +43,14 @@ Status CpuExecutor::check(std::span<const BatchItem> batch) const {
 }
 
 Status CpuExecutor::forward(std::span<const BatchItem> batch, const LogitsSink& sink) {
+  return forward(batch, OutputSink([&](std::span<const OutputRows> outputs) {
+                   for (const OutputRows& o : outputs) sink(o.item, o.first_token, o.rows, o.values);
+                 }));
+}
+
+Status CpuExecutor::forward(std::span<const BatchItem> batch, const OutputSink& sink) {
   NIBBLE_TRY_STATUS(check(batch));
+  const std::lock_guard turn(model_->turn());
   // Cut into slices of at most max_batch_tokens, item by item.
   std::vector<BatchItem> slice;
   std::vector<std::size_t> item_of;
@@ -78,8 +84,9 @@ Status CpuExecutor::forward(std::span<const BatchItem> batch, const LogitsSink& 
 }
 
 /// Rows of several sequences share one product with the head, up to kHeadRows of them.
-void CpuExecutor::run_head(std::span<const WantedRows> wanted, const Value& x, const LogitsSink& sink) {
-  const std::int64_t vocab = model_->config().vocab_size;
+void CpuExecutor::run_head(std::span<const WantedRows> wanted, Head head, const Value& x, const OutputSink& sink) {
+  const ModelConfig& config = model_->config();
+  std::vector<OutputRows> outputs;
   for (std::size_t begin = 0; begin < wanted.size();) {
     std::size_t end = begin;
     batch_.output_rows.clear();
@@ -88,17 +95,20 @@ void CpuExecutor::run_head(std::span<const WantedRows> wanted, const Value& x, c
       for (std::int64_t r = 0; r < wanted[end].rows; ++r) batch_.output_rows.push_back(wanted[end].batch_row + r);
       rows += wanted[end].rows;
     }
-    const Value logits = decoder_head(front_ops_, model_->config(), model_->layout(), x);
-    const float* row = cpu_values(logits).data();
+    const Value values = head == Head::kLogits ? decoder_head(front_ops_, config, model_->layout(), x)
+                                               : decoder_hidden_states(front_ops_, config, model_->layout(), x);
+    const float* row = cpu_values(values).data();
+    outputs.clear();
     for (; begin < end; ++begin) {
-      sink(wanted[begin].item, wanted[begin].first_token, wanted[begin].rows, row);
-      row += wanted[begin].rows * vocab;
+      outputs.push_back({wanted[begin].item, wanted[begin].first_token, wanted[begin].rows, row});
+      row += wanted[begin].rows * values->width;
     }
+    sink(outputs);
   }
 }
 
 Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<const std::size_t> item_of,
-                                  std::span<const std::int64_t> first_token, const LogitsSink& sink) {
+                                  std::span<const std::int64_t> first_token, const OutputSink& sink) {
   batch_.clear();
   for (const BatchItem& item : batch)
     NIBBLE_TRY_STATUS(item.sequence->reserve(static_cast<std::int64_t>(item.tokens.size())));
@@ -109,18 +119,22 @@ Status CpuExecutor::forward_slice(std::span<const BatchItem> batch, std::span<co
   for (int layer = 0; layer < static_cast<int>(config.num_hidden_layers); ++layer)
     x = decoder_block(front_ops_, config, layout, layer, x);
   NIBBLE_TRY_STATUS(ops_->take_status());
-  std::vector<WantedRows> wanted;
+  std::vector<WantedRows> logits;
+  std::vector<WantedRows> hidden_states;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     batch[i].sequence->advance(static_cast<std::int64_t>(batch[i].tokens.size()));
     const std::int64_t rows = batch_.sequences[i].rows;
-    const std::int64_t count = batch[i].logits == BatchItem::Logits::kAll    ? rows
-                               : batch[i].logits == BatchItem::Logits::kLast ? 1
-                                                                             : 0;
+    const bool hidden = batch[i].logits == BatchItem::Logits::kHiddenStates;
+    const std::int64_t count = hidden || batch[i].logits == BatchItem::Logits::kAll ? rows
+                               : batch[i].logits == BatchItem::Logits::kLast        ? 1
+                                                                                    : 0;
+    std::vector<WantedRows>& wanted = hidden ? hidden_states : logits;
     for (std::int64_t first = rows - count; first < rows; first += kHeadRows)
       wanted.push_back({item_of[i], first_token[i] + first, batch_.sequences[i].first_row + first,
                         std::min(kHeadRows, rows - first)});
   }
-  run_head(wanted, x, sink);
+  run_head(logits, Head::kLogits, x, sink);
+  run_head(hidden_states, Head::kHiddenStates, x, sink);
   return model_->check_intact();
 }
 

@@ -6,97 +6,13 @@
 
 #include <cmath>
 #include <cstring>
-#include <map>
-#include <random>
+
+#include "run/tiny_model_test_support.h"
 
 namespace nibble {
 namespace {
 
-/// Seeded weights in float32, or rounded to a grid of int4 groups so that the integer kernels run.
-class TinyWeights final : public ModelWeights {
- public:
-  TinyWeights(ModelConfig config, bool int4, bool tied)
-      : config_(std::move(config)), layout_(decoder_layout(config_, !tied)), int4_(int4) {}
-  const ModelConfig& config() const override { return config_; }
-  const ModelLayout& layout() const override { return layout_; }
-  std::string path() const override { return "tiny"; }
-
-  Result<MatrixPtr> matrix(LinearId id) const override {
-    const LinearInfo& info = layout_.linears[static_cast<std::size_t>(id)];
-    std::mt19937 random(static_cast<unsigned>(id) + 17);
-    QuantizedMatrix m;
-    if (!int4_ || info.role != LinearInfo::Role::kBlock) {
-      m.allocate(QuantScheme::of_float(ElementType::kF32), info.rows, info.cols, 0, info.rows);
-      std::normal_distribution<float> normal(0.0f, 0.2f);
-      for (std::size_t i = 0; i < m.codes.size() / 4; ++i) {
-        const float value = normal(random);
-        std::memcpy(m.codes.data() + 4 * i, &value, 4);
-      }
-      return make_source(std::move(m));
-    }
-    m.allocate(*parse_scheme("int4-g32-sym"), info.rows, info.cols, 0, info.rows);
-    for (std::uint8_t& code : m.codes) code = static_cast<std::uint8_t>(random() % 16);
-    for (std::size_t i = 0; i < m.scale.entries.size() / 2; ++i) {
-      const float scale = 0.02f + 0.001f * static_cast<float>(random() % 50);
-      encode_elements(ElementType::kF16, &scale, 1, m.scale.entries.data() + 2 * i);
-    }
-    return make_source(std::move(m));
-  }
-  Result<std::vector<float>> bias(LinearId id) const override {
-    const LinearInfo& info = layout_.linears[static_cast<std::size_t>(id)];
-    std::vector<float> values;
-    if (!info.bias) return values;
-    for (std::int64_t i = 0; i < info.rows; ++i) values.push_back(0.1f * static_cast<float>(i % 7));
-    return values;
-  }
-  Result<std::vector<float>> vector(VectorId id) const override {
-    std::vector<float> values;
-    for (std::int64_t i = 0; i < layout_.vectors[static_cast<std::size_t>(id)].size; ++i)
-      values.push_back(0.5f + 0.05f * static_cast<float>((i + id) % 11));
-    return values;
-  }
-
- private:
-  ModelConfig config_;
-  ModelLayout layout_;
-  bool int4_;
-};
-
 constexpr std::int64_t kVocab = 97;
-
-ModelConfig plain_config() {
-  ModelConfig config;
-  config.vocab_size = kVocab;
-  config.hidden_size = 64;
-  config.intermediate_size = 96;
-  config.num_hidden_layers = 3;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 16;
-  config.max_position_embeddings = 1024;
-  config.attention_scale = 0.25f;
-  kernel::RopeConfig rope;
-  rope.rotary_dim = 16;
-  rope.max_position_embeddings = 1024;
-  config.ropes = {rope};
-  config.layers.assign(3, LayerKind{});
-  return config;
-}
-
-/// Everything that Gemma 3 and Qwen add, at once.
-ModelConfig rich_config() {
-  ModelConfig config = plain_config();
-  config.attention_bias = config.qk_norm = config.sandwich_norms = config.norm_plus_one = true;
-  config.hidden_act = Activation::kGeluTanh;
-  config.embedding_scale = 8.0f;
-  config.final_logit_softcapping = 30.0f;
-  config.attn_logit_softcapping = 20.0f;
-  kernel::RopeConfig local = config.ropes[0];
-  local.rope_theta = 1000.0;
-  config.ropes.push_back(local);
-  config.layers = {LayerKind{70, 1}, LayerKind{0, 0}, LayerKind{3, 1}};
-  return config;
-}
 
 struct Setup {
   const char* name;
@@ -110,7 +26,7 @@ class Executor : public testing::TestWithParam<Setup> {
  protected:
   std::unique_ptr<CpuExecutor> make(int threads, std::int64_t max_batch = 512) const {
     const auto pool = std::make_shared<ThreadPool>(threads);
-    const auto weights = std::make_shared<TinyWeights>(GetParam().rich ? rich_config() : plain_config(),
+    const auto weights = std::make_shared<TinyWeights>(GetParam().rich ? rich_config(kVocab) : plain_config(kVocab),
                                                        GetParam().int4, GetParam().rich);
     auto model = CpuModel::load(weights, {}, *pool);
     EXPECT_TRUE(model.ok());
@@ -143,10 +59,7 @@ class Executor : public testing::TestWithParam<Setup> {
   }
 
   static std::vector<std::int32_t> tokens(std::size_t count, unsigned seed) {
-    std::mt19937 random(seed);
-    std::vector<std::int32_t> out(count);
-    for (std::int32_t& token : out) token = static_cast<std::int32_t>(random() % kVocab);
-    return out;
+    return random_tokens(count, seed, kVocab);
   }
 
   static bool same(const std::vector<float>& a, const std::vector<float>& b) {
@@ -247,6 +160,30 @@ TEST_P(Executor, PackedSequencesHoldLess) {
   EXPECT_LT(std::sqrt(difference / size), GetParam().kv_bits == 8 ? 0.05 : 0.4);
   sequence.reset();
   EXPECT_EQ(executor->kv_bytes(), 0u);
+}
+
+TEST_P(Executor, HiddenStatesDependOnTheTextAlone) {
+  const auto executor = make(2, 7);
+  const std::vector<std::int32_t> text = tokens(100, 15);
+  const std::int64_t width = executor->model().config().hidden_size;
+  const auto states_of = [&](CpuExecutor& run, bool beside_another) {
+    const auto sequence = run.new_sequence();
+    const auto other = run.new_sequence();
+    std::vector<BatchItem> batch{{sequence.get(), text, BatchItem::Logits::kHiddenStates}};
+    if (beside_another) batch.insert(batch.begin(), {other.get(), text, BatchItem::Logits::kAll});
+    std::vector<float> states;
+    const Status status = run.forward(batch, OutputSink([&](std::span<const OutputRows> outputs) {
+                                        for (const OutputRows& o : outputs)
+                                          if (o.item + 1 == batch.size())
+                                            states.insert(states.end(), o.values, o.values + o.rows * width);
+                                      }));
+    EXPECT_TRUE(status.ok());
+    return states;
+  };
+  const std::vector<float> states = states_of(*executor, false);
+  ASSERT_EQ(states.size(), text.size() * static_cast<std::size_t>(width));
+  for (const float v : states) ASSERT_TRUE(std::isfinite(v));
+  EXPECT_TRUE(same(states, states_of(*make(1), true)));
 }
 
 TEST_P(Executor, RefusesWhatDoesNotFit) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -43,6 +44,9 @@ class CpuModel final : public CpuWeights {
 
   Status embedding_row(std::int32_t token, float* out) const override;
   WeightStream* stream() const override { return stream_.get(); }
+  /// Held by the executor that runs the model: its threads, and the weights read from disk in turn, serve one at a
+  /// time.
+  std::mutex& turn() const { return turn_; }
   /// Fails when the file that weights are used from was damaged meanwhile.
   Status check_intact() const;
 
@@ -76,6 +80,7 @@ class CpuModel final : public CpuWeights {
   std::unique_ptr<WeightStream> stream_;
   std::size_t packed_bytes_ = 0;
   std::int64_t bytes_per_token_ = 0;
+  mutable std::mutex turn_;
 };
 
 }  // namespace nibble

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "run/sampling.h"
+#include "run/continuation.h"
 
 namespace nibble {
 namespace {
@@ -13,52 +13,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-SamplingOptions sampler_options(const Sampling& s) {
-  SamplingOptions options;
-  options.temperature = s.temperature;
-  options.top_k = s.top_k;
-  options.top_p = s.top_p;
-  options.min_p = s.min_p;
-  options.repetition_penalty = s.repetition_penalty;
-  options.repeat_last_n = s.repeat_last_n;
-  options.seed = s.seed;
-  return options;
-}
-
 }  // namespace
-
-StopFilter::State StopFilter::emit(std::string_view text) {
-  if (text.empty() || !sink_) return State::kGoOn;
-  return sink_(text) ? State::kGoOn : State::kCancelled;
-}
-
-StopFilter::State StopFilter::feed(std::string_view text) {
-  if (stops_.empty()) return emit(text);
-  held_ += text;
-  std::size_t first = std::string::npos;
-  for (const std::string& stop : stops_)
-    if (!stop.empty()) first = std::min(first, held_.find(stop));
-  if (first != std::string::npos) {
-    const State state = emit(std::string_view(held_).substr(0, first));
-    held_.clear();
-    return state == State::kCancelled ? state : State::kStopped;
-  }
-  std::size_t keep = 0;  // the longest end of the text that begins a stop string
-  for (const std::string& stop : stops_) {
-    for (std::size_t n = std::min(stop.empty() ? 0 : stop.size() - 1, held_.size()); n > keep; --n) {
-      if (std::string_view(held_).ends_with(std::string_view(stop).substr(0, n))) keep = n;
-    }
-  }
-  const State state = emit(std::string_view(held_).substr(0, held_.size() - keep));
-  held_.erase(0, held_.size() - keep);
-  return state;
-}
-
-StopFilter::State StopFilter::finish() {
-  const State state = emit(held_);
-  held_.clear();
-  return state;
-}
 
 Status Generator::feed(std::span<const std::int32_t> tokens) {
   const BatchItem item{sequence_.get(), tokens, BatchItem::Logits::kLast};
@@ -105,36 +60,23 @@ Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prom
     return report;
   }
 
-  Sampler sampler(sampler_options(options.sampling));
-  for (const std::int32_t id : prompt) sampler.accept(id);
-  TokenDecoder decoder(tokenizer_);
-  StopFilter filter(options.stop, sink);
+  Continuation::Options continue_with;
+  continue_with.generate = options;
+  Continuation continuation(tokenizer_, std::move(continue_with), prompt);
   start = std::chrono::steady_clock::now();
-  report.reason = StopReason::kMaxTokens;
-  StopFilter::State state = StopFilter::State::kGoOn;
-  while (options.max_tokens == 0 || report.generated_tokens < options.max_tokens) {
-    const std::int32_t id = sampler.sample(logits_);
-    if (!options.ignore_eos && tokenizer_->is_end_of_generation(id)) {
-      report.reason = StopReason::kEnd;
+  for (;;) {
+    NIBBLE_TRY_STATUS(continuation.next(logits_, sequence_->length() >= executor_.model().context_length()));
+    const std::string text = continuation.take_text();
+    report.reason = continuation.reason();
+    if (!text.empty() && sink && !sink(text)) {
+      report.reason = StopReason::kCancelled;
       break;
     }
-    sampler.accept(id);
-    ++report.generated_tokens;
-    state = filter.feed(decoder.feed(id));
-    if (state != StopFilter::State::kGoOn) break;
-    if (sequence_->length() >= executor_.model().context_length()) {
-      report.reason = StopReason::kContextFull;
-      break;
-    }
-    if (report.generated_tokens == options.max_tokens) break;
-    NIBBLE_TRY_STATUS(feed({&id, 1}));
+    if (continuation.ended()) break;
+    const std::int32_t token = continuation.last_token();
+    NIBBLE_TRY_STATUS(feed({&token, 1}));
   }
-  if (state == StopFilter::State::kGoOn) {
-    state = filter.feed(decoder.finish());
-    if (state == StopFilter::State::kGoOn) state = filter.finish();
-  }
-  if (state == StopFilter::State::kStopped) report.reason = StopReason::kStopString;
-  if (state == StopFilter::State::kCancelled) report.reason = StopReason::kCancelled;
+  report.generated_tokens = continuation.generated_tokens();
   report.decode_seconds = seconds_since(start);
   return report;
 }

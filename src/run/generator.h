@@ -1,10 +1,8 @@
-// Generation: feed a prompt, sample, decode, until something says stop.
+// Generation of one text after the other: feed a prompt, choose, decode, until something says stop.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 #include "nibble/model.h"
@@ -35,22 +33,6 @@ class Generator {
   std::unique_ptr<Sequence> sequence_;
   std::vector<std::int32_t> cached_;  ///< the tokens of the sequence
   std::vector<float> logits_;         ///< after the last cached token
-};
-
-/// Passes text on up to the first stop string; holds back what might still become one.
-class StopFilter {
- public:
-  StopFilter(std::vector<std::string> stops, const TextSink& sink) : stops_(std::move(stops)), sink_(sink) {}
-  enum class State { kGoOn, kStopped, kCancelled };
-  State feed(std::string_view text);
-  /// Passes on what is held back.
-  State finish();
-
- private:
-  State emit(std::string_view text);
-  std::vector<std::string> stops_;
-  const TextSink& sink_;
-  std::string held_;
 };
 
 }  // namespace nibble

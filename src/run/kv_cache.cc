@@ -3,6 +3,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
 
 #include "base/check.h"
 
@@ -10,6 +14,7 @@ namespace nibble {
 namespace {
 
 constexpr std::int64_t kTokens = kernel::KvBlockLayout::kTokens;
+constexpr std::size_t kHeaderBytes = 64;  ///< a block begins at a multiple of it
 
 /// Blocks before this one are seen packed by the position `length` and all later ones.
 std::size_t first_recent(std::int64_t length) {
@@ -32,26 +37,66 @@ std::optional<kernel::KvPackedLayout> packed_layout_of(const ModelConfig& config
 
 void KvBlockPool::FreeBytes::operator()(std::byte* bytes) const { std::free(bytes); }
 
+KvBlockPool::Header& KvBlockPool::header(std::byte* block) { return *reinterpret_cast<Header*>(block - kHeaderBytes); }
+
+std::size_t KvBlockPool::available() const {
+  if (max_blocks_ == 0) return std::numeric_limits<std::size_t>::max();
+  return max_blocks_ - in_use_ + (give_up_ ? only_kept_ : 0);
+}
+
 Result<std::byte*> KvBlockPool::take() {
-  if (max_blocks_ > 0 && in_use_ >= max_blocks_)
+  if (max_blocks_ > 0 && in_use_ >= max_blocks_ && !(give_up_ && give_up_()))
     return fail(ErrorCode::kOutOfMemory, "the key-value cache is full: {} blocks of {} tokens are in use", in_use_,
                 kTokens);
   if (free_.empty()) {
-    void* memory = std::aligned_alloc(64, (block_bytes_ + 63) / 64 * 64);
+    static_assert(sizeof(Header) <= kHeaderBytes);
+    void* memory = std::aligned_alloc(64, kHeaderBytes + (block_bytes_ + 63) / 64 * 64);
     if (memory == nullptr)
       return fail(ErrorCode::kOutOfMemory, "no memory for a key-value block of {} bytes", block_bytes_);
     all_.emplace_back(static_cast<std::byte*>(memory));
-    free_.push_back(all_.back().get());
+    free_.push_back(all_.back().get() + kHeaderBytes);
   }
   std::byte* block = free_.back();
   free_.pop_back();
+  new (block - kHeaderBytes) Header{1, false};
   ++in_use_;
   return block;
 }
 
+void KvBlockPool::share(std::byte* block) {
+  Header& h = header(block);
+  if (h.kept && h.holders == 1) --only_kept_;
+  ++h.holders;
+}
+
+void KvBlockPool::release(std::byte* block) {
+  Header& h = header(block);
+  NIBBLE_CHECK(h.holders > 0);
+  if (--h.holders == 0) {
+    free_.push_back(block);
+    --in_use_;
+  }
+}
+
 void KvBlockPool::give_back(std::byte* block) {
-  free_.push_back(block);
-  --in_use_;
+  release(block);
+  const Header& h = header(block);
+  if (h.kept && h.holders == 1) ++only_kept_;
+}
+
+bool KvBlockPool::is_shared(const std::byte* block) const { return header(const_cast<std::byte*>(block)).holders > 1; }
+
+void KvBlockPool::keep(std::byte* block) {
+  NIBBLE_CHECK(!header(block).kept);
+  ++header(block).holders;  // of the keeper and at least one other
+  header(block).kept = true;
+}
+
+void KvBlockPool::drop(std::byte* block) {
+  NIBBLE_CHECK(header(block).kept);
+  if (header(block).holders == 1) --only_kept_;
+  header(block).kept = false;
+  release(block);
 }
 
 KvCache::KvCache(const ModelConfig& config, const KvCacheOptions& options)
@@ -59,7 +104,7 @@ KvCache::KvCache(const ModelConfig& config, const KvCacheOptions& options)
       layout_(layout_of(config, options.type)),
       packed_layout_(packed_layout_of(config, options.packed_bits)),
       blocks_(layout_.block_bytes() * layers_, options.max_blocks),
-      packed_blocks_(packed_layout_ ? packed_layout_->block_bytes() * layers_ : 0, options.max_blocks) {}
+      packed_blocks_(packed_layout_ ? packed_layout_->block_bytes() * layers_ : 0, options.max_packed_blocks) {}
 
 std::size_t KvCache::bytes_in_use() const {
   return blocks_.blocks_in_use() * blocks_.block_bytes() +
@@ -105,22 +150,50 @@ Status Sequence::unpack(std::size_t block) {
   return {};
 }
 
+void Sequence::give_back_from(std::size_t block, std::size_t packed_block) {
+  for (; blocks_.size() > block; blocks_.pop_back())
+    if (blocks_.back() != nullptr) cache_->blocks().give_back(blocks_.back());
+  for (std::size_t b = packed_block; b < packed_.size(); ++b)
+    if (packed_[b] != nullptr) {
+      cache_->packed_blocks().give_back(packed_[b]);
+      packed_[b] = nullptr;
+    }
+  if (packs()) packed_.resize(blocks_.size());
+}
+
 Status Sequence::truncate(std::int64_t length) {
   NIBBLE_CHECK(length >= 0 && length <= length_);
   const std::size_t keep = blocks_of(length);
   if (packs())
     for (std::size_t b = first_recent(length); b < keep; ++b)
       if (blocks_[b] == nullptr) NIBBLE_TRY_STATUS(unpack(b));
-  for (; blocks_.size() > keep; blocks_.pop_back())
-    if (blocks_.back() != nullptr) cache_->blocks().give_back(blocks_.back());
-  for (std::size_t b = full_blocks_of(length); b < packed_.size(); ++b)
-    if (packed_[b] != nullptr) {
-      cache_->packed_blocks().give_back(packed_[b]);
-      packed_[b] = nullptr;
-    }
-  if (packs()) packed_.resize(keep);
+  // What is written next lies in the last block: not in one that others read.
+  if (length % kTokens != 0 && cache_->blocks().is_shared(blocks_[keep - 1])) {
+    NIBBLE_TRY(std::byte * own, cache_->blocks().take());
+    std::memcpy(own, blocks_[keep - 1], cache_->blocks().block_bytes());
+    cache_->blocks().give_back(std::exchange(blocks_[keep - 1], own));
+  }
+  give_back_from(keep, full_blocks_of(length));
   length_ = length;
   return {};
+}
+
+void Sequence::adopt(std::span<const SharedKvBlock> blocks) {
+  NIBBLE_CHECK(length_ % kTokens == 0);
+  if (blocks.empty()) return;
+  give_back_from(full_blocks_of(length_), full_blocks_of(length_));  // those that were reserved
+  for (const SharedKvBlock& block : blocks) {
+    if (block.floats != nullptr) cache_->blocks().share(block.floats);
+    blocks_.push_back(block.floats);
+    if (!packs()) continue;
+    cache_->packed_blocks().share(block.packed);
+    packed_.push_back(block.packed);
+  }
+  NIBBLE_CHECK(blocks_.back() != nullptr);
+  length_ += static_cast<std::int64_t>(blocks.size()) * kTokens;
+  if (!packs()) return;
+  for (std::size_t b = 0; b < first_recent(length_); ++b)
+    if (blocks_[b] != nullptr) cache_->blocks().give_back(std::exchange(blocks_[b], nullptr));
 }
 
 }  // namespace nibble

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "kernel/softmax/softmax.h"
@@ -13,6 +14,9 @@ namespace nibble {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+/// Logits whose largest is found at once: most blocks hold nothing that is looked for, and are passed over.
+constexpr std::size_t kBlock = 64;
 
 /// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
 constexpr std::size_t kFirstTry = 512;
@@ -41,25 +45,45 @@ std::uint64_t SeededGenerator::next() {
   return result;
 }
 
-Sampler::Sampler(const SamplingOptions& options) : options_(options), generator_(options.seed) {}
+Sampler::Sampler(const Sampling& options) : options_(options), generator_(options.seed) {}
 
-void Sampler::accept(std::int32_t id) {
-  if (options_.repeat_last_n == 0) return;
+void Sampler::remember(std::int32_t id) {
+  if (options_.repeat_last_n == 0 || options_.repetition_penalty == 1.0f) return;
   recent_.push_back(id);
   if (options_.repeat_last_n > 0 && recent_.size() > static_cast<std::size_t>(options_.repeat_last_n))
     recent_.pop_front();
+}
+
+void Sampler::see_prompt(std::span<const std::int32_t> ids) {
+  for (const std::int32_t id : ids) remember(id);
+}
+
+void Sampler::accept(std::int32_t id) {
+  remember(id);
+  if (options_.frequency_penalty != 0.0f || options_.presence_penalty != 0.0f) ++answer_counts_[id];
 }
 
 bool Sampler::larger(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
+/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
+float Sampler::bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
+
 void Sampler::copy_logits(std::span<const float> logits) {
   logits_.resize(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float x = std::isnan(logits[i]) ? kNever : logits[i];
-    logits_[i] = std::min(x, std::numeric_limits<float>::max());
+    logits_[i] = bounded(logits[i]);
   }
+}
+
+float* Sampler::logit_of(std::int32_t id) {
+  return id >= 0 && static_cast<std::size_t>(id) < logits_.size() ? &logits_[static_cast<std::size_t>(id)] : nullptr;
+}
+
+void Sampler::add_biases() {
+  for (const auto& [id, bias] : options_.logit_bias)
+    if (float* x = logit_of(id)) *x = bounded(*x + bias);
 }
 
 /// Every token of the window once, however often it was seen.
@@ -69,29 +93,79 @@ void Sampler::penalize() {
   std::vector<std::int32_t> ids(recent_.begin(), recent_.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  for (const std::int32_t id : ids) {
-    if (id < 0 || static_cast<std::size_t>(id) >= logits_.size()) continue;
-    float& x = logits_[static_cast<std::size_t>(id)];
-    x = x <= 0.0f ? x * penalty : x / penalty;
-    if (std::isnan(x)) x = kNever;
+  for (const std::int32_t id : ids)
+    if (float* x = logit_of(id)) *x = bounded(*x <= 0.0f ? *x * penalty : *x / penalty);
+}
+
+void Sampler::penalize_answer() {
+  for (const auto& [id, count] : answer_counts_)
+    if (float* x = logit_of(id))
+      *x = bounded(*x - (static_cast<float>(count) * options_.frequency_penalty + options_.presence_penalty));
+}
+
+void Sampler::forbid(std::span<const std::uint64_t> allowed) {
+  for (std::size_t word = 0; word * 64 < logits_.size(); ++word) {
+    const std::uint64_t bits = word < allowed.size() ? allowed[word] : 0;
+    if (bits == ~std::uint64_t{0}) continue;
+    const std::size_t end = std::min(word * 64 + 64, logits_.size());
+    for (std::size_t i = word * 64; i < end; ++i)
+      if ((bits >> (i % 64) & 1) == 0) logits_[i] = kNever;
   }
 }
 
-/// The k largest of the logits become the candidates, in descending order. One pass over the vocabulary: what beats the
+/// Nothing, where that would leave nothing.
+void Sampler::avoid(std::span<const std::int32_t> ids) {
+  std::vector<float> before;
+  for (const std::int32_t id : ids) {
+    float* x = logit_of(id);
+    before.push_back(x != nullptr ? std::exchange(*x, kNever) : kNever);
+  }
+  if (ids.empty() || *std::max_element(logits_.begin(), logits_.end()) != kNever) return;
+  for (std::size_t i = ids.size(); i-- > 0;)
+    if (float* x = logit_of(ids[i])) *x = before[i];
+}
+
+void Sampler::find_maxima() {
+  constexpr std::size_t kLanes = 16;
+  const std::size_t whole = logits_.size() / kBlock;
+  maxima_.assign((logits_.size() + kBlock - 1) / kBlock, kNever);
+  for (std::size_t b = 0; b < whole; ++b) {
+    const float* x = logits_.data() + b * kBlock;
+    float lanes[kLanes];
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[j];
+    for (std::size_t i = kLanes; i < kBlock; i += kLanes)
+      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+    maxima_[b] = *std::max_element(lanes, lanes + kLanes);
+  }
+  for (std::size_t i = whole * kBlock; i < logits_.size(); ++i) maxima_.back() = std::max(maxima_.back(), logits_[i]);
+}
+
+std::size_t Sampler::largest_logit() const {
+  const auto block = static_cast<std::size_t>(std::max_element(maxima_.begin(), maxima_.end()) - maxima_.begin());
+  std::size_t i = block * kBlock;
+  while (logits_[i] != maxima_[block]) ++i;
+  return i;
+}
+
+/// The k largest of the logits become the candidates, in descending order. One pass over the blocks: what beats the
 /// k-th best so far is buffered, and a full buffer is cut to its best k.
 void Sampler::keep_largest(std::size_t k) {
   candidates_.clear();
   k = std::min(k, logits_.size());
   const std::size_t capacity = std::max<std::size_t>(4 * k, 256);
   float threshold = kNever;
-  for (std::size_t i = 0; i < logits_.size(); ++i) {
-    if (!(logits_[i] > threshold)) continue;
-    candidates_.push_back({logits_[i], static_cast<std::int32_t>(i)});
-    if (candidates_.size() < capacity) continue;
-    const auto kth = candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
-    std::nth_element(candidates_.begin(), kth, candidates_.end(), larger);
-    candidates_.resize(k);
-    threshold = candidates_.back().logit;
+  for (std::size_t b = 0; b < maxima_.size(); ++b) {
+    if (!(maxima_[b] > threshold)) continue;
+    const std::size_t end = std::min((b + 1) * kBlock, logits_.size());
+    for (std::size_t i = b * kBlock; i < end; ++i) {
+      if (!(logits_[i] > threshold)) continue;
+      candidates_.push_back({logits_[i], static_cast<std::int32_t>(i)});
+      if (candidates_.size() < capacity) continue;
+      const auto kth = candidates_.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+      std::nth_element(candidates_.begin(), kth, candidates_.end(), larger);
+      candidates_.resize(k);
+      threshold = candidates_.back().logit;
+    }
   }
   if (candidates_.size() > k) {
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k), candidates_.end(),
@@ -165,14 +239,30 @@ std::int32_t Sampler::draw() {
   return candidates_[last].id;
 }
 
-std::int32_t Sampler::sample(std::span<const float> logits) {
+std::int32_t Sampler::lowest_allowed(std::span<const std::uint64_t> allowed) const {
+  for (std::size_t word = 0; word < allowed.size(); ++word)
+    if (allowed[word] != 0) {
+      const std::size_t id = 64 * word + static_cast<std::size_t>(std::countr_zero(allowed[word]));
+      return id < logits_.size() ? static_cast<std::int32_t>(id) : -1;
+    }
+  return -1;
+}
+
+std::int32_t Sampler::sample(std::span<const float> logits, const TokenLimits& limits) {
   NIBBLE_CHECK(!logits.empty());
   copy_logits(logits);
+  add_biases();
   penalize();
-  const auto best = std::max_element(logits_.begin(), logits_.end());  // the first of equals
-  const auto best_id = static_cast<std::int32_t>(best - logits_.begin());
+  penalize_answer();
+  const bool limited = !limits.allowed.empty();
+  if (limited) forbid(limits.allowed);
+  avoid(limits.avoided);
+  find_maxima();
+  auto best_id = static_cast<std::int32_t>(largest_logit());
+  const bool nothing = logits_[static_cast<std::size_t>(best_id)] == kNever;
+  if (limited && nothing) best_id = lowest_allowed(limits.allowed);
   if (!(options_.temperature > 0.0f)) return best_id;
-  if (*best == kNever) {
+  if (nothing) {
     generator_.next();
     return best_id;
   }

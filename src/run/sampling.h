@@ -1,24 +1,24 @@
-// Choosing the next token from logits: the filters of llama.cpp's default chain, in its order, with a generator of our
-// own, so that a seed gives the same tokens on every machine.
+// Choosing the next token from logits: OpenAI's biases and penalties, and the filters of llama.cpp's default chain, in
+// its order, with a generator of our own, so that a seed gives the same tokens on every machine.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <span>
 #include <vector>
 
+#include "nibble/model.h"
+
 namespace nibble {
 
-/// Names and defaults as llama.cpp's. In this order:
-struct SamplingOptions {
-  float repetition_penalty = 1.0f;  ///< 1: off. A token in the window: positive logit divided by it, else multiplied
-  int repeat_last_n = 64;           ///< window in accepted tokens; 0: off, negative: all of them
-  int top_k = 40;                   ///< keep the k largest; <= 0: off
-  float top_p = 0.95f;              ///< keep the fewest largest whose probabilities reach p; >= 1: off
-  float min_p = 0.05f;              ///< keep those of at least p times the largest probability; <= 0: off
-  float temperature = 0.8f;         ///< divides the logits; <= 0: greedy
-  std::uint64_t seed = 0;
+/// What the next token may not be, besides what sampling filters out.
+struct TokenLimits {
+  /// Bits of ids as in TokenConstraint::allowed(). Empty: all may be.
+  std::span<const std::uint64_t> allowed;
+  /// Not chosen while anything else may be.
+  std::span<const std::int32_t> avoided;
 };
 
 /// xoshiro256** (Blackman and Vigna 2018), seeded by SplitMix64.
@@ -36,17 +36,19 @@ class SeededGenerator {
 /// The sampler of one sequence. Copying it copies its state.
 class Sampler {
  public:
-  explicit Sampler(const SamplingOptions& options);
+  explicit Sampler(const Sampling& options);
 
-  /// Notes a token of the sequence (of the prompt, or one sampled) for the repetition penalty.
+  /// Notes the prompt's tokens for the repetition penalty.
+  void see_prompt(std::span<const std::int32_t> ids);
+  /// Notes a token of the answer for all penalties.
   void accept(std::int32_t id);
 
   /// The next token's id; does not accept it. Of equal logits the lowest id counts as larger. A NaN counts as
   /// -infinity, which is never chosen while there is anything else; +infinity as the largest float. Draws one number
-  /// from the generator unless greedy. logits [vocabulary], at least one.
-  std::int32_t sample(std::span<const float> logits);
+  /// from the generator unless greedy. logits [vocabulary], at least one. -1 when no token is allowed.
+  std::int32_t sample(std::span<const float> logits, const TokenLimits& limits = {});
 
-  const SamplingOptions& options() const { return options_; }
+  const Sampling& options() const { return options_; }
 
  private:
   struct Candidate {
@@ -54,18 +56,33 @@ class Sampler {
     std::int32_t id;
   };
   static bool larger(const Candidate& a, const Candidate& b);
+  static float bounded(float x);
+  /// Null for an id outside the vocabulary.
+  float* logit_of(std::int32_t id);
+  std::int32_t lowest_allowed(std::span<const std::uint64_t> allowed) const;
   void copy_logits(std::span<const float> logits);
+  void add_biases();
   void penalize();
+  void penalize_answer();
+  void forbid(std::span<const std::uint64_t> allowed);
+  void avoid(std::span<const std::int32_t> ids);
+  void remember(std::int32_t id);
+  /// The largest logit of every kBlock.
+  void find_maxima();
+  /// The first of the largest.
+  std::size_t largest_logit() const;
   void keep_largest(std::size_t k);
   void keep_probable();
   void keep_near_largest();
   const std::vector<float>& probabilities(float temperature);
   std::int32_t draw();
 
-  SamplingOptions options_;
+  Sampling options_;
   SeededGenerator generator_;
   std::deque<std::int32_t> recent_;
+  std::map<std::int32_t, int> answer_counts_;  ///< of the answer's tokens; only where a penalty needs them
   std::vector<float> logits_;
+  std::vector<float> maxima_;
   std::vector<Candidate> candidates_;
   std::vector<float> scaled_;
   std::vector<float> probabilities_;

@@ -9,14 +9,16 @@
 #include <numeric>
 #include <set>
 
+#include "run/logprobs.h"
+
 namespace nibble {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-SamplingOptions all_off() {
-  SamplingOptions o;
+Sampling all_off() {
+  Sampling o;
   o.top_k = 0;
   o.top_p = 1.0f;
   o.min_p = 0.0f;
@@ -26,7 +28,7 @@ SamplingOptions all_off() {
 }
 
 /// The ids that come up in many draws.
-std::set<std::int32_t> drawn(const SamplingOptions& options, const std::vector<float>& logits, int draws = 20000) {
+std::set<std::int32_t> drawn(const Sampling& options, const std::vector<float>& logits, int draws = 20000) {
   Sampler sampler(options);
   std::set<std::int32_t> ids;
   for (int i = 0; i < draws; ++i) ids.insert(sampler.sample(logits));
@@ -50,7 +52,7 @@ TEST(SeededGenerator, IsXoshiro256StarStarSeededBySplitMix64) {
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowestOfEquals) {
-  SamplingOptions o;
+  Sampling o;
   o.temperature = 0;
   Sampler s(o);
   EXPECT_EQ(s.sample(std::vector<float>{1, 5, 5, 2}), 1);
@@ -62,7 +64,7 @@ TEST(Sampler, GreedyTakesTheLargestAndTheLowestOfEquals) {
 
 TEST(Sampler, HostileLogitsGiveOnlyWhatMayBeDrawn) {
   for (const int top_k : {0, 2}) {
-    SamplingOptions o = all_off();
+    Sampling o = all_off();
     o.top_k = top_k;
     EXPECT_EQ(drawn(o, {kNan, 1, -kInf, 1, kNan}), (std::set<std::int32_t>{1, 3}));
     EXPECT_EQ(drawn(o, {5, kInf, -kInf, kInf}), (std::set<std::int32_t>{1, 3}));
@@ -79,7 +81,7 @@ TEST(Sampler, FiltersKeepWhatTheySay) {
   const std::vector<float> p = {0.05f, 0.4f, 0.1f, 0.25f, 0.2f};
   std::vector<float> logits;
   for (const float x : p) logits.push_back(std::log(x) + 3.0f);
-  SamplingOptions o = all_off();
+  Sampling o = all_off();
   EXPECT_EQ(drawn(o, logits).size(), 5u);
   o.top_k = 3;
   EXPECT_EQ(drawn(o, logits), (std::set<std::int32_t>{1, 3, 4}));
@@ -106,7 +108,7 @@ TEST(Sampler, FiltersKeepWhatTheySay) {
 }
 
 TEST(Sampler, TopKOfEqualsTakesTheLowestIds) {
-  SamplingOptions o = all_off();
+  Sampling o = all_off();
   o.top_k = 3;
   const std::vector<float> logits(2000, 0.5f);
   EXPECT_EQ(drawn(o, logits), (std::set<std::int32_t>{0, 1, 2}));
@@ -124,7 +126,7 @@ TEST(Sampler, LargeVocabularies) {
     const float y = logits[static_cast<std::size_t>(b)];
     return x != y ? x > y : a < b;
   });
-  SamplingOptions o = all_off();
+  Sampling o = all_off();
   o.top_k = 5;
   o.temperature = 5.0f;
   EXPECT_EQ(drawn(o, logits, 200), std::set<std::int32_t>(order.begin(), order.begin() + 5));
@@ -145,7 +147,7 @@ TEST(Sampler, LargeVocabularies) {
 }
 
 TEST(Sampler, PenaltyCountsATokenOnceAndForgetsIt) {
-  SamplingOptions o;
+  Sampling o;
   o.temperature = 0;
   o.repetition_penalty = 2.0f;
   o.repeat_last_n = 2;
@@ -169,7 +171,7 @@ TEST(Sampler, SeedsRepeatAndDiffer) {
   std::vector<float> logits(100);
   for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 7);
   const auto sequence = [&](std::uint64_t seed) {
-    SamplingOptions o;
+    Sampling o;
     o.seed = seed;
     Sampler s(o);
     std::vector<std::int32_t> ids;
@@ -188,7 +190,7 @@ TEST(Sampler, SeedsRepeatAndDiffer) {
 TEST(Sampler, FrequenciesFollowTheProbabilities) {
   std::vector<float> logits;
   for (int i = 0; i < 30; ++i) logits.push_back(-0.25f * static_cast<float>((i * 7) % 30));
-  SamplingOptions o = all_off();
+  Sampling o = all_off();
   o.top_k = 10;
   o.temperature = 1.7f;
   std::vector<std::pair<float, int>> order;
@@ -211,6 +213,93 @@ TEST(Sampler, FrequenciesFollowTheProbabilities) {
   }
   EXPECT_EQ(seen, kDraws);
   EXPECT_LT(chi, 40.0);
+}
+
+TEST(Sampler, BiasesAndPenaltiesOfTheAnswer) {
+  Sampling o;
+  o.temperature = 0;
+  o.logit_bias = {{2, 10.0f}, {0, -100.0f}, {-3, 5.0f}, {99, 5.0f}};
+  Sampler biased(o);
+  EXPECT_EQ(biased.sample(std::vector<float>{50, 3, 1}), 2);   // -50, 3, 11
+  EXPECT_EQ(biased.sample(std::vector<float>{200, 3, 1}), 0);  // 100, 3, 11
+  EXPECT_EQ(biased.sample(std::vector<float>{kInf, 3, kNan}), 0);
+
+  o = Sampling{};
+  o.temperature = 0;
+  o.frequency_penalty = 0.5f;
+  o.presence_penalty = 1.0f;
+  Sampler s(o);
+  const std::vector<std::int32_t> prompt = {0, 0, 0, 0};
+  s.see_prompt(prompt);
+  EXPECT_EQ(s.sample(std::vector<float>{4, 3.9f}), 0);  // the prompt does not count
+  s.accept(0);
+  EXPECT_EQ(s.sample(std::vector<float>{4, 2.4f}), 0);  // 4 - 1.5 = 2.5
+  EXPECT_EQ(s.sample(std::vector<float>{4, 2.6f}), 1);
+  s.accept(0);
+  EXPECT_EQ(s.sample(std::vector<float>{4, 1.9f}), 0);  // 4 - 2 * 0.5 - 1 = 2
+  EXPECT_EQ(s.sample(std::vector<float>{4, 2.1f}), 1);
+  o.frequency_penalty = 0;
+  o.presence_penalty = -1.0f;  // and the other way
+  Sampler again(o);
+  again.accept(1);
+  EXPECT_EQ(again.sample(std::vector<float>{4, 3.1f}), 1);
+}
+
+TEST(Sampler, LimitsLeaveWhatTheyAllow) {
+  const std::vector<float> logits = {9, 8, 7, 6, 5};
+  for (const float temperature : {0.0f, 1.0f}) {
+    for (const int top_k : {0, 2}) {
+      Sampling o = all_off();
+      o.temperature = temperature;
+      o.top_k = top_k;
+      Sampler s(o);
+      const std::uint64_t mask = 0b01010;
+      const std::int32_t avoided[] = {1, 77, 1};
+      const std::int32_t all[] = {1, 3};
+      for (int i = 0; i < 200; ++i) {
+        const std::int32_t id = s.sample(logits, {{&mask, 1}, {}});
+        EXPECT_TRUE(id == 1 || id == 3) << id;
+        EXPECT_EQ(s.sample(logits, {{&mask, 1}, avoided}), 3);
+        EXPECT_NE(s.sample(logits, {{&mask, 1}, all}), 0);  // nothing else is left
+      }
+      const std::uint64_t none = 0;
+      EXPECT_EQ(s.sample(logits, {{&none, 1}, {}}), -1);
+      const std::uint64_t outside = std::uint64_t{1} << 9;
+      EXPECT_EQ(s.sample(logits, {{&outside, 1}, {}}), -1);
+      // Allowed, but of no probability: chosen all the same.
+      const std::uint64_t third = 0b100;
+      EXPECT_EQ(s.sample(std::vector<float>{1, 2, kNan, 3}, {{&third, 1}, {}}), 2);
+    }
+  }
+}
+
+TEST(Logprobs, AreTheLogarithmOfSoftmax) {
+  std::vector<float> logits(1000);
+  double sum = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = static_cast<float>((i * 7919) % 1000) * 0.03f - 300.0f;
+    sum += std::exp(static_cast<double>(logits[i]) + 270.0);
+  }
+  GeneratedToken token;
+  token.id = 5;
+  add_logprobs(logits, 20, token);
+  const auto exact = [&](std::int32_t id) { return logits[static_cast<std::size_t>(id)] + 270.0 - std::log(sum); };
+  EXPECT_NEAR(token.logprob->logprob, exact(5), 1e-5);
+  ASSERT_EQ(token.top.size(), 20u);
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_NEAR(token.top[i].logprob, exact(token.top[i].id), 1e-5);
+    EXPECT_NEAR(logits[static_cast<std::size_t>(token.top[i].id)], 0.03f * (999 - static_cast<float>(i)) - 300.0f,
+                1e-4);
+  }
+  GeneratedToken hostile;
+  hostile.id = 1;
+  add_logprobs(std::vector<float>{1, kNan, -kInf, 1}, 20, hostile);
+  EXPECT_EQ(hostile.logprob->logprob, -kInf);
+  ASSERT_EQ(hostile.top.size(), 4u);
+  EXPECT_EQ(hostile.top[0].id, 0);
+  EXPECT_EQ(hostile.top[1].id, 3);
+  EXPECT_NEAR(hostile.top[1].logprob, -std::log(2.0), 1e-6);
+  EXPECT_EQ(hostile.top[3].logprob, -kInf);
 }
 
 }  // namespace
