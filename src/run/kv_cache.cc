@@ -1,6 +1,8 @@
 // Blocks of the key-value cache.
 #include "run/kv_cache.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +17,8 @@ namespace {
 
 constexpr std::int64_t kTokens = kernel::KvBlockLayout::kTokens;
 constexpr std::size_t kHeaderBytes = 64;  ///< a block begins at a multiple of it
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kSlabBytes = std::size_t{64} << 20;  ///< blocks are allocated together up to so many bytes
 
 /// Blocks before this one are seen packed by the position `length` and all later ones.
 std::size_t first_recent(std::int64_t length) {
@@ -44,18 +48,30 @@ std::size_t KvBlockPool::available() const {
   return max_blocks_ - in_use_ + (give_up_ ? only_kept_ : 0);
 }
 
+/// As many blocks as there are, up to a slab's size: most of a large cache is in huge pages then. In small ones
+/// attention would wait for their addresses.
+Status KvBlockPool::grow() {
+  static_assert(sizeof(Header) <= kHeaderBytes);
+  const std::size_t stride = kHeaderBytes + (block_bytes_ + 63) / 64 * 64;
+  std::size_t count = std::clamp<std::size_t>(kSlabBytes / stride, 1, std::max<std::size_t>(blocks_, 1));
+  if (max_blocks_ > 0) count = std::min(count, max_blocks_ - blocks_);
+  const std::size_t bytes = (count * stride + kHugePage - 1) / kHugePage * kHugePage;
+  const bool is_huge = count * stride >= kHugePage;
+  void* memory = std::aligned_alloc(is_huge ? kHugePage : 64, is_huge ? bytes : count * stride);
+  if (memory == nullptr)
+    return fail(ErrorCode::kOutOfMemory, "no memory for {} key-value blocks of {} bytes", count, block_bytes_);
+  if (is_huge) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: without it all works as well
+  slabs_.emplace_back(static_cast<std::byte*>(memory));
+  blocks_ += count;
+  for (std::size_t i = count; i-- > 0;) free_.push_back(slabs_.back().get() + i * stride + kHeaderBytes);
+  return {};
+}
+
 Result<std::byte*> KvBlockPool::take() {
   if (max_blocks_ > 0 && in_use_ >= max_blocks_ && !(give_up_ && give_up_()))
     return fail(ErrorCode::kOutOfMemory, "the key-value cache is full: {} blocks of {} tokens are in use", in_use_,
                 kTokens);
-  if (free_.empty()) {
-    static_assert(sizeof(Header) <= kHeaderBytes);
-    void* memory = std::aligned_alloc(64, kHeaderBytes + (block_bytes_ + 63) / 64 * 64);
-    if (memory == nullptr)
-      return fail(ErrorCode::kOutOfMemory, "no memory for a key-value block of {} bytes", block_bytes_);
-    all_.emplace_back(static_cast<std::byte*>(memory));
-    free_.push_back(all_.back().get() + kHeaderBytes);
-  }
+  if (free_.empty()) NIBBLE_TRY_STATUS(grow());
   std::byte* block = free_.back();
   free_.pop_back();
   new (block - kHeaderBytes) Header{1, false};

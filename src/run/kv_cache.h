@@ -55,6 +55,7 @@ class KvBlockPool {
     bool kept = false;  ///< the keeper is one of them
   };
   static Header& header(std::byte* block);
+  Status grow();
   void release(std::byte* block);
 
   std::size_t block_bytes_ = 0;
@@ -62,7 +63,8 @@ class KvBlockPool {
   std::size_t in_use_ = 0;
   std::size_t only_kept_ = 0;
   std::function<bool()> give_up_;
-  std::vector<std::unique_ptr<std::byte, FreeBytes>> all_;
+  std::vector<std::unique_ptr<std::byte, FreeBytes>> slabs_;
+  std::size_t blocks_ = 0;  ///< in all slabs
   std::vector<std::byte*> free_;
 };
 
