@@ -5,8 +5,8 @@
                           [--threads 1,2] [--runs 5] [--prompt 512] [--decode 64] [--depth 0]
 
 Every run is a process of its own: nibble, then each peer, then nibble again, `--runs` times, so that what the machine does
-meanwhile happens to all. Figures are medians, with least and most. --ik is ik_llama.cpp's, run with its run-time repacking
-(-rtr 1). --avx2 is a llama.cpp built for AVX2 (-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON), beside which
+meanwhile happens to all; llama-bench runs everything once to warm up, and so does nibble here. Figures are medians, with least
+and most. --ik is ik_llama.cpp's, run with its run-time repacking (-rtr 1). --avx2 is a llama.cpp built for AVX2 (-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON), beside which
 nibble runs with NIBBLE_ISA=avx2. The share is that of the read bandwidth (decoding) or of the int8 multiply peak (prompts) that
 nibble measured in the same run with as many threads. The peers are binaries that are given; nothing is built. The program is
 build/nibble, or the one that NIBBLE names.
@@ -37,13 +37,15 @@ class Nibble:
         self.name = f"nibble {isa}" if isa else "nibble"
 
     def run(self, model, task, threads):
-        command = [NIBBLE, "-q", "bench", model, "-r", "1", "-t", threads, "--json", "-p", task.prompt, "-n", task.decode]
+        command = [NIBBLE, "-q", "bench", model, "-r", "2", "-t", threads, "--json", "-p", task.prompt, "-n", task.decode]
         command += ["--depth", task.depth] if task.decode else []
         report = json.loads(output_of(command, self.isa))
         if task.decode:
-            return report["decode_tps"], report["decode_gb_per_s"] / report["read_gb_per_s"]
+            share = report["decode_gb_per_s"] / report["decode_tps"] / report["read_gb_per_s"]
+            return report["decode_tps_runs"][-1], report["decode_tps_runs"][-1] * share
         peak = report["int8_gops"] if report["int8"] else report["fma_gflops"]
-        return report["prompt_tps"], report["prompt_gops"] / peak
+        share = report["prompt_gops"] / report["prompt_tps"] / peak
+        return report["prompt_tps_runs"][-1], report["prompt_tps_runs"][-1] * share
 
 
 class LlamaBench:
