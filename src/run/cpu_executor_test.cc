@@ -14,15 +14,7 @@ namespace {
 
 constexpr std::int64_t kVocab = 97;
 
-struct Setup {
-  const char* name;
-  bool rich;
-  bool int4;
-  kernel::Compute compute;
-  int kv_bits = 0;
-};
-
-class Executor : public testing::TestWithParam<Setup> {
+class Executor : public testing::TestWithParam<TinyKind> {
  protected:
   std::unique_ptr<CpuExecutor> make(int threads, std::int64_t max_batch = 512) const {
     const auto pool = std::make_shared<ThreadPool>(threads);
@@ -205,13 +197,13 @@ TEST_P(Executor, RefusesWhatDoesNotFit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Executor,
-                         testing::Values(Setup{"plain_f32", false, false, kernel::Compute::kF32},
-                                         Setup{"plain_int4", false, true, kernel::Compute::kInt8},
-                                         Setup{"rich_f32", true, false, kernel::Compute::kF32},
-                                         Setup{"rich_int4", true, true, kernel::Compute::kInt8},
-                                         Setup{"plain_kv8", false, false, kernel::Compute::kF32, 8},
-                                         Setup{"plain_int4_kv4", false, true, kernel::Compute::kInt8, 4},
-                                         Setup{"rich_kv8", true, true, kernel::Compute::kInt8, 8}),
+                         testing::Values(TinyKind{"plain_f32", false, false, kernel::Compute::kF32},
+                                         TinyKind{"plain_int4", false, true, kernel::Compute::kInt8},
+                                         TinyKind{"rich_f32", true, false, kernel::Compute::kF32},
+                                         TinyKind{"rich_int4", true, true, kernel::Compute::kInt8},
+                                         TinyKind{"plain_kv8", false, false, kernel::Compute::kF32, 8},
+                                         TinyKind{"plain_int4_kv4", false, true, kernel::Compute::kInt8, 4},
+                                         TinyKind{"rich_kv8", true, true, kernel::Compute::kInt8, 8}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

@@ -15,16 +15,6 @@ namespace {
 
 constexpr std::int64_t kVocab = kByteVocab;
 
-struct Kind {
-  const char* name;
-  bool rich;
-  bool int4;
-  kernel::Compute compute;
-  int kv_bits = 0;
-};
-
-void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
-
 /// What a request said.
 struct Answer {
   std::string text;
@@ -34,10 +24,10 @@ struct Answer {
   int events = 0;
 };
 
-class Schedule : public testing::TestWithParam<Kind> {
+class Schedule : public testing::TestWithParam<TinyKind> {
  protected:
   void SetUp() override {
-    const Kind& kind = GetParam();
+    const TinyKind& kind = GetParam();
     pool_ = std::make_shared<ThreadPool>(2);
     const auto weights =
         std::make_shared<TinyWeights>(kind.rich ? rich_config(kVocab) : plain_config(kVocab), kind.int4, kind.rich);
@@ -430,10 +420,10 @@ TEST_P(Schedule, SinksThatThrowCancelTheirRequest) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Schedule,
-                         testing::Values(Kind{"plain_f32", false, false, kernel::Compute::kF32},
-                                         Kind{"rich_int4", true, true, kernel::Compute::kInt8},
-                                         Kind{"plain_int4_kv8", false, true, kernel::Compute::kInt8, 8},
-                                         Kind{"rich_kv4", true, false, kernel::Compute::kF32, 4}),
+                         testing::Values(TinyKind{"plain_f32", false, false, kernel::Compute::kF32},
+                                         TinyKind{"rich_int4", true, true, kernel::Compute::kInt8},
+                                         TinyKind{"plain_int4_kv8", false, true, kernel::Compute::kInt8, 8},
+                                         TinyKind{"rich_kv4", true, false, kernel::Compute::kF32, 4}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

@@ -3,11 +3,13 @@
 
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/utf8.h"
+#include "kernel/matmul/packed_matrix.h"
 #include "model/model_weights.h"
 #include "text/byte_alphabet.h"
 #include "text/gguf_vocab.h"
@@ -98,6 +100,16 @@ inline ModelConfig rich_config(std::int64_t vocab) {
   config.layers = {LayerKind{70, 1}, LayerKind{0, 0}, LayerKind{3, 1}};
   return config;
 }
+
+/// What tests of all kinds of models run through.
+struct TinyKind {
+  const char* name;
+  bool rich;  ///< rich_config
+  bool int4;
+  kernel::Compute compute;
+  int kv_bits = 0;
+};
+inline void PrintTo(const TinyKind& kind, std::ostream* out) { *out << kind.name; }
 
 constexpr std::int64_t kByteVocab = 258;
 

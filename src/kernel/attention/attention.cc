@@ -275,15 +275,9 @@ class Plan {
       highest = std::max(highest, high);
     }
     for (std::int64_t block = lowest / KvBlockLayout::kTokens; block * KvBlockLayout::kTokens < highest; ++block) {
-      if (block < packed) {
-        const std::byte* data = item.sequence->packed[chunk * kChunkBlocks + block] + args_.packed_offset;
-        k[block] = data + args_.packed->k_offset(item.kv_head);
-        v[block] = data + args_.packed->v_offset(item.kv_head);
-        continue;
-      }
-      const std::byte* data = item.sequence->blocks[chunk * kChunkBlocks + block] + args_.block_offset;
-      k[block] = data + args_.layout.k_offset(item.kv_head);
-      v[block] = data + args_.layout.v_offset(item.kv_head);
+      const bool is_packed = block < packed;
+      k[block] = keys_at(item, chunk * kChunkBlocks + block, is_packed);
+      v[block] = k[block] + (is_packed ? args_.packed->v_offset(0) : args_.layout.v_offset(0));
     }
   }
 
