@@ -58,13 +58,13 @@ struct Times {
 Result<Times> decode(const std::shared_ptr<GrammarMatcher>& matcher, const std::vector<std::int32_t>& ids) {
   Times out;
   GrammarState state(matcher);
-  std::vector<std::uint32_t> bitmask((matcher->trie().vocab_size() + 31) / 32);
+  std::vector<std::uint64_t> bitmask((matcher->trie().vocab_size() + 63) / 64);
   for (const std::int32_t id : ids) {
     const auto start = Clock::now();
     NIBBLE_TRY_STATUS(state.allowed(bitmask));
     out.masks.push_back(microseconds_since(start));
     const auto at = static_cast<std::uint32_t>(id);
-    if (((bitmask[at / 32] >> (at % 32)) & 1U) == 0)
+    if (((bitmask[at / 64] >> (at % 64)) & 1U) == 0)
       return fail(ErrorCode::kInternal, "token {} of the document is not allowed", id);
     const auto accept = Clock::now();
     NIBBLE_TRY_STATUS(state.accept(id));

@@ -34,8 +34,8 @@ std::shared_ptr<const nibble::TokenTrie> vocabulary() {
 void walk(const std::shared_ptr<const nibble::Grammar>& grammar, std::string_view choices, bool is_json) {
   static const auto trie = vocabulary();
   nibble::GrammarState state(std::make_shared<nibble::GrammarMatcher>(grammar, trie));
-  std::vector<std::uint32_t> bitmask((trie->vocab_size() + 31) / 32);
-  const auto is_allowed = [&](std::size_t id) { return ((bitmask[id / 32] >> (id % 32)) & 1U) != 0; };
+  std::vector<std::uint64_t> bitmask((trie->vocab_size() + 63) / 64);
+  const auto is_allowed = [&](std::size_t id) { return ((bitmask[id / 64] >> (id % 64)) & 1U) != 0; };
   std::string text;
   for (const char choice : choices.substr(0, 64)) {
     if (!state.allowed(bitmask).ok() || state.must_end()) break;

@@ -21,6 +21,7 @@ void add_statistics(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_sample(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
+void add_serve(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_packs(CLI::App& app, Action& action);

@@ -14,7 +14,6 @@ namespace nibble::cli {
 
 using Json = nlohmann::ordered_json;
 
-Json to_json(const Inspection& inspection);
 Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
 Json to_json(const StatisticsReport& report);

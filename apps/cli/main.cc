@@ -64,6 +64,7 @@ int run_program(int argc, char** argv) {
   app.add_flag("-q,--quiet", quiet, "no notes on stderr, only warnings and errors");
   Action action;
   add_run(app, action);
+  add_serve(app, action);
   add_pull(app, action);
   add_quantize(app, action);
   add_convert(app, action);

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "load_flags.h"
 #include "nibble/model.h"
+#include "sampling_flags.h"
 #include "terminal.h"
 
 namespace nibble::cli {
@@ -146,33 +147,7 @@ void add_run(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("-c,--ctx", flags->context, "context size in tokens (default: what the model was made for)")
       ->check(CLI::Range(1, 1 << 24));
-  command->add_option("--temp", sampling.temperature, "temperature; 0 takes the likeliest token")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", sampling.top_k, "keep the K likeliest tokens; 0 keeps all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this probability")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--min-p", sampling.min_p, "keep tokens at least this likely beside the likeliest")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--repeat-penalty", sampling.repetition_penalty, "penalty on recent tokens; 1 is none")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command->add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command
-      ->add_option("--presence-penalty", sampling.presence_penalty, "penalty on tokens that the answer holds already")
-      ->capture_default_str()
-      ->check(CLI::Range(-2.0, 2.0));
-  command
-      ->add_option("--frequency-penalty", sampling.frequency_penalty,
-                   "penalty on them for each time that it holds them")
-      ->capture_default_str()
-      ->check(CLI::Range(-2.0, 2.0));
+  add_sampling_flags(*command, sampling);
   CLI::Option* seed =
       command->add_option("-s,--seed", sampling.seed, "seed of the random numbers (default: a new one each time)");
   command->add_option("--stop", flags->generate.stop, "end before this text; repeatable");

@@ -35,6 +35,9 @@ struct Inspection {
 
 Result<Inspection> inspect(const std::string& model);
 
+/// The inspection as JSON.
+std::string to_json(const Inspection& inspection);
+
 struct KernelChoice {
   std::string operation;
   std::string format;

@@ -37,6 +37,13 @@ Result<std::vector<std::int32_t>> ModelOnCpu::tokenize(std::string_view text, bo
   return at_boundary([&] { return tokenizer_->encode(text, {add_special, parse_special}); });
 }
 
+ChatOptions ModelOnCpu::chat_options() const {
+  ChatOptions options;
+  if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
+  if (const auto eos = tokenizer_->eos()) options.eos_token = tokenizer_->token_text(*eos);
+  return options;
+}
+
 Result<std::vector<std::int32_t>> ModelOnCpu::chat_prompt(const std::vector<ChatMessage>& messages) const {
   return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
     if (!chat_)
@@ -44,10 +51,8 @@ Result<std::vector<std::int32_t>> ModelOnCpu::chat_prompt(const std::vector<Chat
                   loaded_.files->path());
     Json list = Json::array();
     for (const ChatMessage& message : messages) list.push_back({{"role", message.role}, {"content", message.content}});
-    ChatOptions options;
+    ChatOptions options = chat_options();
     options.add_generation_prompt = true;
-    if (const auto bos = tokenizer_->bos()) options.bos_token = tokenizer_->token_text(*bos);
-    if (const auto eos = tokenizer_->eos()) options.eos_token = tokenizer_->token_text(*eos);
     NIBBLE_TRY(const std::string text, chat_->render_chat(list, options));
     // The template prints BOS itself where the model wants one.
     return tokenizer_->encode(text, {.add_special = false, .parse_special = true});
@@ -68,7 +73,8 @@ Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOp
     NIBBLE_TRY(LoadedModel loaded, load_model(std::move(files), options));
     loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return std::shared_ptr<Model>(
-        std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat)));
+        std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat),
+                                     std::move(assets.chat_template).value_or("")));
   });
 }
 

@@ -15,8 +15,13 @@ namespace nibble {
 
 class ModelOnCpu final : public Model, public std::enable_shared_from_this<ModelOnCpu> {
  public:
-  ModelOnCpu(LoadedModel loaded, std::shared_ptr<const Tokenizer> tokenizer, std::optional<ChatTemplate> chat)
-      : loaded_(std::move(loaded)), tokenizer_(std::move(tokenizer)), chat_(std::move(chat)) {}
+  /// The template, if there is one, and its text.
+  ModelOnCpu(LoadedModel loaded, std::shared_ptr<const Tokenizer> tokenizer, std::optional<ChatTemplate> chat,
+             std::string chat_source)
+      : loaded_(std::move(loaded)),
+        tokenizer_(std::move(tokenizer)),
+        chat_(std::move(chat)),
+        chat_source_(std::move(chat_source)) {}
 
   std::unique_ptr<Session> new_session() override;
   Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool add_special,
@@ -32,11 +37,16 @@ class ModelOnCpu final : public Model, public std::enable_shared_from_this<Model
 
   const LoadedModel& loaded() const { return loaded_; }
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
+  const ChatTemplate* chat_template() const { return chat_ ? &*chat_ : nullptr; }
+  const std::string& chat_template_source() const { return chat_source_; }
+  /// What templates are told of the model.
+  ChatOptions chat_options() const;
 
  private:
   LoadedModel loaded_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_;
+  std::string chat_source_;
 };
 
 }  // namespace nibble

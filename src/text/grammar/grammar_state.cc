@@ -29,11 +29,11 @@ std::uint32_t GrammarState::depth() const {
   return depth;
 }
 
-Status GrammarState::allowed(std::span<std::uint32_t> bitmask) {
+Status GrammarState::allowed(std::span<std::uint64_t> bitmask) {
   const TokenTrie& trie = matcher_->trie();
-  NIBBLE_CHECK(bitmask.size() * 32 >= trie.vocab_size());
+  NIBBLE_CHECK(bitmask.size() * 64 >= trie.vocab_size());
   std::fill(bitmask.begin(), bitmask.end(), 0U);
-  const auto words = bitmask.first((trie.vocab_size() + 31) / 32);
+  const auto words = bitmask.first((trie.vocab_size() + 63) / 64);
   if (!finished_) {
     const std::lock_guard lock(matcher_->mutex_);
     matcher_->forget_if_much();
@@ -47,8 +47,8 @@ Status GrammarState::allowed(std::span<std::uint32_t> bitmask) {
   }
   if (may_end_)
     for (const std::int32_t id : trie.end_of_generation())
-      words[static_cast<std::uint32_t>(id) / 32] |= 1U << (static_cast<std::uint32_t>(id) % 32);
-  if (may_end_ || std::any_of(words.begin(), words.end(), [](std::uint32_t word) { return word != 0; })) return {};
+      words[static_cast<std::uint32_t>(id) / 64] |= std::uint64_t{1} << (static_cast<std::uint32_t>(id) % 64);
+  if (may_end_ || std::any_of(words.begin(), words.end(), [](std::uint64_t word) { return word != 0; })) return {};
   if (depth() + matcher_->grammar().automaton().max_call_depth >= matcher_->grammar().max_stack_depth())
     return fail(ErrorCode::kUnsupported, "the grammar cannot go on: its texts may nest {} levels deep",
                 matcher_->grammar().max_stack_depth());

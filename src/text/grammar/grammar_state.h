@@ -27,11 +27,11 @@ class GrammarState {
   /// At the beginning of a text.
   explicit GrammarState(std::shared_ptr<GrammarMatcher> matcher);
 
-  /// Writes which tokens may follow: bit id % 32 of bitmask[id / 32]. The bitmask has at least one bit for each token
+  /// Writes which tokens may follow: bit id % 64 of bitmask[id / 64]. The bitmask has at least one bit for each token
   /// of the vocabulary; bits beyond are cleared. End-of-generation tokens are allowed where may_end(). Fails with
   /// kUnsupported when no token may follow (in a vocabulary that lacks bytes, or where the grammar wants deeper nesting
   /// than its limit) and when the grammar is so ambiguous that the bounds on memory and work are exceeded.
-  Status allowed(std::span<std::uint32_t> bitmask);
+  Status allowed(std::span<std::uint64_t> bitmask);
 
   /// Takes a token. Fails with kInvalidArgument, leaving the state as it was, when it is not allowed.
   Status accept(std::int32_t token);

@@ -36,20 +36,20 @@ inline bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_v
   return state.accept_bytes(text).ok() && state.may_end();
 }
 
-inline bool has_token(std::span<const std::uint32_t> bitmask, std::int32_t id) {
+inline bool has_token(std::span<const std::uint64_t> bitmask, std::int32_t id) {
   const auto at = static_cast<std::uint32_t>(id);
-  return ((bitmask[at / 32] >> (at % 32)) & 1U) != 0;
+  return ((bitmask[at / 64] >> (at % 64)) & 1U) != 0;
 }
 
-inline std::vector<std::int32_t> tokens_of(std::span<const std::uint32_t> bitmask) {
+inline std::vector<std::int32_t> tokens_of(std::span<const std::uint64_t> bitmask) {
   std::vector<std::int32_t> out;
-  for (std::int32_t id = 0; id < static_cast<std::int32_t>(bitmask.size() * 32); ++id)
+  for (std::int32_t id = 0; id < static_cast<std::int32_t>(bitmask.size() * 64); ++id)
     if (has_token(bitmask, id)) out.push_back(id);
   return out;
 }
 
-inline std::vector<std::uint32_t> bitmask_for(const TokenTrie& trie) {
-  return std::vector<std::uint32_t>((trie.vocab_size() + 31) / 32);
+inline std::vector<std::uint64_t> bitmask_for(const TokenTrie& trie) {
+  return std::vector<std::uint64_t>((trie.vocab_size() + 63) / 64);
 }
 
 inline Result<std::shared_ptr<const Grammar>> grammar_of(std::string_view schema, const SchemaLimits& limits = {}) {

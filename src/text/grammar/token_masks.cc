@@ -15,9 +15,9 @@ using grammar::Stacks;
 
 namespace {
 
-void set_bit(std::span<std::uint32_t> bits, std::int32_t id) {
+void set_bit(std::span<std::uint64_t> bits, std::int32_t id) {
   const auto at = static_cast<std::uint32_t>(id);
-  bits[at / 32] |= 1U << (at % 32);
+  bits[at / 64] |= std::uint64_t{1} << (at % 64);
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ const TokenMaskBuilder::Mask& TokenMaskBuilder::mask_of(ConfigurationId configur
   find_local(configuration, *mask, ranges);
   std::size_t count = 0;
   for (const TokenRange& range : ranges) count += range.end - range.begin;
-  const bool few = count <= bitmask_.size();
+  const bool few = count <= 2 * bitmask_.size();  // as ids they take no more memory
   if (!few) mask->bits.resize(bitmask_.size());
   for (const TokenRange& range : ranges) {
     const auto tokens = trie_.tokens().subspan(range.begin, range.end - range.begin);

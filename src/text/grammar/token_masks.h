@@ -39,12 +39,13 @@ class GrammarMatcher {
 
   /// What follows states whose rules below are unknown.
   struct Mask {
-    std::vector<std::uint32_t> bits;     ///< of the vocabulary, or empty:
+    std::vector<std::uint64_t> bits;     ///< of the vocabulary, or empty:
     std::vector<std::int32_t> tokens;    ///< allowed tokens, where they are few
     std::vector<std::uint32_t> returns;  ///< nodes of the trie with children where the states' own rule may have ended
     std::uint32_t depth = 0;             ///< how much deeper the stack becomes, at most
     std::size_t memory_bytes() const {
-      return sizeof(Mask) + (bits.size() + tokens.size() + returns.size()) * sizeof(std::uint32_t);
+      return sizeof(Mask) + bits.size() * sizeof(std::uint64_t) +
+             (tokens.size() + returns.size()) * sizeof(std::uint32_t);
     }
   };
 
@@ -62,7 +63,7 @@ class GrammarMatcher {
 /// Computes one bitmask. The matcher is locked.
 class TokenMaskBuilder {
  public:
-  TokenMaskBuilder(GrammarMatcher& matcher, const grammar::Stacks& stacks, std::span<std::uint32_t> bitmask)
+  TokenMaskBuilder(GrammarMatcher& matcher, const grammar::Stacks& stacks, std::span<std::uint64_t> bitmask)
       : matcher_(matcher), trie_(*matcher.trie_), stacks_(stacks), bitmask_(bitmask) {}
 
   void add(const grammar::Group& group);
@@ -90,7 +91,7 @@ class TokenMaskBuilder {
   GrammarMatcher& matcher_;
   const TokenTrie& trie_;
   const grammar::Stacks& stacks_;
-  std::span<std::uint32_t> bitmask_;
+  std::span<std::uint64_t> bitmask_;
   std::size_t visits_ = 0;
 };
 

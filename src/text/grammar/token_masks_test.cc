@@ -99,7 +99,7 @@ const char* const kSchemas[] = {
     R"({"pattern": "^(a|ab|abc|\\n|\"|[^x])*(12|123)?$"})",
 };
 
-void expect_exact(GrammarState& state, std::span<const std::uint32_t> bitmask) {
+void expect_exact(GrammarState& state, std::span<const std::uint64_t> bitmask) {
   const auto trie = toy_trie();
   for (std::int32_t id = 0; id < static_cast<std::int32_t>(trie->vocab_size()); ++id) {
     GrammarState copy = state;
@@ -220,7 +220,7 @@ TEST(TokenMasks, AVocabularyThatLacksBytesIsAnError) {
   const auto grammar = grammar_of(R"({"const": "abc"})");
   ASSERT_TRUE(grammar.ok());
   GrammarState state = start_of(*grammar, TokenTrie::of_pieces({"\"a", "c\"", ""}, {2}));
-  std::vector<std::uint32_t> bitmask(1);
+  std::vector<std::uint64_t> bitmask(1);
   ASSERT_TRUE(state.allowed(bitmask).ok());
   EXPECT_EQ(bitmask[0], 1u);
   ASSERT_TRUE(state.accept(0).ok());
@@ -236,9 +236,9 @@ TEST(TokenMasks, LongTokensAndDuplicatesAndWideBitmasks) {
   const auto root = builder.declare("root");
   builder.define(root, builder.repeat(builder.text("a"), 0, {}));
   GrammarState state = start_of(*builder.build(root), trie);
-  std::vector<std::uint32_t> bitmask(3, UINT32_MAX);
+  std::vector<std::uint64_t> bitmask(3, UINT64_MAX);
   ASSERT_TRUE(state.allowed(bitmask).ok());
-  EXPECT_EQ(bitmask, (std::vector<std::uint32_t>{0b111101, 0, 0}));
+  EXPECT_EQ(bitmask, (std::vector<std::uint64_t>{0b111101, 0, 0}));
 }
 
 /// What was found out for other texts, in whatever order, does not change a mask.
@@ -248,7 +248,7 @@ TEST(TokenMasks, DoNotDependOnWhatWasAskedBefore) {
   const auto shared = std::make_shared<GrammarMatcher>(*grammar, toy_trie());
   const auto walk = [&](std::shared_ptr<GrammarMatcher> matcher, unsigned seed) {
     std::mt19937 random(seed);
-    std::vector<std::vector<std::uint32_t>> masks;
+    std::vector<std::vector<std::uint64_t>> masks;
     GrammarState state(std::move(matcher));
     for (int step = 0; step < 30 && !state.finished(); ++step) {
       masks.push_back(bitmask_for(*toy_trie()));
@@ -258,7 +258,7 @@ TEST(TokenMasks, DoNotDependOnWhatWasAskedBefore) {
     }
     return masks;
   };
-  std::vector<std::vector<std::vector<std::uint32_t>>> results(8);
+  std::vector<std::vector<std::vector<std::uint64_t>>> results(8);
   std::vector<std::thread> threads;
   for (unsigned seed = 0; seed < results.size(); ++seed)
     threads.emplace_back([&, seed] { results[seed] = walk(shared, seed); });

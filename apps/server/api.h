@@ -1,0 +1,91 @@
+// The server's interface: which path is answered by what, whether there is room for a request, and by whom it may be
+// asked. Knows no sockets.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "exchange.h"
+#include "gate.h"
+#include "metrics.h"
+#include "requests.h"
+#include "served_models.h"
+
+namespace nibble::server {
+
+struct ApiOptions {
+  GateOptions gate;
+  RequestDefaults defaults;
+  int workers = 2;                        ///< threads that read requests
+  std::int64_t max_reading = 256;         ///< requests that they have not finished with
+  std::function<void(const std::string& line)> access_log;  ///< a line of JSON per answer; may be empty
+  std::function<std::size_t()> connections;                 ///< for metrics; may be empty
+};
+
+class Api final : public Handler {
+ public:
+  /// `models` outlives it.
+  Api(ServedModels& models, ApiOptions options);
+  ~Api() override;
+
+  std::optional<HttpReply> refuse(const HttpRequest& head) override;
+  void handle(std::shared_ptr<Exchange> exchange) override;
+  HttpReply protocol_error(int status, std::string_view message) override;
+  void answered(const Exchange& exchange, int status, std::uint64_t bytes) override;
+
+  /// From now on requests for work are refused.
+  void drain() { is_draining_ = true; }
+  /// Waits until no worker has a request; then none is taken any more.
+  void join();
+
+ private:
+  struct Route;
+  using Place = std::unique_ptr<QueuePlace>;
+  using Task = std::function<void()>;
+  /// What a worker makes of a body: a task for the exchange's thread, which answers.
+  using Work = std::function<Task(Exchange&, const Json& body, const ServedModel&, Place)>;
+
+  static const std::vector<Route>& routes();
+  static const Route* find(std::string_view method, std::string_view path, bool& other_method);
+
+  void health(Exchange& exchange);
+  void metrics(Exchange& exchange);
+  void models(Exchange& exchange);
+  void version(Exchange& exchange);
+  void props(Exchange& exchange);
+  void api_models(Exchange& exchange);
+  void inspect(Exchange& exchange);
+  void report(Exchange& exchange);
+  void reports(Exchange& exchange);
+  void chat(Exchange& exchange);
+  void completion(Exchange& exchange);
+  void embedding(Exchange& exchange);
+  void tokenize(Exchange& exchange);
+  void detokenize(Exchange& exchange);
+  bool asset(Exchange& exchange);
+
+  /// Has a worker read the body and do `work`; refuses when there is no room, before the body is looked at.
+  void read(Exchange& exchange, bool takes_place, Work work);
+  Task task_of(Exchange& exchange, bool takes_place, Place place, const Work& work);
+  template <typename Owner, typename Job>
+  static Task start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& job,
+                              const std::optional<ApiError>& error, Metrics& metrics);
+  /// Answers with what a worker makes of files.
+  void reply_from_worker(Exchange& exchange, std::function<HttpReply()> make);
+  static Result<Place> reserve(const ServedModel& model, std::size_t body_bytes);
+
+  ServedModels& models_;
+  ApiOptions options_;
+  Gate gate_;
+  Metrics metrics_;
+  std::atomic<std::int64_t> reading_ = 0;
+  std::atomic<bool> is_draining_ = false;
+  boost::asio::thread_pool workers_;
+};
+
+}  // namespace nibble::server

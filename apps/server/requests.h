@@ -1,0 +1,36 @@
+// What the bodies of requests ask for, made ready for an engine: fields checked, texts tokenized, grammars compiled.
+// Takes milliseconds for long texts, so not on the server's thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "generation.h"
+#include "request_fields.h"
+
+namespace nibble::server {
+
+struct RequestDefaults {
+  GenerateOptions generate;
+};
+
+/// /v1/chat/completions
+std::optional<ApiError> read_chat(const Json& body, const ServedModel& model, const RequestDefaults& defaults,
+                                  GenerationJob& job);
+/// /v1/completions
+std::optional<ApiError> read_completion(const Json& body, const ServedModel& model, const RequestDefaults& defaults,
+                                        GenerationJob& job);
+
+constexpr std::size_t kMaxPrompts = 256;
+
+/// A text, a list of token ids, or a list of either: `field` of a body. Sets the fields' error when it is none.
+std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model, bool want_text);
+/// What constrains answers by "response_format"; empty: nothing.
+ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model);
+/// A prompt that leaves no room in the context.
+std::optional<ApiError> check_length(const Prompt& prompt, const ServedModel& model, std::string_view field);
+/// Letters and digits, different each time.
+std::string new_id(std::string_view prefix);
+
+}  // namespace nibble::server

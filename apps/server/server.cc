@@ -1,0 +1,162 @@
+#include "server.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <vector>
+
+#include "api_error.h"
+
+namespace nibble::server {
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr auto kPauseWithoutFiles = std::chrono::milliseconds(100);
+constexpr auto kTimeToClose = std::chrono::seconds(2);
+
+ApiOptions with_connections(ApiOptions options, const ConnectionSet& connections) {
+  options.connections = [&connections] { return connections.size(); };
+  return options;
+}
+
+/// For a client beyond the number of connections: an answer if it can be sent at once.
+void refuse(asio::ip::tcp::socket& socket) {
+  HttpReply reply =
+      reply_of({503, "too many connections; try again later", "overloaded_error", "", "too_many_connections"});
+  const std::string text = head_of(reply, static_cast<std::int64_t>(reply.body.size()), false) + reply.body;
+  static_cast<void>(::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+  boost::system::error_code ignored;
+  socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+}
+
+}  // namespace
+
+Server::Server(ServedModels& models, ServerOptions options)
+    : models_(models),
+      options_(std::move(options)),
+      api_(models, with_connections(options_.api, connections_)) {}
+
+Server::~Server() {
+  if (drain_.joinable()) drain_.join();
+}
+
+Status Server::listen() {
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(options_.host == "localhost" ? "127.0.0.1" : options_.host, error);
+  if (error)
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("--host {}: expected an address like 127.0.0.1, 0.0.0.0 or ::1", options_.host)};
+  const asio::ip::tcp::endpoint endpoint(address, static_cast<asio::ip::port_type>(options_.port));
+  acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (error)
+    return Error{ErrorCode::kIo, fmt::format("cannot listen on {} port {}: {}; --port takes another", options_.host,
+                                             options_.port, error.message())};
+  return {};
+}
+
+int Server::port() const { return acceptor_.local_endpoint().port(); }
+
+std::string Server::url() const {
+  const auto endpoint = acceptor_.local_endpoint();
+  std::string address = endpoint.address().to_string();
+  if (endpoint.address().is_v6()) address = "[" + address + "]";
+  return fmt::format("http://{}:{}", address, endpoint.port());
+}
+
+Status Server::run(const std::function<void()>& ready) {
+  boost::system::error_code ignored;
+  signals_.add(SIGTERM, ignored);
+  signals_.add(SIGINT, ignored);
+  const std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code error, int) {
+    if (error) return;
+    is_draining_ ? end_now() : begin_drain();
+    signals_.async_wait(on_signal);
+  };
+  signals_.async_wait(on_signal);
+  accept();
+  models_.load([this, &ready](const Status& status) {
+    asio::post(context_, [this, status, &ready] {
+      if (status.ok()) {
+        if (ready) ready();
+        return;
+      }
+      status_ = status;
+      begin_drain();
+    });
+  });
+  context_.run();
+  // What the engines let go of last.
+  context_.restart();
+  context_.poll();
+  return status_;
+}
+
+void Server::stop() {
+  asio::post(context_, [this] { is_draining_ ? end_now() : begin_drain(); });
+}
+
+void Server::accept() {
+  acceptor_.async_accept([this](boost::system::error_code error, asio::ip::tcp::socket socket) {
+    on_accept(error, std::move(socket));
+  });
+}
+
+void Server::on_accept(boost::system::error_code error, asio::ip::tcp::socket socket) {
+  if (error == asio::error::operation_aborted || is_draining_) return;
+  if (error) {
+    // No file descriptors, or no memory: those who wait in the queue of the system can wait a little longer.
+    pause_.expires_after(kPauseWithoutFiles);
+    pause_.async_wait([this](boost::system::error_code stopped) {
+      if (!stopped) accept();
+    });
+    return;
+  }
+  if (std::ssize(connections_) >= options_.max_connections) {
+    refuse(socket);
+  } else {
+    std::make_shared<Connection>(std::move(socket), api_, options_.limits, connections_)->start();
+  }
+  accept();
+}
+
+/// Who is being answered is answered; then all ends.
+void Server::begin_drain() {
+  is_draining_ = true;
+  api_.drain();
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  pause_.cancel();
+  close_connections();
+  drain_ = std::thread([this] {
+    // In slices, so that a second signal is heard.
+    models_.stop_loading();
+    api_.join();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(options_.drain_seconds);
+    while (!hurry_ && std::chrono::steady_clock::now() < deadline && !models_.drain(0.1)) continue;
+    models_.shutdown();
+    asio::post(context_, [this] {
+      signals_.cancel();
+      close_connections();
+      pause_.expires_after(kTimeToClose);  // for answers on their way
+      pause_.async_wait([this](boost::system::error_code) { context_.stop(); });
+      if (connections_.empty()) pause_.cancel();
+    });
+  });
+}
+
+void Server::end_now() { hurry_ = true; }
+
+void Server::close_connections() {
+  const std::vector<Connection*> all(connections_.begin(), connections_.end());
+  for (Connection* connection : all)
+    if (connections_.count(connection) > 0) connection->close_when_idle();
+}
+
+}  // namespace nibble::server
