@@ -31,8 +31,7 @@ inline void add_sampling_flags(CLI::App& command, Sampling& sampling) {
       ->capture_default_str()
       ->check(CLI::Range(-2.0, 2.0));
   command
-      .add_option("--frequency-penalty", sampling.frequency_penalty,
-                   "penalty on them for each time that it holds them")
+      .add_option("--frequency-penalty", sampling.frequency_penalty, "penalty on them for each time that it holds them")
       ->capture_default_str()
       ->check(CLI::Range(-2.0, 2.0));
 }

@@ -63,8 +63,9 @@ void add_address(CLI::App& command, Flags& flags, Environment& environment) {
   also(command.add_option("--host", o.host, "address to listen on; others than this machine need an API key")
            ->capture_default_str(),
        {"NIBBLE_HOST", "LLAMA_ARG_HOST"});
-  also(command.add_option("--port", o.port, "port; 0: any free one")->capture_default_str()->check(CLI::Range(0, 65535)),
-       {"NIBBLE_PORT", "LLAMA_ARG_PORT"});
+  also(
+      command.add_option("--port", o.port, "port; 0: any free one")->capture_default_str()->check(CLI::Range(0, 65535)),
+      {"NIBBLE_PORT", "LLAMA_ARG_PORT"});
   also(command.add_option("--api-key", o.api_keys, "key that requests must give; repeatable"),
        {"NIBBLE_API_KEY", "LLAMA_API_KEY", "VLLM_API_KEY"});
   also(command.add_option("--api-key-file", flags.api_key_file, "file of keys, one per line"),
@@ -128,12 +129,11 @@ void add_serve(CLI::App& app, Action& action) {
   environment->emplace_back(
       command->add_option("-a,--alias,--served-model-name", o.names, "their names, in the same order; repeatable"),
       std::vector<const char*>{"NIBBLE_ALIAS", "LLAMA_ARG_ALIAS"});
-  environment->emplace_back(
-      command
-          ->add_option("-c,--ctx,--ctx-size,--max-model-len", o.load.context,
-                       "context size in tokens (default: what the model was made for)")
-          ->check(CLI::Range(1, 1 << 24)),
-      std::vector<const char*>{"NIBBLE_CTX", "LLAMA_ARG_CTX_SIZE"});
+  environment->emplace_back(command
+                                ->add_option("-c,--ctx,--ctx-size,--max-model-len", o.load.context,
+                                             "context size in tokens (default: what the model was made for)")
+                                ->check(CLI::Range(1, 1 << 24)),
+                            std::vector<const char*>{"NIBBLE_CTX", "LLAMA_ARG_CTX_SIZE"});
   add_address(*command, *flags, *environment);
   add_limits(*command, *flags, *environment);
   environment->emplace_back(

@@ -124,7 +124,9 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   bool other_method = false;
   if (const Route* route = find(request.method, request.path, other_method)) return (this->*route->answer)(*exchange);
   if (asset(*exchange)) return;
-  if (other_method) return exchange->reply(reply_of({405, "this path has another method", "invalid_request_error", "", "method_not_allowed"}));
+  if (other_method)
+    return exchange->reply(
+        reply_of({405, "this path has another method", "invalid_request_error", "", "method_not_allowed"}));
   exchange->reply(reply_of({404, "there is nothing at this path", "invalid_request_error", "", "not_found"}));
 }
 
@@ -292,8 +294,8 @@ void Api::read(Exchange& exchange, bool takes_place, Work work) {
     place = std::move(*reserved);
   }
   ++reading_;
-  boost::asio::post(workers_, [this, asked = exchange.shared_from_this(), takes_place,
-                               place = std::move(place), work = std::move(work)]() mutable {
+  boost::asio::post(workers_, [this, asked = exchange.shared_from_this(), takes_place, place = std::move(place),
+                               work = std::move(work)]() mutable {
     Exchange& home = *asked;
     Task task = task_of(home, takes_place, std::move(place), work);
     --reading_;

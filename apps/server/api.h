@@ -21,8 +21,8 @@ namespace nibble::server {
 struct ApiOptions {
   GateOptions gate;
   RequestDefaults defaults;
-  int workers = 2;                        ///< threads that read requests
-  std::int64_t max_reading = 256;         ///< requests that they have not finished with
+  int workers = 2;                                          ///< threads that read requests
+  std::int64_t max_reading = 256;                           ///< requests that they have not finished with
   std::function<void(const std::string& line)> access_log;  ///< a line of JSON per answer; may be empty
   std::function<std::size_t()> connections;                 ///< for metrics; may be empty
 };
@@ -73,8 +73,8 @@ class Api final : public Handler {
   void read(Exchange& exchange, bool takes_place, Work work);
   Task task_of(Exchange& exchange, bool takes_place, Place place, const Work& work);
   template <typename Owner, typename Job>
-  static Task start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& job,
-                              const std::optional<ApiError>& error, Metrics& metrics);
+  static Task start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& job, const std::optional<ApiError>& error,
+                              Metrics& metrics);
   /// Answers with what a worker makes of files.
   void reply_from_worker(Exchange& exchange, std::function<HttpReply()> make);
   static Result<Place> reserve(const ServedModel& model, std::size_t body_bytes);

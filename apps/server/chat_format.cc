@@ -27,8 +27,7 @@ Json logprobs_json(const std::vector<GeneratedToken>& tokens) {
 }
 
 Json call_json(const ToolCall& call) {
-  return {
-      {"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+  return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
 /// What a chunk's delta says of a piece; null: nothing.

@@ -14,7 +14,9 @@ template <typename Owner>
 class EngineLink {
  public:
   EngineLink(std::shared_ptr<Owner> owner, Exchange& exchange) : owner_(std::move(owner)), exchange_(exchange) {}
-  ~EngineLink() { exchange_.post([last = std::move(owner_)] {}); }
+  ~EngineLink() {
+    exchange_.post([last = std::move(owner_)] {});
+  }
   EngineLink(const EngineLink&) = delete;
   EngineLink& operator=(const EngineLink&) = delete;
 

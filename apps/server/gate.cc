@@ -79,8 +79,8 @@ std::optional<HttpReply> Gate::refuse(const HttpRequest& head, bool is_public) c
                             "host_not_allowed"));
   const std::string_view origin = head.header("Origin");
   if (!origin.empty() && !origin_is_allowed(head, origin))
-    return reply_of(refusal(403, "pages of this origin may not use the server; --cors-origin allows them",
-                            "origin_not_allowed"));
+    return reply_of(
+        refusal(403, "pages of this origin may not use the server; --cors-origin allows them", "origin_not_allowed"));
   if (head.method == "OPTIONS") {
     HttpReply reply;
     reply.status = 204;
@@ -91,7 +91,8 @@ std::optional<HttpReply> Gate::refuse(const HttpRequest& head, bool is_public) c
     return reply;
   }
   if (!is_public && !options_.api_keys.empty() && !has_key(head)) {
-    HttpReply reply = reply_of(refusal(401, "a valid API key is needed: \"Authorization: Bearer KEY\"", "invalid_api_key"));
+    HttpReply reply =
+        reply_of(refusal(401, "a valid API key is needed: \"Authorization: Bearer KEY\"", "invalid_api_key"));
     add_cors(head, reply.headers);
     return reply;
   }

@@ -27,8 +27,8 @@ struct GenerationJob {
   std::vector<Prompt> prompts;
   TextFields text;
   GenerateOptions options;
-  int logprobs = -1;           ///< Request::logprobs
-  ConstraintMaker constraint;  ///< may be empty
+  int logprobs = -1;                                   ///< Request::logprobs
+  ConstraintMaker constraint;                          ///< may be empty
   std::vector<std::unique_ptr<AnswerReader>> readers;  ///< one for each answer, or none: all text is content
   std::unique_ptr<AnswerFormat> format;
   std::unique_ptr<QueuePlace> place;  ///< of the first answer; may be null

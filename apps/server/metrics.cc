@@ -58,8 +58,8 @@ void Histogram::print(MetricPage& page, std::string_view name, std::string_view 
     below += counts_[i];
     out += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, label, bounds_[i], below);
   }
-  out += fmt::format("{0}_bucket{{{1},le=\"+Inf\"}} {2}\n{0}_sum{{{1}}} {3}\n{0}_count{{{1}}} {2}\n", name, label, total_,
-                     sum_);
+  out += fmt::format("{0}_bucket{{{1},le=\"+Inf\"}} {2}\n{0}_sum{{{1}}} {3}\n{0}_count{{{1}}} {2}\n", name, label,
+                     total_, sum_);
 }
 
 ModelMetrics::ModelMetrics()

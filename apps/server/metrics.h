@@ -58,7 +58,7 @@ struct ModelMetrics {
 
 /// On the server's thread.
 struct Metrics {
-  std::map<std::string, ModelMetrics> models;                     ///< by id
+  std::map<std::string, ModelMetrics> models;                    ///< by id
   std::map<std::pair<std::string, int>, std::uint64_t> answers;  ///< by path of a route, and status
 
   void print_http(MetricPage& page, std::size_t connections) const;

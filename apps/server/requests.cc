@@ -74,8 +74,9 @@ std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, 
 std::optional<ApiError> check_length(const Prompt& prompt, const ServedModel& model, std::string_view field) {
   const auto tokens = std::ssize(prompt.tokens);
   if (tokens < model.model->context()) return {};
-  ApiError error = invalid_field(std::string(field), fmt::format("{} tokens, and the model's context is {} with the answer",
-                                                                 tokens, model.model->context()));
+  ApiError error = invalid_field(
+      std::string(field),
+      fmt::format("{} tokens, and the model's context is {} with the answer", tokens, model.model->context()));
   error.code = "context_length_exceeded";
   return error;
 }
@@ -90,8 +91,8 @@ ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& m
     return {};
   }
   if (type == "text") return {};
-  Result<ConstraintMaker> maker = Error{ErrorCode::kInvalidArgument,
-                                        "response_format.type: expected text, json_object or json_schema"};
+  Result<ConstraintMaker> maker =
+      Error{ErrorCode::kInvalidArgument, "response_format.type: expected text, json_object or json_schema"};
   if (type == "json_object") maker = model.chat->json_object();
   if (type == "json_schema") {
     const Json* described = inner.object("json_schema");

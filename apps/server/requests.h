@@ -25,7 +25,8 @@ std::optional<ApiError> read_completion(const Json& body, const ServedModel& mod
 constexpr std::size_t kMaxPrompts = 256;
 
 /// A text, a list of token ids, or a list of either: `field` of a body. Sets the fields' error when it is none.
-std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model, bool want_text);
+std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model,
+                                 bool want_text);
 /// What constrains answers by "response_format"; empty: nothing.
 ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model);
 /// A prompt that leaves no room in the context.

@@ -33,7 +33,8 @@ void read_logit_bias(RequestFields& fields, std::int64_t vocab_size, Sampling& s
     std::int32_t id = -1;
     const auto [end, failed] = std::from_chars(key.data(), key.data() + key.size(), id);
     const bool is_id = failed == std::errc() && end == key.data() + key.size() && id >= 0 && id < vocab_size;
-    if (!is_id) return fields.fail("logit_bias", fmt::format("expected token ids from 0 to {} as keys", vocab_size - 1));
+    if (!is_id)
+      return fields.fail("logit_bias", fmt::format("expected token ids from 0 to {} as keys", vocab_size - 1));
     const double bias = value.is_number() ? value.get<double>() : 1e9;
     if (bias < -100 || bias > 100) return fields.fail("logit_bias", "expected numbers from -100 to 100 as values");
     sampling.logit_bias.emplace_back(id, static_cast<float>(bias));
@@ -88,7 +89,8 @@ GenerateOptions read_sampling(RequestFields& fields, const GenerateOptions& defa
   read_stop(fields, options);
   options.ignore_eos = fields.boolean("ignore_eos").value_or(defaults.ignore_eos);
   options.min_tokens = fields.integer("min_tokens", 0, std::int64_t{1} << 31).value_or(0);
-  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max());
+  const auto seed =
+      fields.integer("seed", std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max());
   sampling.seed = seed && *seed != -1 ? static_cast<std::uint64_t>(*seed) : new_seed();
   return options;
 }

@@ -36,9 +36,9 @@ Result<std::vector<ModelSource>> sources_of(const ServeOptions& options) {
     ModelSource source{i < options.names.size() ? options.names[i] : model_name(options.models[i]), options.models[i]};
     for (const ModelSource& other : sources)
       if (other.id == source.id)
-        return Error{ErrorCode::kInvalidArgument,
-                     fmt::format("two models are named \"{}\"; --alias gives names, in the order of the models",
-                                 source.id)};
+        return Error{
+            ErrorCode::kInvalidArgument,
+            fmt::format("two models are named \"{}\"; --alias gives names, in the order of the models", source.id)};
     sources.push_back(std::move(source));
   }
   if (sources.empty()) return Error{ErrorCode::kInvalidArgument, "no model to serve"};

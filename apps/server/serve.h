@@ -27,9 +27,9 @@ struct ServeOptions {
   std::vector<std::string> cors_origins;
   std::uint64_t max_body_bytes = std::uint64_t{16} << 20;
   int max_connections = 4096;
-  double timeout_seconds = 60;        ///< for clients that are slow to write or read
-  double drain_seconds = 30;          ///< for requests under way, after the first SIGTERM or SIGINT
-  std::string access_log;             ///< file; "-": stderr; empty: none
+  double timeout_seconds = 60;                          ///< for clients that are slow to write or read
+  double drain_seconds = 30;                            ///< for requests under way, after the first SIGTERM or SIGINT
+  std::string access_log;                               ///< file; "-": stderr; empty: none
   std::function<void(std::string_view url)> listening;  ///< called once the port is open, before the models are there
   std::function<void()> ready;                          ///< once they are
 };

@@ -36,9 +36,7 @@ void refuse(asio::ip::tcp::socket& socket) {
 }  // namespace
 
 Server::Server(ServedModels& models, ServerOptions options)
-    : models_(models),
-      options_(std::move(options)),
-      api_(models, with_connections(options_.api, connections_)) {}
+    : models_(models), options_(std::move(options)), api_(models, with_connections(options_.api, connections_)) {}
 
 Server::~Server() {
   if (drain_.joinable()) drain_.join();
@@ -103,9 +101,8 @@ void Server::stop() {
 }
 
 void Server::accept() {
-  acceptor_.async_accept([this](boost::system::error_code error, asio::ip::tcp::socket socket) {
-    on_accept(error, std::move(socket));
-  });
+  acceptor_.async_accept(
+      [this](boost::system::error_code error, asio::ip::tcp::socket socket) { on_accept(error, std::move(socket)); });
 }
 
 void Server::on_accept(boost::system::error_code error, asio::ip::tcp::socket socket) {

@@ -44,8 +44,8 @@ HttpReply tokenize_reply(const Json& body, const ServedModel& model) {
       list.push_back(id);
     }
   }
-  return json_reply(json_text(
-      {{"tokens", std::move(list)}, {"count", tokens->size()}, {"max_model_len", model.model->context()}}));
+  return json_reply(
+      json_text({{"tokens", std::move(list)}, {"count", tokens->size()}, {"max_model_len", model.model->context()}}));
 }
 
 HttpReply detokenize_reply(const Json& body, const ServedModel& model) {

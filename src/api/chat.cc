@@ -114,9 +114,7 @@ class ChatOnModel final : public Chat {
   }
 
   Result<ConstraintMaker> json_object() override {
-    return at_boundary([&] {
-      return maker("object", Vocabulary::kText, [] { return json_object_grammar(); });
-    });
+    return at_boundary([&] { return maker("object", Vocabulary::kText, [] { return json_object_grammar(); }); });
   }
 
   Result<ConstraintMaker> json_schema(std::string_view schema, std::string_view what) override {
@@ -165,8 +163,10 @@ class ChatOnModel final : public Chat {
     ToolCallGrammarOptions grammar;
     if (!request.function.empty()) grammar.function = request.function;
     if (request.parallel_tool_calls && request.function.empty()) grammar.max_calls = kMaxCalls;
-    const std::string name = "calls " + std::to_string(grammar.max_calls) + " " + request.function + " " + request.tools;
-    NIBBLE_TRY(prompt.constraint, maker(name, Vocabulary::kWithTags, [&] { return tool_call_grammar(style_, options.tools, grammar); }));
+    const std::string name =
+        "calls " + std::to_string(grammar.max_calls) + " " + request.function + " " + request.tools;
+    NIBBLE_TRY(prompt.constraint,
+               maker(name, Vocabulary::kWithTags, [&] { return tool_call_grammar(style_, options.tools, grammar); }));
     return {};
   }
 

@@ -72,9 +72,8 @@ Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOp
     }
     NIBBLE_TRY(LoadedModel loaded, load_model(std::move(files), options));
     loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return std::shared_ptr<Model>(
-        std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat),
-                                     std::move(assets.chat_template).value_or("")));
+    return std::shared_ptr<Model>(std::make_shared<ModelOnCpu>(std::move(loaded), std::move(tokenizer), std::move(chat),
+                                                               std::move(assets.chat_template).value_or("")));
   });
 }
 
