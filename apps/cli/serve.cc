@@ -66,13 +66,16 @@ void add_address(CLI::App& command, Flags& flags, Environment& environment) {
   also(
       command.add_option("--port", o.port, "port; 0: any free one")->capture_default_str()->check(CLI::Range(0, 65535)),
       {"NIBBLE_PORT", "LLAMA_ARG_PORT"});
-  also(command.add_option("--api-key", o.api_keys, "key that requests must give; repeatable"),
+  also(command.add_option("--api-key", o.api_keys, "key that requests must give; repeatable")->allow_extra_args(false),
        {"NIBBLE_API_KEY", "LLAMA_API_KEY", "VLLM_API_KEY"});
   also(command.add_option("--api-key-file", flags.api_key_file, "file of keys, one per line"),
        {"NIBBLE_API_KEY_FILE", "LLAMA_ARG_API_KEY_FILE"});
-  command.add_option("--allowed-host", o.allowed_hosts, "further name by which the server may be called; repeatable");
-  command.add_option("--cors-origin,--allowed-origins", o.cors_origins,
-                     "origin whose pages may use the server, https://example.org, or *; repeatable");
+  command.add_option("--allowed-host", o.allowed_hosts, "further name by which the server may be called; repeatable")
+      ->allow_extra_args(false);
+  command
+      .add_option("--cors-origin,--allowed-origins", o.cors_origins,
+                  "origin whose pages may use the server, https://example.org, or *; repeatable")
+      ->allow_extra_args(false);
 }
 
 void add_limits(CLI::App& command, Flags& flags, Environment& environment) {
@@ -127,7 +130,8 @@ void add_serve(CLI::App& app, Action& action) {
                                            "GGUF files, Hugging Face folders or hf:ORG/NAME; all are served");
   environment->emplace_back(model, std::vector<const char*>{"NIBBLE_MODEL", "LLAMA_ARG_MODEL"});
   environment->emplace_back(
-      command->add_option("-a,--alias,--served-model-name", o.names, "their names, in the same order; repeatable"),
+      command->add_option("-a,--alias,--served-model-name", o.names, "their names, in the same order; repeatable")
+          ->allow_extra_args(false),
       std::vector<const char*>{"NIBBLE_ALIAS", "LLAMA_ARG_ALIAS"});
   environment->emplace_back(command
                                 ->add_option("-c,--ctx,--ctx-size,--max-model-len", o.load.context,

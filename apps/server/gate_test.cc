@@ -1,0 +1,78 @@
+#include "gate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace nibble::server {
+namespace {
+
+HttpRequest request_with(Headers headers, std::string method = "GET") {
+  HttpRequest request;
+  request.method = std::move(method);
+  request.headers = std::move(headers);
+  return request;
+}
+
+int status_of(const Gate& gate, const HttpRequest& request, bool is_public = false) {
+  const auto refusal = gate.refuse(request, is_public);
+  return refusal ? refusal->status : 200;
+}
+
+TEST(Gate, NamesOfHosts) {
+  EXPECT_EQ(host_name("LocalHost:8080"), "localhost");
+  EXPECT_EQ(host_name("[::1]:8080"), "::1");
+  EXPECT_EQ(host_name("[::1"), "::1");
+  EXPECT_EQ(host_name("["), "");
+  EXPECT_EQ(host_name(""), "");
+  EXPECT_EQ(host_name("a:b:c"), "a");
+}
+
+TEST(Gate, OnlyItsOwnNames) {
+  const Gate gate({{}, {"localhost", "127.0.0.1"}, {}});
+  EXPECT_EQ(status_of(gate, request_with({{"Host", "localhost:1"}})), 200);
+  EXPECT_EQ(status_of(gate, request_with({{"Host", "rebound.example"}})), 403);
+  EXPECT_EQ(status_of(gate, request_with({{"Host", "localhost.evil.example"}})), 403);
+  EXPECT_EQ(status_of(gate, request_with({})), 400);
+  EXPECT_EQ(status_of(gate, request_with({{"Host", "localhost"}, {"Host", "localhost"}})), 400);
+  EXPECT_EQ(status_of(Gate({}), request_with({{"Host", "any.example"}})), 200);
+}
+
+TEST(Gate, PagesOfOtherOrigins) {
+  const Gate gate({{}, {}, {"https://app.example"}});
+  const auto with = [](const char* origin) { return request_with({{"Host", "localhost:80"}, {"Origin", origin}}); };
+  EXPECT_EQ(status_of(gate, with("http://localhost:80")), 200);
+  EXPECT_EQ(status_of(gate, with("https://localhost:80")), 200);
+  EXPECT_EQ(status_of(gate, with("https://app.example")), 200);
+  for (const char* origin : {"null", "https://evil.example", "http://localhost:80.evil", "http://localhost",
+                             "ftp://localhost:80", "https://app.example.evil", "http://"})
+    EXPECT_EQ(status_of(gate, with(origin)), 403) << origin;
+  HttpRequest preflight = with("https://app.example");
+  preflight.method = "OPTIONS";
+  const auto answer = gate.refuse(preflight, false);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status, 204);
+  EXPECT_THAT(answer->headers,
+              ::testing::Contains(::testing::Pair("Access-Control-Allow-Origin", "https://app.example")));
+}
+
+TEST(Gate, Keys) {
+  const Gate gate({{"first", "second"}, {}, {}});
+  const auto with = [](const char* name, const char* value) { return request_with({{"Host", "a"}, {name, value}}); };
+  EXPECT_EQ(status_of(gate, with("Authorization", "Bearer first")), 200);
+  EXPECT_EQ(status_of(gate, with("Authorization", "bearer second")), 200);
+  EXPECT_EQ(status_of(gate, with("X-Api-Key", "second")), 200);
+  EXPECT_EQ(status_of(gate, with("X", "")), 401);
+  EXPECT_EQ(status_of(gate, with("X", ""), true), 200);
+  for (const char* wrong : {"Bearer firs", "Bearer firstfirst", "Bearer ", "Bearer", "Basic first", "first", ""})
+    EXPECT_EQ(status_of(gate, with("Authorization", wrong)), 401) << wrong;
+}
+
+TEST(Gate, ComparesWhole) {
+  EXPECT_TRUE(equal_in_constant_time("abc", "abc"));
+  for (const char* other : {"", "ab", "abcd", "abd", "abcabc"}) EXPECT_FALSE(equal_in_constant_time(other, "abc"));
+  EXPECT_TRUE(equal_in_constant_time("", ""));
+  EXPECT_FALSE(equal_in_constant_time("a", ""));
+}
+
+}  // namespace
+}  // namespace nibble::server
