@@ -27,6 +27,7 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_packs(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
+void add_manual(CLI::App& app, Action& action);
 
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;

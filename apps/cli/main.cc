@@ -78,6 +78,7 @@ int run_program(int argc, char** argv) {
   add_packs(app, action);
   add_info(app, action);
   add_completion(app, action);
+  add_manual(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& e) {

@@ -45,11 +45,6 @@ int run(Flags flags) {
   options.load.context = context;
   options.access_log = flags.no_access_log ? "" : flags.access_log;
   options.engine.reuse_prefixes = !flags.no_prefix_cache;
-  options.listening = [](std::string_view url) { fmt::print(stderr, "listening on {}, loading\n", url); };
-  options.ready = [] {
-    end_progress();
-    fmt::print(stderr, "ready; Ctrl-C ends\n");
-  };
   const Status status = server::serve(options);
   return status.ok() ? kExitDone : report_error(status.error());
 }
@@ -117,6 +112,7 @@ void add_limits(CLI::App& command, Flags& flags, Environment& environment) {
   command.add_option("--access-log", flags.access_log, "file for a line of JSON per answer; -: stderr")
       ->capture_default_str();
   command.add_flag("--no-access-log", flags.no_access_log, "none");
+  command.add_flag("--log-prompts", o.log_bodies, "the access log also holds what clients sent");
 }
 
 }  // namespace

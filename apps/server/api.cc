@@ -157,6 +157,7 @@ void Api::answered(const Exchange& exchange, int status, std::uint64_t bytes) {
                  {"completion_tokens", r.generated_tokens},
                  {"queue_ms", std::round(1e4 * r.queue_seconds) / 10},
                  {"finish", r.finish}});
+  if (options_.log_bodies && !exchange.request.body.empty()) line["body"] = exchange.request.body;
   options_.access_log(json_text(line));
 }
 

@@ -24,6 +24,7 @@ struct ApiOptions {
   int workers = 2;                                          ///< threads that read requests
   std::int64_t max_reading = 256;                           ///< requests that they have not finished with
   std::function<void(const std::string& line)> access_log;  ///< a line of JSON per answer; may be empty
+  bool log_bodies = false;                                  ///< the access log holds what clients sent, prompts and all
   std::function<std::size_t()> connections;                 ///< for metrics; may be empty
 };
 

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <memory>
 
+#include "base/log.h"
 #include "server.h"
 
 namespace nibble::server {
@@ -111,14 +112,15 @@ Status serve(const ServeOptions& options) {
   server_options.api.gate = gate_of(options);
   server_options.api.defaults.generate = options.generate;
   server_options.api.access_log = std::move(*log);
+  server_options.api.log_bodies = options.log_bodies;
 
   ServedModels models(std::move(*sources), [&](const ModelSource& source, const std::atomic<bool>& stop) {
     return load_model_of(source, options, stop);
   });
   Server server(models, std::move(server_options));
   if (const Status status = server.listen(); !status.ok()) return status;
-  if (options.listening) options.listening(server.url());
-  return server.run(options.ready);
+  log_message(LogLevel::kInfo, fmt::format("listening on {}, loading", server.url()));
+  return server.run([] { log_message(LogLevel::kInfo, "ready; Ctrl-C ends"); });
 }
 
 }  // namespace nibble::server

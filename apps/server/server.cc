@@ -70,8 +70,7 @@ std::string Server::url() const {
 
 Status Server::run(const std::function<void()>& ready) {
   boost::system::error_code ignored;
-  signals_.add(SIGTERM, ignored);
-  signals_.add(SIGINT, ignored);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number, ignored);
   const std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code error, int) {
     if (error) return;
     is_draining_ ? end_now() : begin_drain();

@@ -26,8 +26,11 @@ struct EngineOptions {
   /// or one full context if that is more.
   std::uint64_t kv_memory = 0;
   std::int64_t step_tokens = 512;  ///< of prompts in a step, when no text is being written
-  std::int64_t slice_tokens =
-      128;                     ///< the same while others are written: they wait so much longer for their next token
+  /// The same while others are written: they wait so much longer for their next token.
+  std::int64_t slice_tokens = 128;
+  /// As far as the steps before tell, a slice takes no longer than this beside texts that are written, and four times
+  /// as long alone; 0: as long as it takes. At least 16 tokens are read.
+  double slice_seconds = 0.25;
   bool reuse_prefixes = true;  ///< keep keys and values of finished texts for those that begin alike
 };
 

@@ -51,6 +51,8 @@ Status check(const EngineOptions& o) {
   if (o.max_waiting < 1 || o.max_waiting_tokens < 1)
     return fail(ErrorCode::kInvalidArgument, "a queue of {} requests and {} tokens holds nothing", o.max_waiting,
                 o.max_waiting_tokens);
+  if (!(o.slice_seconds >= 0))
+    return fail(ErrorCode::kInvalidArgument, "a slice of {} s: expected 0 or more", o.slice_seconds);
   if (o.step_tokens < 1 || o.slice_tokens < 1)
     return fail(ErrorCode::kInvalidArgument, "steps of {} and {} tokens would read no prompt", o.step_tokens,
                 o.slice_tokens);

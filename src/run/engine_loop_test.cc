@@ -185,6 +185,7 @@ TEST_F(Loop, RandomRequestsAndCancellations) {
   options.max_waiting = 40;
   options.step_tokens = 64;
   options.slice_tokens = 16;
+  options.slice_seconds = 0;
   const auto engine = make(options, 12);
   constexpr int kThreads = 4;
   constexpr int kEach = 50;

@@ -12,6 +12,7 @@ namespace nibble {
 namespace {
 
 constexpr std::int64_t kBlock = kernel::KvBlockLayout::kTokens;
+constexpr std::int64_t kSmallestSlice = 16;  // fewer tokens would make prompts much slower
 
 double seconds_between(Job::Clock::time_point begin, Job::Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
@@ -203,10 +204,27 @@ bool Scheduler::computed_beside(const Job& job, std::span<const Part> parts) con
   });
 }
 
+/// Tokens of prompts that this step may read. Only the time that things take depends on it.
+std::int64_t Scheduler::prompt_budget(bool beside_others) const {
+  const std::int64_t most = beside_others ? options_.slice_tokens : options_.step_tokens;
+  if (options_.slice_seconds <= 0) return most;
+  if (seconds_per_prompt_token_ <= 0) return std::min(most, options_.slice_tokens);
+  const double fit = options_.slice_seconds * (beside_others ? 1 : 4) / seconds_per_prompt_token_;
+  return std::min(most, std::max(kSmallestSlice, static_cast<std::int64_t>(std::min(fit, 1e9))));
+}
+
+void Scheduler::note_speed(std::span<const Part> parts, double seconds) {
+  std::int64_t tokens = 0;
+  for (const Part& part : parts) tokens += part.tokens > 1 ? part.tokens : 0;
+  if (tokens < kSmallestSlice) return;
+  const double now = seconds / static_cast<double>(tokens);
+  seconds_per_prompt_token_ = seconds_per_prompt_token_ > 0 ? 0.7 * seconds_per_prompt_token_ + 0.3 * now : now;
+}
+
 void Scheduler::plan_prompts(std::vector<Part>& parts) {
   // As many as the executor takes at once beside the others.
   const std::int64_t most = executor_->max_batch_tokens() - std::ssize(parts) % executor_->max_batch_tokens();
-  std::int64_t budget = std::min(most, parts.empty() ? options_.step_tokens : options_.slice_tokens);
+  std::int64_t budget = std::min(most, prompt_budget(!parts.empty()));
   for (const JobPtr& owned : running_) {
     Job& job = *owned;
     if (budget <= 0) return;
@@ -281,7 +299,9 @@ Status Scheduler::run(std::span<const Part> parts) {
   const double sampling = totals_.sampling_seconds;
   Status status =
       executor_->forward(batch, OutputSink([&](std::span<const OutputRows> outputs) { take_outputs(parts, outputs); }));
-  totals_.model_seconds += seconds_between(start, Job::Clock::now()) - (totals_.sampling_seconds - sampling);
+  const double seconds = seconds_between(start, Job::Clock::now()) - (totals_.sampling_seconds - sampling);
+  totals_.model_seconds += seconds;
+  note_speed(parts, seconds);
   return status;
 }
 

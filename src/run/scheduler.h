@@ -88,6 +88,8 @@ class Scheduler {
   std::vector<Part> plan();
   void plan_written(std::vector<Part>& parts);
   void plan_prompts(std::vector<Part>& parts);
+  std::int64_t prompt_budget(bool beside_others) const;
+  void note_speed(std::span<const Part> parts, double seconds);
   bool computed_beside(const Job& job, std::span<const Part> parts) const;
   std::int64_t reservable(Job& job, std::int64_t tokens) const;
   void preempt_last();
@@ -105,7 +107,8 @@ class Scheduler {
   std::int64_t longest_ = 0;  ///< tokens that one job can have in the cache
   std::unique_ptr<PrefixIndex> prefixes_;
   std::deque<JobPtr> waiting_;
-  std::vector<JobPtr> running_;  ///< in the order of admission
+  std::vector<JobPtr> running_;          ///< in the order of admission
+  double seconds_per_prompt_token_ = 0;  ///< of late; 0: not known yet
   EngineStats totals_;
 };
 

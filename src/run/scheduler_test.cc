@@ -35,6 +35,7 @@ class Schedule : public testing::TestWithParam<TinyKind> {
     tokenizer_ = byte_tokenizer();
     options_.step_tokens = 96;
     options_.slice_tokens = 24;
+    options_.slice_seconds = 0;  // a step is the same on every machine
   }
 
   std::unique_ptr<CpuExecutor> executor(std::size_t blocks = 0) const {
@@ -185,6 +186,17 @@ TEST_P(Schedule, TheSameAtOnceIsReadOnce) {
   const auto schedule = scheduler();
   const std::vector<Answer> answers = run_all(*schedule, requests, 8);
   EXPECT_EQ(schedule->stats().cached_tokens, 7 * 128);
+}
+
+/// With no time at all for a slice, the smallest are read from the second step on.
+TEST_P(Schedule, SlicesThatTakeTooLongBecomeSmaller) {
+  options_.slice_seconds = 1e-9;
+  options_.step_tokens = 96;
+  const auto schedule = scheduler();
+  std::vector<Request> requests;
+  requests.push_back(request(24 + 10 * 16, 2, 1));
+  run_all(*schedule, requests, 1);
+  EXPECT_EQ(schedule->stats().steps, 11);
 }
 
 TEST_P(Schedule, PreemptedTextsGoOnAsIfNothingHadBeen) {
