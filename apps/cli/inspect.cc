@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "commands.h"
-#include "json_output.h"
 #include "terminal.h"
 
 namespace nibble::cli {
@@ -26,7 +25,7 @@ int run(const Flags& flags) {
   const Result<Inspection> result = inspect(flags.model);
   if (!result.ok()) return report_error(result.error());
   if (flags.json) {
-    print_json(to_json(*result));
+    fmt::print("{}\n", to_json(*result));
     return kExitDone;
   }
   const Inspection& i = *result;

@@ -43,28 +43,6 @@ void print_json(const Json& json) {
   std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-Json to_json(const Inspection& i) {
-  Json json = {{"path", i.path},
-               {"container", i.container},
-               {"family", i.family},
-               {"architecture", i.architecture},
-               {"runnable", i.runnable},
-               {"parameters", i.parameters},
-               {"bits_per_weight", i.bits_per_weight},
-               {"file_bytes", i.file_bytes},
-               {"context", i.context},
-               {"memory_to_run", i.memory_to_run}};
-  if (!i.runnable) json["why_not"] = i.why_not;
-  Json notes = Json::object();
-  for (const auto& [key, value] : i.notes) notes[key] = value;
-  json["notes"] = notes;
-  Json tensors = Json::array();
-  for (const InspectedTensor& t : i.tensors)
-    tensors.push_back({{"name", t.name}, {"shape", t.shape}, {"scheme", t.scheme}, {"bytes", t.bytes}});
-  json["tensors"] = tensors;
-  return json;
-}
-
 Json to_json(const PullReport& r) {
   return {{"path", r.path}, {"commit", r.commit}, {"files", r.files}, {"bytes", r.bytes}, {"downloaded", r.downloaded}};
 }
@@ -117,19 +95,6 @@ Json to_json(const BenchReport& r) {
           {"load_seconds", r.load_seconds},
           {"peak_rss_bytes", r.peak_rss_bytes},
           {"profile", profile}};
-}
-
-Json to_json(const MachineInfo& m) {
-  Json kernels = Json::array();
-  for (const KernelChoice& k : m.kernels) {
-    Json passed = Json::array();
-    for (const auto& [name, reason] : k.passed_over) passed.push_back({{"kernel", name}, {"reason", reason}});
-    kernels.push_back(
-        {{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
-  }
-  return {{"version", m.version},   {"processor", m.processor},
-          {"features", m.features}, {"used_features", m.used_features},
-          {"threads", m.threads},   {"kernels", kernels}};
 }
 
 }  // namespace nibble::cli

@@ -6,7 +6,6 @@
 #include "nibble/bench.h"
 #include "nibble/hub.h"
 #include "nibble/imatrix.h"
-#include "nibble/inspect.h"
 #include "nibble/pack_cache.h"
 #include "nibble/statistics.h"
 
@@ -14,7 +13,6 @@ namespace nibble::cli {
 
 using Json = nlohmann::ordered_json;
 
-Json to_json(const Inspection& inspection);
 Json to_json(const PullReport& report);
 Json to_json(const ImatrixReport& report);
 Json to_json(const StatisticsReport& report);
@@ -23,7 +21,6 @@ Json to_json(const EngineBenchReport& report);
 Json to_json(const std::vector<PackInfo>& packs);
 /// "current", "stale", "damaged"
 std::string_view pack_state_name(PackState state);
-Json to_json(const MachineInfo& info);
 void print_json(const Json& json);
 
 }  // namespace nibble::cli

@@ -35,6 +35,9 @@ struct Inspection {
 
 Result<Inspection> inspect(const std::string& model);
 
+/// The inspection as JSON.
+std::string to_json(const Inspection& inspection);
+
 struct KernelChoice {
   std::string operation;
   std::string format;
@@ -53,6 +56,8 @@ struct MachineInfo {
 
 /// Fails when NIBBLE_ISA names an unknown or unsupported level.
 Result<MachineInfo> machine_info();
+
+std::string to_json(const MachineInfo& info);
 
 struct TokenizedText {
   std::vector<std::int32_t> ids;
