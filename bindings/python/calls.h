@@ -1,5 +1,5 @@
-// Calls of the C interface from Python: the GIL is released in them, Ctrl-C and the caller's progress function are looked
-// at from within, and statuses become exceptions.
+// Calls of the C interface from Python: the GIL is released in them, Ctrl-C and the caller's progress function are
+// looked at from within, and statuses become exceptions.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -64,8 +64,7 @@ nb::str pull(const std::string& model, const std::vector<std::string>& patterns,
   for (const std::string& pattern : patterns) list.push_back(pattern.c_str());
   Watch watch(std::move(progress));
   char* path = nullptr;
-  watch.run(
-      [&] { return nibble_pull(model.c_str(), list.data(), list.size(), &Watch::on_progress, &watch, &path); });
+  watch.run([&] { return nibble_pull(model.c_str(), list.data(), list.size(), &Watch::on_progress, &watch, &path); });
   return taken_text(path);
 }
 

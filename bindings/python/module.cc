@@ -35,7 +35,8 @@ NB_MODULE(_nibble, module) {
       .def_prop_ro("context", [](const ModelHandle& m) { return nibble_model_context(m.get()); })
       .def_prop_ro("vocab_size", [](const ModelHandle& m) { return nibble_model_vocab_size(m.get()); })
       .def_prop_ro("packed_bytes", [](const ModelHandle& m) { return nibble_model_packed_bytes(m.get()); })
-      .def_prop_ro("has_chat_template", [](const ModelHandle& m) { return nibble_model_has_chat_template(m.get()) != 0; });
+      .def_prop_ro("has_chat_template",
+                   [](const ModelHandle& m) { return nibble_model_has_chat_template(m.get()) != 0; });
 }
 
 }  // namespace nibble::python

@@ -10,17 +10,18 @@
 
 namespace nibble::python {
 
-#define NIBBLE_FIELD(type, name, kind) Field{#name, FieldType::kind, offsetof(type, name)}
+#define NIBBLE_FIELD(type, name, kind) \
+  Field { #name, FieldType::kind, offsetof(type, name) }
 #define NIBBLE_LIST(type, name, pointer, count) \
   Field { name, FieldType::kTexts, offsetof(type, pointer), offsetof(type, count) }
 
 inline constexpr std::array kLoadFields = {
-    NIBBLE_FIELD(nibble_load_options, threads, kInt32),     NIBBLE_FIELD(nibble_load_options, kv_bits, kInt32),
-    NIBBLE_FIELD(nibble_load_options, context, kInt64),     NIBBLE_FIELD(nibble_load_options, compute, kText),
-    NIBBLE_FIELD(nibble_load_options, scheme, kText),       NIBBLE_FIELD(nibble_load_options, range, kText),
-    NIBBLE_FIELD(nibble_load_options, head, kText),         NIBBLE_FIELD(nibble_load_options, pack_folder, kText),
-    NIBBLE_FIELD(nibble_load_options, pack_cache, kInt32),  NIBBLE_FIELD(nibble_load_options, max_running, kInt32),
-    NIBBLE_FIELD(nibble_load_options, memory, kUInt64),     NIBBLE_FIELD(nibble_load_options, kv_memory, kUInt64),
+    NIBBLE_FIELD(nibble_load_options, threads, kInt32),    NIBBLE_FIELD(nibble_load_options, kv_bits, kInt32),
+    NIBBLE_FIELD(nibble_load_options, context, kInt64),    NIBBLE_FIELD(nibble_load_options, compute, kText),
+    NIBBLE_FIELD(nibble_load_options, scheme, kText),      NIBBLE_FIELD(nibble_load_options, range, kText),
+    NIBBLE_FIELD(nibble_load_options, head, kText),        NIBBLE_FIELD(nibble_load_options, pack_folder, kText),
+    NIBBLE_FIELD(nibble_load_options, pack_cache, kInt32), NIBBLE_FIELD(nibble_load_options, max_running, kInt32),
+    NIBBLE_FIELD(nibble_load_options, memory, kUInt64),    NIBBLE_FIELD(nibble_load_options, kv_memory, kUInt64),
 };
 
 inline constexpr std::array kGenerateFields = {

@@ -136,12 +136,12 @@ typedef struct nibble_generate_options {
   float repetition_penalty; /* default 1: none */
   float frequency_penalty;
   float presence_penalty;
-  int32_t top_k;            /* default 40 */
-  int32_t repeat_last_n;    /* default 64 */
-  int32_t ignore_eos;       /* 1: a token that ends the text does not */
-  int32_t skip_special;     /* 1 (default): special tokens are no part of the text */
-  int32_t logprobs;         /* log probabilities of each token, and of so many of the likeliest, 0 to 20; -1 (default) */
-  const char* const* stop;  /* the text ends before the first of these strings */
+  int32_t top_k;           /* default 40 */
+  int32_t repeat_last_n;   /* default 64 */
+  int32_t ignore_eos;      /* 1: a token that ends the text does not */
+  int32_t skip_special;    /* 1 (default): special tokens are no part of the text */
+  int32_t logprobs;        /* log probabilities of each token, and of so many of the likeliest, 0 to 20; -1 (default) */
+  const char* const* stop; /* the text ends before the first of these strings */
   size_t stop_count;
   const int32_t* bias_ids;  /* token ids whose logits get ... */
   const float* bias_values; /* ... these added */
@@ -191,8 +191,8 @@ typedef struct nibble_logprob {
   size_t length;
 } nibble_logprob;
 
-/* A token of the answer. `chosen` and `top` (in descending order) are there if logprobs were asked for. This struct does
- * not grow. */
+/* A token of the answer. `chosen` and `top` (in descending order) are there if logprobs were asked for. This struct
+ * does not grow. */
 typedef struct nibble_token {
   int32_t id;
   int32_t has_logprob;
@@ -258,22 +258,22 @@ NIBBLE_API nibble_status nibble_evaluate_files(const char* model, const char* ba
 /* Fields mean what the flags of `nibble quantize` do (nibble/quantize.h says more). */
 typedef struct nibble_quantize_options {
   size_t size;
-  const char* method; /* "rtn" (default), "hqq", "gptq", "best", "awq", "awq+gptq", "autoround", "wnam" */
-  const char* scheme; /* "int4-g32-sym", ...; or a budget: */
-  double target_bpw;  /* bits per weight */
-  uint64_t target_size;           /* bytes of the tensor files */
-  const char* const* candidates;  /* schemes that a budget chooses from */
+  const char* method;            /* "rtn" (default), "hqq", "gptq", "best", "awq", "awq+gptq", "autoround", "wnam" */
+  const char* scheme;            /* "int4-g32-sym", ...; or a budget: */
+  double target_bpw;             /* bits per weight */
+  uint64_t target_size;          /* bytes of the tensor files */
+  const char* const* candidates; /* schemes that a budget chooses from */
   size_t candidate_count;
-  const char* const* overrides;   /* "PATTERN=SCHEME" */
+  const char* const* overrides; /* "PATTERN=SCHEME" */
   size_t override_count;
-  const char* to;                 /* family; NULL: by output and scheme */
+  const char* to; /* family; NULL: by output and scheme */
   const char* range;
   const char* imatrix;
   const char* statistics;
   const char* const* calibration; /* files */
   size_t calibration_count;
-  int64_t samples;                /* default 128 */
-  int64_t calibration_context;    /* tokens of a window; 0 (default): 1024, or what the model was made for */
+  int64_t samples;             /* default 128 */
+  int64_t calibration_context; /* tokens of a window; 0 (default): 1024, or what the model was made for */
   uint64_t seed;
   int32_t chat_template;
   int32_t per_document;

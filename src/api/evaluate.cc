@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "api/boundary.h"
+#include "api/heartbeat.h"
 #include "api/loaded_model.h"
 #include "api/model_on_cpu.h"
 #include "api/text_windows.h"
@@ -49,8 +50,10 @@ Status check_saved(const LogitsFile& saved, std::span<const std::int32_t> tokens
 
 }  // namespace
 
-Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options) {
+Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& given) {
   return at_boundary([&]() -> Result<Evaluation> {
+    EvaluateOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     std::shared_ptr<const LogitsFile> saved;
     if (!baseline.empty() && LogitsFile::is_one(baseline)) {
       NIBBLE_TRY(saved, LogitsFile::open(baseline));
@@ -87,8 +90,10 @@ Result<Evaluation> evaluate(const std::string& model, const std::string& baselin
   });
 }
 
-Result<Evaluation> evaluate(Model& model, const EvaluateOptions& options) {
+Result<Evaluation> evaluate(Model& model, const EvaluateOptions& given) {
   return at_boundary([&]() -> Result<Evaluation> {
+    EvaluateOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     const auto* on_cpu = dynamic_cast<ModelOnCpu*>(&model);
     if (on_cpu == nullptr) return fail(ErrorCode::kInvalidArgument, "evaluation needs a model that Model::load gave");
     const LoadedModel& loaded = on_cpu->loaded();

@@ -40,9 +40,12 @@ std::string to_json(const MachineInfo& m) {
     kernels.push_back(
         {{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
   }
-  return text_of({{"version", m.version},   {"processor", m.processor},
-          {"features", m.features}, {"used_features", m.used_features},
-          {"threads", m.threads},   {"kernels", kernels}});
+  return text_of({{"version", m.version},
+                  {"processor", m.processor},
+                  {"features", m.features},
+                  {"used_features", m.used_features},
+                  {"threads", m.threads},
+                  {"kernels", kernels}});
 }
 
 }  // namespace nibble

@@ -15,10 +15,11 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "models" / "llama"
 
 
 def ascii_tokenizer():
-    """One token per printable ASCII character, the space as byte-level BPE writes it: 96 tokens."""
+    """A token per printable ASCII character up to "{", the space as byte-level BPE writes it, and "th": 96 tokens."""
     vocab = {"<pad>": 0, "<s>": 1, "</s>": 2, "\u0120": 3}
-    for code in range(ord("!"), ord("!") + 92):
+    for code in range(ord("!"), ord("!") + 91):
         vocab[chr(code)] = len(vocab)
+    vocab["th"] = len(vocab)
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
@@ -28,7 +29,7 @@ def ascii_tokenizer():
         "pre_tokenizer": byte_level,
         "post_processor": None,
         "decoder": byte_level,
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
+        "model": {"type": "BPE", "vocab": vocab, "merges": ["t h"]},
     }
 
 

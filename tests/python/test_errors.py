@@ -115,7 +115,7 @@ def test_ctrl_c(what, large_folder, tmp_path):
     seconds = time.monotonic() - start
     assert child.wait() == 0
     print(f"{what}: {seconds:.3f} s")
-    assert seconds < float(os.environ.get("NIBBLE_INTERRUPT_SECONDS", 2))
+    assert seconds < float(os.environ.get("NIBBLE_INTERRUPT_SECONDS", 1))
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 

@@ -1,11 +1,11 @@
 """Nibble: quantizes large language models to few bits and runs them on the CPU.
 
-    from nibble import Model
+from nibble import Model
 
-    model = Model.from_pretrained("smollm2/")
-    model.quantize(method="gptq", scheme="int4-g32-sym", calibration=texts).save_quantized("out/")
-    for piece in Model.from_quantized("out/").generate("Hello", stream=True):
-        print(piece, end="")
+model = Model.from_pretrained("smollm2/")
+model.quantize(method="gptq", scheme="int4-g32-sym", calibration=texts).save_quantized("out/")
+for piece in Model.from_quantized("out/").generate("Hello", stream=True):
+    print(piece, end="")
 """
 
 from . import _nibble

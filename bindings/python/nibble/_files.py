@@ -122,7 +122,8 @@ def convert(
     threads: int = 0,
     progress: Progress = None,
 ) -> dict[str, Any]:
-    """Converts a checkpoint to another family: exactly, or with `lossy` as well as the target can. Returns the report."""
+    """Converts a checkpoint to another family: exactly, or with `lossy` as well as the target can.
+    Returns the report."""
     options = {"to": to, "lossy": lossy, "shard_bytes": shard_bytes, "threads": threads}
     with reporting(progress) as function:
         return dict(json.loads(_nibble.convert(os.fspath(model), os.fspath(output), options, function)))

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, Literal, Mapping, Optional, Sequence, Union, overload
+from typing import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Optional, Sequence, TypedDict, Union, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,35 @@ from ._files import PathLike, Texts
 from ._progress import Progress, reporting
 from ._text import Generation, Stream
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of the type checker; not needed to run
+
 Message = Mapping[str, str]
 """{"role": "user", "content": "Hello"}"""
 Ids = Union[Sequence[int], "npt.NDArray[np.integer[Any]]"]
 Prompt = Union[str, Ids, Sequence[Message]]
+
+
+class GenerateOptions(TypedDict, total=False):
+    """The options of Model.generate, which says what they mean."""
+
+    max_new_tokens: Optional[int]
+    min_new_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: Optional[int]
+    stop: Union[str, Sequence[str]]
+    repetition_penalty: float
+    repeat_last_n: int
+    frequency_penalty: float
+    presence_penalty: float
+    logit_bias: Optional[Mapping[int, float]]
+    logprobs: Optional[int]
+    ignore_eos: bool
+    skip_special: bool
+
 
 _SCHEMES = {"load_in_8bit": "int8-g32-sym", "load_in_4bit": "int4-g32-sym"}
 
@@ -46,7 +71,9 @@ class Model:
     together, and each is the one that it would be alone. The GIL is free while the library works.
     """
 
-    def __init__(self, native: _nibble.Model, path: str, load: dict[str, Any], folder: Optional[_Folder] = None) -> None:
+    def __init__(
+        self, native: _nibble.Model, path: str, load: dict[str, Any], folder: Optional[_Folder] = None
+    ) -> None:
         self._native = native
         self._path = path
         self._load = load
@@ -117,7 +144,7 @@ class Model:
         """Loads a quantized checkpoint as it is stored. `options` are those of from_pretrained, but for the scheme."""
         for name in ("scheme", "load_in_8bit", "load_in_4bit", "range"):
             if options.get(name):
-                raise ValueError(f"{name}: from_quantized loads what is stored; from_pretrained quantizes while loading")
+                raise ValueError(f"{name}: not of from_quantized; from_pretrained quantizes while loading")
         return cls.from_pretrained(path, **options)
 
     # ---- Quantizing
@@ -151,7 +178,14 @@ class Model:
             output = folder.path / ("model.gguf" if to is not None and to.split(":")[0] == "gguf" else "model")
         options.setdefault("threads", self._load["threads"])
         report = _files.quantize(
-            self._path, output, method=method, scheme=scheme, calibration=calibration, to=to, progress=progress, **options
+            self._path,
+            output,
+            method=method,
+            scheme=scheme,
+            calibration=calibration,
+            to=to,
+            progress=progress,
+            **options,
         )
         load = {**self._load, "scheme": None, "range": None}
         if folder is not None:
@@ -165,10 +199,12 @@ class Model:
     def save_quantized(
         self, path: PathLike, *, to: Optional[str] = None, lossy: bool = False, progress: Progress = None
     ) -> None:
-        """Saves the checkpoint that this model was loaded from or quantized into at another path, where it appears whole
-        or not at all. With `to`, or where one of both is a GGUF file and the other a folder, it is converted
-        (nibble.convert()): exactly, unless `lossy`. A model that was quantized while loading is quantized likewise into
-        the checkpoint. The reports of a calibrated method go beside it."""
+        """Saves the checkpoint that this model was loaded from or quantized into at another path.
+
+        It appears there whole or not at all. With `to`, or where one of both is a GGUF file and the other a folder, it
+        is converted (nibble.convert()): exactly, unless `lossy`. A model that was quantized while loading is quantized
+        likewise into the checkpoint. The reports of a calibrated method go beside it.
+        """
         path = os.fspath(path)
         is_gguf = os.path.isfile(self._path)
         if self._load["scheme"] is not None:  # what runs is not what is stored: the same rounding, into a checkpoint
@@ -184,9 +220,7 @@ class Model:
             )
         elif to is not None or is_gguf != path.endswith(".gguf"):
             family = to if to is not None else "gguf" if path.endswith(".gguf") else None
-            _files.convert(
-                self._path, path, to=family, lossy=lossy, threads=self._load["threads"], progress=progress
-            )
+            _files.convert(self._path, path, to=family, lossy=lossy, threads=self._load["threads"], progress=progress)
         else:
             with reporting(progress) as function:
                 _nibble.copy_model(self._path, path, function)
@@ -202,11 +236,15 @@ class Model:
     # ---- Text
 
     @overload
-    def generate(self, prompt: Prompt, *, stream: Literal[False] = ..., **options: Any) -> Generation: ...
+    def generate(
+        self, prompt: Prompt, *, stream: Literal[False] = ..., **options: Unpack[GenerateOptions]
+    ) -> Generation: ...
     @overload
-    def generate(self, prompt: Prompt, *, stream: Literal[True], **options: Any) -> Stream: ...
+    def generate(self, prompt: Prompt, *, stream: Literal[True], **options: Unpack[GenerateOptions]) -> Stream: ...
     @overload
-    def generate(self, prompt: Prompt, *, stream: bool, **options: Any) -> Union[Generation, Stream]: ...
+    def generate(
+        self, prompt: Prompt, *, stream: bool, **options: Unpack[GenerateOptions]
+    ) -> Union[Generation, Stream]: ...
     def generate(
         self,
         prompt: Prompt,
@@ -264,15 +302,26 @@ class Model:
         return started if stream else Generation._of(started)
 
     @overload
-    def chat(self, messages: Union[str, Sequence[Message]], *, stream: Literal[False] = ..., **options: Any) -> Generation: ...
-    @overload
-    def chat(self, messages: Union[str, Sequence[Message]], *, stream: Literal[True], **options: Any) -> Stream: ...
-    @overload
-    def chat(self, messages: Union[str, Sequence[Message]], *, stream: bool, **options: Any) -> Union[Generation, Stream]: ...
     def chat(
-        self, messages: Union[str, Sequence[Message]], *, stream: bool = False, **options: Any
+        self,
+        messages: Union[str, Sequence[Message]],
+        *,
+        stream: Literal[False] = ...,
+        **options: Unpack[GenerateOptions],
+    ) -> Generation: ...
+    @overload
+    def chat(
+        self, messages: Union[str, Sequence[Message]], *, stream: Literal[True], **options: Unpack[GenerateOptions]
+    ) -> Stream: ...
+    @overload
+    def chat(
+        self, messages: Union[str, Sequence[Message]], *, stream: bool, **options: Unpack[GenerateOptions]
+    ) -> Union[Generation, Stream]: ...
+    def chat(
+        self, messages: Union[str, Sequence[Message]], *, stream: bool = False, **options: Unpack[GenerateOptions]
     ) -> Union[Generation, Stream]:
-        """Answers a conversation, or one message, through the model's chat template; `options` are those of generate()."""
+        """Answers a conversation, or one message, through the model's chat template. `options` are those of
+        generate()."""
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         return self.generate(self._chat_ids(messages), stream=stream, **options)
@@ -322,13 +371,11 @@ class Model:
     def evaluate(
         self, text: Union[str, "os.PathLike[str]"], *, context: int = 512, chunks: int = 0, progress: Progress = None
     ) -> dict[str, Any]:
-        """Perplexity on a text (str) or a file (pathlib.Path), in windows of `context` tokens: the fields of `nibble eval
-        --json`. nibble.evaluate() compares with a baseline."""
+        """Perplexity on a text (str) or a file (pathlib.Path), in windows of `context` tokens: the fields of
+        `nibble eval --json`. nibble.evaluate() compares with a baseline."""
         given = {"text": text} if isinstance(text, str) else {"text_file": os.fspath(text)}
         with reporting(progress) as function:
-            return dict(
-                json.loads(self._native.evaluate({**given, "context": context, "chunks": chunks}, function))
-            )
+            return dict(json.loads(self._native.evaluate({**given, "context": context, "chunks": chunks}, function)))
 
     def perplexity(
         self, text: Union[str, "os.PathLike[str]"], *, context: int = 512, chunks: int = 0, progress: Progress = None
@@ -345,7 +392,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """"llama", ..."""
+        """ "llama", ..."""
         return self._native.architecture
 
     @property

@@ -9,8 +9,8 @@
 namespace nibble::c {
 namespace {
 
-constexpr int kLookMs = 40;               ///< the client is asked so often whether to go on
-constexpr std::size_t kUnderWay = 64;     ///< requests at once: enough for every batch, few enough for every queue
+constexpr int kLookMs = 40;            ///< the client is asked so often whether to go on
+constexpr std::size_t kUnderWay = 64;  ///< requests at once: enough for every batch, few enough for every queue
 
 Status ask(const Progress& progress, std::size_t done, std::size_t total) {
   if (progress && !progress("embedding", done, total, "texts"))
@@ -56,8 +56,7 @@ Result<std::vector<float>> embed(const std::shared_ptr<Engine>& engine, const Te
       under_way.push_back(std::move(*started));
       offset += texts.lengths[begun++];
     }
-    NIBBLE_TRY(const std::vector<float> embedding,
-               wait_for(*under_way.front(), progress, done, texts.lengths.size()));
+    NIBBLE_TRY(const std::vector<float> embedding, wait_for(*under_way.front(), progress, done, texts.lengths.size()));
     under_way.pop_front();
     values.reserve(embedding.size() * texts.lengths.size());
     values.insert(values.end(), embedding.begin(), embedding.end());

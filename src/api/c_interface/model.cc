@@ -107,9 +107,8 @@ nibble_status nibble_tokenize(const nibble_model* model, const char* text, size_
     NIBBLE_TRY_STATUS(need(ids, "ids"));
     NIBBLE_TRY_STATUS(need(count, "count"));
     NIBBLE_TRY(const std::span<const char> bytes, span_of(text, length, "text"));
-    NIBBLE_TRY(
-        const std::vector<std::int32_t> made,
-        model->shared->model().tokenize({bytes.data(), bytes.size()}, add_special != 0, parse_special != 0));
+    NIBBLE_TRY(const std::vector<std::int32_t> made,
+               model->shared->model().tokenize({bytes.data(), bytes.size()}, add_special != 0, parse_special != 0));
     return give_ids(made, ids, count);
   });
 }

@@ -83,10 +83,10 @@ Result<LoadOptions> load_options(const nibble_load_options* given) {
   out.context = o.context;
   NIBBLE_TRY(out.arithmetic,
              choice<Arithmetic>(o.compute, "compute", {{"int8", Arithmetic::kInt8}, {"f32", Arithmetic::kF32}}));
-  NIBBLE_TRY(out.head, choice<HeadWeights>(o.head, "head",
-                                           {{"int8", HeadWeights::kInt8},
-                                            {"stored", HeadWeights::kStored},
-                                            {"scheme", HeadWeights::kScheme}}));
+  NIBBLE_TRY(out.head,
+             choice<HeadWeights>(
+                 o.head, "head",
+                 {{"int8", HeadWeights::kInt8}, {"stored", HeadWeights::kStored}, {"scheme", HeadWeights::kScheme}}));
   out.scheme = text_of(o.scheme);
   if (!text_of(o.range).empty()) out.range = o.range;
   out.pack_cache = o.pack_cache != 0;
@@ -112,9 +112,9 @@ Result<GenerateOptions> generate_options(const nibble_generate_options& o) {
   GenerateOptions out;
   NIBBLE_TRY_STATUS(not_negative(o.max_tokens, "max_tokens"));
   NIBBLE_TRY_STATUS(not_negative(o.min_tokens, "min_tokens"));
-  for (const auto& [value, what] : {std::pair(o.temperature, "temperature"), std::pair(o.top_p, "top_p"),
-                                    std::pair(o.min_p, "min_p"), std::pair(o.frequency_penalty, "frequency_penalty"),
-                                    std::pair(o.presence_penalty, "presence_penalty")})
+  for (const auto& [value, what] :
+       {std::pair(o.temperature, "temperature"), std::pair(o.top_p, "top_p"), std::pair(o.min_p, "min_p"),
+        std::pair(o.frequency_penalty, "frequency_penalty"), std::pair(o.presence_penalty, "presence_penalty")})
     NIBBLE_TRY_STATUS(check_finite(value, what));
   if (!(o.repetition_penalty > 0 && o.repetition_penalty <= std::numeric_limits<float>::max()))
     return fail(ErrorCode::kInvalidArgument, "repetition_penalty is {}; it divides, and has to be above 0",

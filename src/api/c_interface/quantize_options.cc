@@ -29,17 +29,18 @@ Status read_calibration(const nibble_quantize_options& o, CalibrationOptions& ou
 }
 
 Status read_choices(const nibble_quantize_options& o, QuantizeOptions& out) {
-  NIBBLE_TRY(out.act_order,
-             choice<ActOrder>(
-                 o.act_order, "act_order",
-                 {{"groups", ActOrder::kGroups}, {"full", ActOrder::kFull}, {"static", ActOrder::kStatic}}));
+  NIBBLE_TRY(
+      out.act_order,
+      choice<ActOrder>(o.act_order, "act_order",
+                       {{"groups", ActOrder::kGroups}, {"full", ActOrder::kFull}, {"static", ActOrder::kStatic}}));
   NIBBLE_TRY(out.importance, choice<ImportanceSource>(o.importance, "importance",
                                                       {{"activations", ImportanceSource::kActivations},
                                                        {"gradients", ImportanceSource::kGradients}}));
   if (text_of(o.report).empty()) return {};
-  NIBBLE_TRY(out.report,
-             choice<ReportLevel>(o.report, "report",
-                                 {{"off", ReportLevel::kOff}, {"quick", ReportLevel::kQuick}, {"full", ReportLevel::kFull}}));
+  NIBBLE_TRY(
+      out.report,
+      choice<ReportLevel>(o.report, "report",
+                          {{"off", ReportLevel::kOff}, {"quick", ReportLevel::kQuick}, {"full", ReportLevel::kFull}}));
   return {};
 }
 

@@ -7,9 +7,9 @@ namespace nibble::c {
 namespace {
 
 /// In the order of the numbers, which nibble.h fixes.
-constexpr std::array<const char*, 11> kNames = {"ok",          "invalid_argument", "not_found", "corrupt",
-                                                "unsupported", "io",               "out_of_memory", "cancelled",
-                                                "busy",        "internal",         "timeout"};
+constexpr std::array<const char*, 11> kNames = {"ok",     "invalid_argument", "not_found", "corrupt", "unsupported",
+                                                "io",     "out_of_memory",    "cancelled", "busy",    "internal",
+                                                "timeout"};
 
 nibble_status number_of(ErrorCode code) {
   switch (code) {
