@@ -164,6 +164,54 @@ TEST_F(CInterfaceTest, CallbacksStop) {
   EXPECT_EQ(names(), (std::vector<std::string>{"m", "text"}));
 }
 
+/// What a progress function is told, and where; stops after so many calls that only say again what was said.
+struct Watcher {
+  std::thread::id thread = std::this_thread::get_id();
+  bool on_other_thread = false;
+  int again_until = 1 << 30;
+  int again = 0;
+  std::uint64_t last_done = ~std::uint64_t{0};
+  static int look(void* user, const char*, uint64_t done, uint64_t, const char*) {
+    auto& w = *static_cast<Watcher*>(user);
+    if (std::this_thread::get_id() != w.thread) w.on_other_thread = true;
+    if (done == w.last_done) ++w.again;
+    w.last_done = done;
+    return w.again >= w.again_until;
+  }
+};
+
+TEST_F(CInterfaceTest, ProgressComesOnTheCallersThreadAndWithinWindows) {
+  write_large_model(root_ / "large");
+  nibble_quantize_options quantize;
+  nibble_quantize_options_init(&quantize, sizeof(quantize));
+  quantize.scheme = "int4-g32-sym";
+  quantize.threads = 3;
+  Watcher watcher;
+  quantize.progress = Watcher::look;
+  quantize.user = &watcher;
+  ASSERT_EQ(nibble_quantize(at("large").c_str(), at("q").c_str(), &quantize, nullptr), NIBBLE_OK);
+  EXPECT_FALSE(watcher.on_other_thread);
+
+  load();
+  nibble_evaluate_options options;
+  nibble_evaluate_options_init(&options, sizeof(options));
+  put("long", random_text(100000));
+  const std::string file = at("long");
+  options.text_file = file.c_str();
+  options.context = kContext;
+  Watcher impatient;
+  impatient.again_until = 1;  // not at the end of a window, for there `done` has grown
+  options.progress = Watcher::look;
+  options.user = &impatient;
+  char* json = nullptr;
+  EXPECT_EQ(nibble_evaluate(model_, &options, &json), NIBBLE_CANCELLED) << nibble_last_error();
+  EXPECT_EQ(json, nullptr);
+  // The model is none the worse.
+  const std::vector<std::int32_t> prompt = tokens_of("Hello");
+  const nibble_generate_options some = greedy(3);
+  EXPECT_EQ(nibble_generate(model_, prompt.data(), prompt.size(), &some, nullptr, nullptr, nullptr), NIBBLE_OK);
+}
+
 TEST_F(CInterfaceTest, FailuresHaveAStatusAndAMessage) {
   nibble_model* none = nullptr;
   EXPECT_EQ(nibble_model_load(at("absent").c_str(), nullptr, &none), NIBBLE_NOT_FOUND);

@@ -155,6 +155,7 @@ nibble_status nibble_stream_get_report(const nibble_stream* stream, nibble_repor
 
 void nibble_stream_cancel(nibble_stream* stream) {
   (void)guarded([&]() -> Status {
+    NIBBLE_TRY_STATUS(need(stream, "stream"));
     stream->request->cancel();
     return {};
   });
