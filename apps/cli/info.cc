@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include "commands.h"
-#include "json_output.h"
 #include "nibble/inspect.h"
 
 namespace nibble::cli {
@@ -18,7 +17,7 @@ int run(bool json) {
   const Result<MachineInfo> result = machine_info();
   if (!result.ok()) return report_error(result.error());
   if (json) {
-    print_json(to_json(*result));
+    fmt::print("{}\n", to_json(*result));
     return kExitDone;
   }
   const MachineInfo& m = *result;

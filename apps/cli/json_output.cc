@@ -97,17 +97,4 @@ Json to_json(const BenchReport& r) {
           {"profile", profile}};
 }
 
-Json to_json(const MachineInfo& m) {
-  Json kernels = Json::array();
-  for (const KernelChoice& k : m.kernels) {
-    Json passed = Json::array();
-    for (const auto& [name, reason] : k.passed_over) passed.push_back({{"kernel", name}, {"reason", reason}});
-    kernels.push_back(
-        {{"operation", k.operation}, {"format", k.format}, {"kernel", k.chosen}, {"passed_over", passed}});
-  }
-  return {{"version", m.version},   {"processor", m.processor},
-          {"features", m.features}, {"used_features", m.used_features},
-          {"threads", m.threads},   {"kernels", kernels}};
-}
-
 }  // namespace nibble::cli

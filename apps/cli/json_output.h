@@ -6,7 +6,6 @@
 #include "nibble/bench.h"
 #include "nibble/hub.h"
 #include "nibble/imatrix.h"
-#include "nibble/inspect.h"
 #include "nibble/pack_cache.h"
 #include "nibble/statistics.h"
 
@@ -22,7 +21,6 @@ Json to_json(const EngineBenchReport& report);
 Json to_json(const std::vector<PackInfo>& packs);
 /// "current", "stale", "damaged"
 std::string_view pack_state_name(PackState state);
-Json to_json(const MachineInfo& info);
 void print_json(const Json& json);
 
 }  // namespace nibble::cli

@@ -14,6 +14,7 @@ namespace nibble {
 
 struct EvaluateOptions {
   std::string text_file;             ///< UTF-8 text, tokenized once
+  std::string text;                  ///< not empty: the text itself, instead of a file
   std::vector<std::int32_t> tokens;  ///< instead of a text: windows of `context` ids back to back
   std::int64_t context = 512;
   std::int64_t chunks = 0;  ///< 0: all whole windows
@@ -51,6 +52,10 @@ std::string to_json(const Evaluation& evaluation);
 /// file that `save_logits` made: without a text and tokens the windows are those in it, with them they have to be the
 /// same.
 Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options);
+
+/// Runs a model that is loaded, beside its texts that are under way. Of the options, those of a baseline and of loading
+/// say nothing, and logits are not saved.
+Result<Evaluation> evaluate(Model& model, const EvaluateOptions& options);
 
 /// `windows` windows of `context` tokens that the model itself samples (temperature 1), each from its own stream of the
 /// seed.

@@ -57,6 +57,8 @@ struct MachineInfo {
 /// Fails when NIBBLE_ISA names an unknown or unsupported level.
 Result<MachineInfo> machine_info();
 
+std::string to_json(const MachineInfo& info);
+
 struct TokenizedText {
   std::vector<std::int32_t> ids;
   std::vector<std::string> pieces;

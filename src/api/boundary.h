@@ -5,6 +5,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "base/interruption.h"
 #include "base/result.h"
 
 namespace nibble {
@@ -18,6 +19,8 @@ auto at_boundary(F&& body) -> decltype(body()) {
     return fail(ErrorCode::kOutOfMemory, "out of memory; use a smaller model, fewer bits or a shorter context");
   } catch (const std::length_error&) {
     return fail(ErrorCode::kOutOfMemory, "out of memory; use a smaller model, fewer bits or a shorter context");
+  } catch (const Interrupted&) {
+    return fail(ErrorCode::kCancelled, "the work was stopped");
   } catch (const std::exception& e) {
     return fail(ErrorCode::kInternal, "this is a defect in Nibble, please report it: {}", e.what());
   }

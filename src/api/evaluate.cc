@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "api/boundary.h"
+#include "api/heartbeat.h"
 #include "api/loaded_model.h"
+#include "api/model_on_cpu.h"
 #include "api/text_windows.h"
 #include "eval/lockstep.h"
 #include "run/sampling.h"
@@ -15,8 +17,10 @@ namespace {
 /// The windows that the options name; without a text and ids those of `saved`.
 Result<std::vector<std::int32_t>> windows_of(const EvaluateOptions& options, const ModelFiles& files,
                                              const LogitsFile* saved) {
-  if (options.tokens.empty() && !options.text_file.empty()) {
+  if (options.tokens.empty() && !(options.text_file.empty() && options.text.empty())) {
     NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(files));
+    if (!options.text.empty())
+      return windows_of_string(*tokenizer, options.text, "the text", options.context, options.chunks);
     return windows_of_text(*tokenizer, options.text_file, options.context, options.chunks);
   }
   if (options.tokens.empty() && saved == nullptr)
@@ -46,8 +50,10 @@ Status check_saved(const LogitsFile& saved, std::span<const std::int32_t> tokens
 
 }  // namespace
 
-Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& options) {
+Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& given) {
   return at_boundary([&]() -> Result<Evaluation> {
+    EvaluateOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     std::shared_ptr<const LogitsFile> saved;
     if (!baseline.empty() && LogitsFile::is_one(baseline)) {
       NIBBLE_TRY(saved, LogitsFile::open(baseline));
@@ -81,6 +87,24 @@ Result<Evaluation> evaluate(const std::string& model, const std::string& baselin
                evaluate_windows(*loaded.executor, beside.get(), &writer, tokens, options.context, options.progress));
     NIBBLE_TRY_STATUS(writer.commit());
     return evaluation;
+  });
+}
+
+Result<Evaluation> evaluate(Model& model, const EvaluateOptions& given) {
+  return at_boundary([&]() -> Result<Evaluation> {
+    EvaluateOptions options = given;
+    const Heartbeat heartbeat(options.progress);
+    const auto* on_cpu = dynamic_cast<ModelOnCpu*>(&model);
+    if (on_cpu == nullptr) return fail(ErrorCode::kInvalidArgument, "evaluation needs a model that Model::load gave");
+    const LoadedModel& loaded = on_cpu->loaded();
+    NIBBLE_TRY_STATUS(check_window(options.context, *loaded.files));
+    if (options.context > model.context())
+      return fail(ErrorCode::kInvalidArgument, "windows of {} tokens: the model was loaded with a context of {}",
+                  options.context, model.context());
+    NIBBLE_TRY(const std::vector<std::int32_t> tokens, windows_of(options, *loaded.files, nullptr));
+    // An executor of its own: its batches are not the sessions'.
+    CpuExecutor executor(loaded.weights, loaded.pool, loaded.run);
+    return evaluate_windows(executor, nullptr, nullptr, tokens, options.context, options.progress);
   });
 }
 

@@ -5,14 +5,17 @@
 #include <filesystem>
 
 #include "api/boundary.h"
+#include "api/heartbeat.h"
 #include "api/loaded_model.h"
 #include "api/text_windows.h"
 #include "quant/importance_collector.h"
 
 namespace nibble {
 
-Result<ImatrixReport> make_imatrix(const std::string& model, const std::string& out, const ImatrixOptions& options) {
+Result<ImatrixReport> make_imatrix(const std::string& model, const std::string& out, const ImatrixOptions& given) {
   return at_boundary([&]() -> Result<ImatrixReport> {
+    ImatrixOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     const auto start = std::chrono::steady_clock::now();
     LoadOptions load = options.model;
     load.context = options.context;

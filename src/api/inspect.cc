@@ -91,28 +91,6 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::string& model
 
 }  // namespace
 
-std::string to_json(const Inspection& i) {
-  Json json = {{"path", i.path},
-               {"container", i.container},
-               {"family", i.family},
-               {"architecture", i.architecture},
-               {"runnable", i.runnable},
-               {"parameters", i.parameters},
-               {"bits_per_weight", i.bits_per_weight},
-               {"file_bytes", i.file_bytes},
-               {"context", i.context},
-               {"memory_to_run", i.memory_to_run}};
-  if (!i.runnable) json["why_not"] = i.why_not;
-  Json notes = Json::object();
-  for (const auto& [key, value] : i.notes) notes[key] = value;
-  json["notes"] = notes;
-  Json tensors = Json::array();
-  for (const InspectedTensor& t : i.tensors)
-    tensors.push_back({{"name", t.name}, {"shape", t.shape}, {"scheme", t.scheme}, {"bytes", t.bytes}});
-  json["tensors"] = tensors;
-  return json.dump(2, ' ', false, Json::error_handler_t::replace);
-}
-
 Result<Inspection> inspect(const std::string& model) {
   return at_boundary([&]() -> Result<Inspection> {
     NIBBLE_TRY(const std::string path, model_path(model));

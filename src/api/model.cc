@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "api/boundary.h"
+#include "api/heartbeat.h"
 #include "api/model_on_cpu.h"
 #include "api/model_path.h"
 #include "model/text_assets.h"
@@ -59,8 +60,10 @@ Result<std::vector<std::int32_t>> ModelOnCpu::chat_prompt(const std::vector<Chat
   });
 }
 
-Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOptions& options) {
+Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOptions& given) {
   return at_boundary([&]() -> Result<std::shared_ptr<Model>> {
+    LoadOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     const auto start = std::chrono::steady_clock::now();
     NIBBLE_TRY(const std::string found, model_path(path));
     NIBBLE_TRY(ModelFiles::Ptr files, ModelFiles::open(found));

@@ -5,6 +5,7 @@
 
 #include "api/bit_choice.h"
 #include "api/boundary.h"
+#include "api/heartbeat.h"
 #include "api/model_path.h"
 #include "api/quantize_calibrated.h"
 #include "api/report.h"
@@ -127,8 +128,10 @@ Result<ConversionReport> quantize_mixture(const CalibratedMethod& method, const 
 
 }  // namespace
 
-Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
+Result<ConversionReport> quantize(const std::string& model, const std::string& out, const QuantizeOptions& given) {
   return at_boundary([&]() -> Result<ConversionReport> {
+    QuantizeOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     const bool hqq = options.method == "hqq";
     NIBBLE_TRY_STATUS(check_bit_budget(options));
     const bool in_budget = has_bit_budget(options);
@@ -203,8 +206,10 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
   });
 }
 
-Result<ConversionReport> convert(const std::string& model, const std::string& out, const ConvertOptions& options) {
+Result<ConversionReport> convert(const std::string& model, const std::string& out, const ConvertOptions& given) {
   return at_boundary([&]() -> Result<ConversionReport> {
+    ConvertOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, nullptr));
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY_STATUS(refuse_same_path(path, out));

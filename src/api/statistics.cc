@@ -7,6 +7,7 @@
 
 #include "api/boundary.h"
 #include "api/calibration.h"
+#include "api/heartbeat.h"
 #include "api/model_fingerprint.h"
 #include "api/model_path.h"
 #include "quant/calibration/memory_plan.h"
@@ -56,8 +57,10 @@ Status run_and_write(const ModelFiles& files, const CalibrationTokens& tokens, c
 }  // namespace
 
 Result<StatisticsReport> make_statistics(const std::string& model, const std::string& out,
-                                         const StatisticsOptions& options) {
+                                         const StatisticsOptions& given) {
   return at_boundary([&]() -> Result<StatisticsReport> {
+    StatisticsOptions options = given;
+    const Heartbeat heartbeat(options.progress);
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));

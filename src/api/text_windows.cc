@@ -15,13 +15,19 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files) {
 Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
                                                   std::int64_t context, std::int64_t chunks) {
   NIBBLE_TRY(const std::string text, read_text_file(file, std::size_t{1} << 30));
+  return windows_of_string(tokenizer, text, file, context, chunks);
+}
+
+Result<std::vector<std::int32_t>> windows_of_string(const Tokenizer& tokenizer, std::string_view text,
+                                                    const std::string& name, std::int64_t context,
+                                                    std::int64_t chunks) {
   NIBBLE_TRY(const std::vector<std::int32_t> ids,
              tokenizer.encode(text, {.add_special = false, .parse_special = false}));
   const std::int64_t per_window = text_tokens_of_window(tokenizer, context);
   std::int64_t windows = static_cast<std::int64_t>(ids.size()) / per_window;
   if (windows == 0)
     return fail(ErrorCode::kInvalidArgument,
-                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", file, ids.size(),
+                "{}: {} tokens are less than one window of {}; give a longer text or a smaller --ctx", name, ids.size(),
                 context);
   if (chunks > 0) windows = std::min(windows, chunks);
   std::vector<std::int32_t> out;

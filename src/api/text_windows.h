@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/model_files.h"
@@ -16,6 +17,9 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const ModelFiles& files);
 /// `chunks` of them (0: all); less than one is an error.
 Result<std::vector<std::int32_t>> windows_of_text(const Tokenizer& tokenizer, const std::string& file,
                                                   std::int64_t context, std::int64_t chunks);
+/// The same of a text in memory, which errors call `name`.
+Result<std::vector<std::int32_t>> windows_of_string(const Tokenizer& tokenizer, std::string_view text,
+                                                    const std::string& name, std::int64_t context, std::int64_t chunks);
 
 /// Tokens of the text that a window of `context` ids holds: one less where BOS stands in front.
 std::int64_t text_tokens_of_window(const Tokenizer& tokenizer, std::int64_t context);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/interruption.h"
 
 namespace nibble {
 namespace {
@@ -58,11 +59,13 @@ struct ThreadPool::State {
   std::mutex error_mutex;
   std::exception_ptr error;
 
-  void work(int worker) {
+  /// `scope`: the caller's, of worker 0 only.
+  void work(int worker, InterruptionScope* scope = nullptr) {
     try {
       for (;;) {
         const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
         if (begin >= count) return;
+        if (scope != nullptr) scope->look();
         (*body)(begin, std::min(begin + grain, count), worker);
       }
     } catch (...) {
@@ -125,8 +128,12 @@ void ThreadPool::run_loop(std::size_t count, std::size_t grain, LoopBody body) {
   if (count == 0) return;
   State& s = *state_;
   grain = std::max<std::size_t>(grain, 1);
+  InterruptionScope* const scope = interruption_scope();
   if (s.threads == 1 || count <= grain) {
-    for (std::size_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count), 0);
+    for (std::size_t begin = 0; begin < count; begin += grain) {
+      if (scope != nullptr) scope->look();
+      body(begin, std::min(begin + grain, count), 0);
+    }
     return;
   }
   NIBBLE_CHECK(s.pending.load(std::memory_order_relaxed) == 0);
@@ -136,7 +143,7 @@ void ThreadPool::run_loop(std::size_t count, std::size_t grain, LoopBody body) {
   s.next.store(0, std::memory_order_relaxed);
   s.pending.store(s.threads - 1, std::memory_order_relaxed);
   s.start_generation();
-  s.work(0);
+  s.work(0, scope);
   // On a busy machine a worker may have lost its processor in the middle of its last piece: let it have this one.
   for (int spin = 0; s.pending.load(std::memory_order_acquire) != 0; ++spin) {
     if (spin < kSpins)

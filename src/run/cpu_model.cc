@@ -66,7 +66,9 @@ Result<CpuModel::Ptr> CpuModel::load(const ModelWeights::Ptr& weights, const Cpu
   model->matrices_.resize(count);
   model->biases_.resize(count);
   model->schemes_.resize(count);
-  const auto total = static_cast<std::uint64_t>(weights->parameters());
+  std::uint64_t total = 0;
+  for (const LinearInfo& info : model->layout_.linears)
+    total += static_cast<std::uint64_t>(info.rows) * static_cast<std::uint64_t>(info.cols);
   std::uint64_t done = 0;
   for (std::size_t i = 0; i < count; ++i) {
     NIBBLE_TRY_STATUS(model->load_linear(*weights, options, static_cast<LinearId>(i), pool));

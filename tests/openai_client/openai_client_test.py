@@ -2,7 +2,7 @@
 """OpenAI's own Python client against `nibble serve`:  openai_client_test.py NIBBLE [MODEL]
 
 Without MODEL a tiny one is made, whose tool calls are checked, too. Each check prints a line; the last is
-"N passed, N failed". Needs the package openai (scripts/openai_client installs it in a folder of its own).
+"N passed, N failed". Needs the package openai (scripts/openai_client runs this with one that has it).
 """
 import json
 import math
