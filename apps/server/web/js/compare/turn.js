@@ -35,9 +35,12 @@ class Side {
   }
 }
 
-/// Runs of {text, same} as elements.
+/// Runs of {text, same} as elements. The white space after a run is not marked.
 function runElements(runs) {
-  return runs.map((run) => (run.same ? run.text : h("mark", { class: "differs" }, run.text)));
+  return runs.map((run) => {
+    const text = run.text.trimEnd();
+    return run.same ? run.text : [h("mark", { class: "differs" }, text), run.text.slice(text.length)];
+  });
 }
 
 function share(part) {
