@@ -45,6 +45,7 @@ class PageTest(unittest.TestCase):
     """Begins on a fresh visit at 1280 x 860; fails when anything ran, violated the policy, failed, or left the origin."""
 
     fragment = ""
+    maxDiff = None
 
     def setUp(self):
         if "browser" not in _shared:
@@ -58,9 +59,14 @@ class PageTest(unittest.TestCase):
         self.browser.requests_outside()
         self.browser.fresh(self.fragment)
 
-    def tearDown(self):
-        if hasattr(self._outcome, "errors") and any(e for _, e in self._outcome.errors):
+    def _callTestMethod(self, method):
+        try:
+            method()
+        except BaseException:
             self.browser.shot(SHOTS, f"failed-{self._testMethodName}")
+            raise
+
+    def tearDown(self):
         seen = self.browser.seen()
         self.assertEqual(seen, {"violations": [], "errors": [], "ran": []})
         self.assertEqual(self.browser.requests_outside(), [])
@@ -117,7 +123,9 @@ class PageTest(unittest.TestCase):
         self.browser.switch_to.active_element.send_keys(*keys)
 
     def focused(self):
-        return self.browser.js("const e = document.activeElement; return e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent")
+        """What a screen reader calls the control that has the focus."""
+        return self.browser.js("""const e = document.activeElement;
+            return e.getAttribute("aria-label") || e.labels?.[0]?.textContent || (e.matches("a, button, summary") ? e.textContent : "")""")
 
     def choose_file(self, label, name, text):
         """Hands a file of this content to a file input."""

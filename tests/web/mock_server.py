@@ -135,7 +135,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def chat(self, body):
         state = self.server.state
         self.server.chats.append(body)
-        question = body["messages"][-1]["content"]
+        # A question after one that was not answered comes joined to it.
+        question = body["messages"][-1]["content"].split("\n\n")[-1]
         if state.busy > 0:
             state.busy -= 1
             return self.refuse(503, "The queue is full", "unavailable_error", Retry_After=1)

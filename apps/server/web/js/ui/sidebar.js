@@ -42,6 +42,7 @@ function markCurrent(link, current) {
 export class Sidebar {
   #element;
   #open = "";
+  #looks = "";
   #search = h("input", { type: "search", class: "field", placeholder: "Search", "aria-label": "Search in conversations", oninput: () => this.#fill() });
   #lists = h("div", { class: "conversation-lists" });
   #links;
@@ -99,8 +100,12 @@ export class Sidebar {
 
   #fill() {
     const text = this.#search.value.trim();
-    const focused = this.#lists.contains(document.activeElement) ? document.activeElement : null;
     const found = text ? conversations.search(text) : conversations.list();
+    // An answer that streams is saved again and again; what looks the same is left alone, or clicks would get lost.
+    const looks = JSON.stringify([text, found.map((c) => [c.id, c.title, groupOf(c.updated)])]);
+    if (looks === this.#looks) return;
+    this.#looks = looks;
+    const focused = this.#lists.contains(document.activeElement) ? document.activeElement : null;
     const groups = new Map();
     for (const c of found) groups.set(groupOf(c.updated), [...(groups.get(groupOf(c.updated)) ?? []), c]);
     replace(this.#lists, [...groups].map(([name, list]) => [h("h2", { class: "group" }, name), h("ul", {}, list.map((c) => this.#item(c)))]),
