@@ -49,6 +49,32 @@ class ChatTest(PageTest):
         self.assertEqual(len(set(shown)), 1)
         self.assertIn("Grüße: fett 🙂 x = 1", shown[0])
 
+    def test_streamed_equals_whole(self):
+        """Markdown put together at random, shown piece by piece, ends as it does when shown at once."""
+        different = self.browser.js_async("""
+            const { StreamingMarkdown } = await import("/js/text/streaming_markdown.js");
+            const { blockElements, blocksOf } = await import("/js/text/markdown.js");
+            const parts = ["# head", "text **bold", "** more", "\\n", "\\n\\n", "- item\\n", "  - inner\\n", "1. one\\n", "```js\\n", "```", "~~~\\n", "let a = 1;\\n", "    indented\\n",
+              "> quote\\n", "| a | b |\\n| - | - |\\n| 1 | 2 |\\n", "[link](https://x.example)", "[ref]", "\\n[ref]: https://y.example\\n", "===\\n", "---\\n", "***\\n", "<b>x</b>", "<br>", "`code`", "\\\\", "  \\n", "é🙂", "- [ ] task\\n"];
+            let state = 12345;
+            const random = (n) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0, (state >>> 8) % n);
+            // Colours come later and are no matter here.
+            const form = (box) => [box.textContent.replace(/\\s/g, ""), [...box.querySelectorAll(":not(span)")].map((e) => e.localName + (e.getAttribute("href") ?? "")).join(" ")].join("|");
+            const different = [];
+            for (let round = 0; round < 400; ++round) {
+              let text = "";
+              for (let i = 0, n = 3 + random(25); i < n; ++i) text += parts[random(parts.length)];
+              const streamed = document.createElement("div");
+              const view = new StreamingMarkdown(streamed);
+              for (let end = 0; end < text.length; end += 1 + random(12)) view.update(text.slice(0, end));
+              view.update(text, true);
+              const whole = document.createElement("div");
+              whole.append(blockElements(blocksOf(text)));
+              if (form(streamed) !== form(whole)) different.push([text, form(streamed), form(whole)]);
+            }
+            return different.sort((a, b) => a[0].length - b[0].length).slice(0, 3);""")
+        self.assertEqual(different, [])
+
     @mock_only
     def test_markdown_and_code(self):
         answer = self.ask("!md")

@@ -1,5 +1,4 @@
 """What the mock server says of its models: in the shape of `nibble inspect --tensors --json` and of a quantization report."""
-import json
 import math
 import pathlib
 import random
@@ -71,8 +70,6 @@ def reports():
             {"name": f"{MODELS[1]}.report.json", "report": report(MODELS[1], 0.047, 2)}]
 
 
-def opened_report():
-    """A report that is on the user's disk only, as JSON text."""
-    other = report(MODELS[1], 0.012, 3)
-    other["bytes"] = int(other["bytes"] * 1.4)
-    return json.dumps(other)
+def recorded(name):
+    """Output of the program itself (SmolLM2-135M, gptq int4-g32-sym; its GGUF original), as JSON text."""
+    return (HERE / "fixtures" / name).read_text(encoding="utf-8")

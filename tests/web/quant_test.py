@@ -58,17 +58,41 @@ class QuantizationTest(PageTest):
     @mock_only
     def test_all_reports_and_files_from_disk(self):
         self.figure("Bits per layer")
-        self.choose_file("Open report files", "elsewhere.json", mock_models.opened_report())
+        self.choose_file("Open report files", "elsewhere.json", mock_models.recorded("smollm2-int4.report.json"))
         self.browser.until(lambda: "Report" in [e.text for e in self.browser.all(".quant-content h2")], "the report")
-        self.assertIn("0.0120", self.browser.one(".cards").text)
+        self.assertIn("0.0923", self.browser.one(".cards").text)
         self.browser.button("All reports").click()
         rows = self.rows_of(self.figure("Size against KL divergence"))
         self.assertEqual([r[0] for r in rows], ["smollm2-135m-int4.report.json", "smollm2-135m-mixed.report.json", "elsewhere.json"])
-        self.assertEqual([r[2] for r in rows], ["0.0310", "0.0470", "0.0120"])
+        self.assertEqual([r[2] for r in rows], ["0.0310", "0.0470", "0.0923"])
         self.browser.until(lambda: len(self.browser.all(".figure[data-drawn]")) == 2, "the charts")
         self.browser.shot(SHOTS, "quantization-all")
         self.browser.labelled("Dark theme").click()
         self.browser.shot(SHOTS, "quantization-all-dark")
+
+    @mock_only
+    def test_what_the_program_wrote(self):
+        """A report and inspections recorded from nibble itself."""
+        self.figure("Bits per layer")
+        self.choose_file("Open report files", "smollm2.report.json", mock_models.recorded("smollm2-int4.report.json"))
+        self.browser.until(lambda: "gptq\nint4-g32-sym" in self.browser.one(".cards").text, "the report")
+        self.assertIn("20.812\noriginal 19.014", self.browser.one(".cards").text)
+        errors = self.rows_of(self.figure("Error per layer"))
+        self.assertEqual(len(errors), 30)
+        for row in errors:
+            self.assertLess(float(row[1]), float(row[2]))
+        self.assertEqual(len(self.figure("Error per matrix").find_elements("css selector", "tbody tr")), 7)
+        self.browser.size(1280, 1700)
+        self.browser.until(lambda: len(self.browser.all(".figure[data-drawn]")) == 2, "the charts")
+        self.browser.shot(SHOTS, "quantization-recorded")
+        for name, bits, tensors in (("smollm2-int4", "4.500", 272), ("smollm2-gguf", "5.000", 272)):
+            rows = self.browser.js_async("""
+                const { modelView } = await import("/js/quant/model_view.js");
+                const box = document.querySelector(".quant-content");
+                box.replaceChildren(...modelView(JSON.parse(args[0])).filter(Boolean));
+                return [...box.querySelectorAll(".figure details tbody tr")].map((r) => r.lastChild.textContent);""", mock_models.recorded(f"{name}.inspect.json"))
+            self.assertEqual(rows, [bits] * 30)
+            self.assertTrue(self.browser.one(".tensors [role=status]").text.startswith(f"{tensors} of {tensors} tensors"), self.browser.one(".tensors [role=status]").text)
 
     @mock_only
     def test_broken_files_are_named(self):

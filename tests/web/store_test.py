@@ -83,6 +83,17 @@ class StoreTest(PageTest):
         self.assertEqual(sorted(self.titles()), ["Quinces", "Something else"])
 
     @mock_only
+    def test_deleted_while_its_answer_is_written(self):
+        self.write("!slow")
+        self.browser.until(lambda: self.messages("assistant") and self.prose(self.messages("assistant")[0]), "some words")
+        self.browser.labelled("Delete: !slow").click()
+        self.browser.button("Delete", ".dialog").click()
+        self.browser.until(lambda: self.requests()["aborted"] == 1, "the server to notice")
+        self.browser.one(".welcome")
+        self.browser.open()
+        self.assertEqual(self.stored(), [])
+
+    @mock_only
     def test_export_and_import_give_the_same(self):
         self.ask("!md")
         self.browser.labelled("Answer again").click()

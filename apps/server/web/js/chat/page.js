@@ -8,6 +8,7 @@ import { exported } from "../store/exchange.js";
 import { preferences } from "../store/preferences.js";
 import { splitThought } from "../text/reasoning.js";
 import { announce } from "../ui/announcer.js";
+import { onEscape } from "../ui/escape.js";
 import { saveFile } from "../ui/files.js";
 import { ModelSelect, shortName } from "../ui/model_select.js";
 import { serverNotice } from "../ui/server_notice.js";
@@ -50,9 +51,7 @@ export class ChatPage {
       thread,
       h("div", { class: "composer-area" }, this.#scroller.button, serverNotice(), this.#composer.element,
         h("p", { class: "composer-hint" }, "Models make mistakes. ", h("span", { class: "keys" }, "Enter sends, Shift + Enter begins a line."))));
-    this.element.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && generations.of(this.#conversation)) this.#stop();
-    });
+    onEscape(this.element, () => generations.of(this.#conversation) && this.#stop());
     generations.addEventListener("progress", ({ detail }) => this.#progress(detail));
     generations.addEventListener("end", ({ detail }) => this.#end(detail));
     conversations.addEventListener("change", ({ detail }) => this.#changed(detail));
@@ -207,11 +206,13 @@ export class ChatPage {
     const view = this.#views.get(message.id);
     if (view?.element.isConnected) view.update(generations.of(conversation));
     else this.#show();
+    this.#scroller.follow();
   }
 
   #end({ conversation, message }) {
     if (conversation !== this.#conversation) return;
     this.#show();
+    this.#scroller.follow();
     const text = splitThought(message.content).answer;
     if (message.state === "failed") announce(`The answer failed: ${message.error}`);
     else if (message.state === "stopped") announce("Stopped.");
@@ -220,8 +221,9 @@ export class ChatPage {
 
   /// A conversation was saved, here or in another tab, or deleted.
   #changed(id) {
-    if (!this.#conversation || id !== this.#conversation.id || generations.of(this.#conversation)) return;
+    if (!this.#conversation || id !== this.#conversation.id) return;
     const now = conversations.get(id);
+    if (now && generations.of(this.#conversation)) return;
     if (now === this.#conversation) return this.#show();
     this.#conversation = null;
     if (!now) history.replaceState(null, "", "#/");

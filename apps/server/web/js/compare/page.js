@@ -7,6 +7,7 @@ import { Scroller } from "../chat/scroller.js";
 import { preferences } from "../store/preferences.js";
 import { NUMBERS, numberProblem, requestFields } from "../store/sampling.js";
 import { announce } from "../ui/announcer.js";
+import { onEscape } from "../ui/escape.js";
 import { ModelSelect, shortName } from "../ui/model_select.js";
 import { serverNotice } from "../ui/server_notice.js";
 import { menuButton } from "../ui/sidebar.js";
@@ -42,7 +43,7 @@ export class ComparePage {
       thread,
       h("div", { class: "composer-area" }, this.#scroller.button, serverNotice(), this.#composer.element,
         h("p", { class: "composer-hint" }, "Both models get the same prompt, settings and seed.")));
-    this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.#stop());
+    onEscape(this.element, () => this.#stop());
     server.addEventListener("change", () => this.#serverChanged());
     this.#serverChanged();
   }

@@ -37,7 +37,7 @@ export function modelView(i) {
       i.runnable ? card("Memory to run", bytes(i.memory_to_run), "estimated") : null, i.runnable ? card("Context", `${count(i.context)}`, "tokens") : null),
     notes.length > 0 ? h("dl", { class: "notes" }, notes.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, String(value))))) : null,
     places.layers.length > 0 ? h("div", { class: "figures" }, bitsPerLayer(places),
-      heatTable({ title: "Bits per matrix", note: "The darker, the more bits.", gathered: places, valueOf: bitsOf, text: (v) => v.toFixed(1) })) : null,
+      heatTable({ title: "Bits per matrix", note: "The stronger the colour, the more bits.", gathered: places, valueOf: bitsOf, text: (v) => v.toFixed(1) })) : null,
     tensorTable(tensors),
   ];
 }

@@ -63,13 +63,14 @@ export function reportView(report) {
   const held = report.held_out;
   const errorOf = (tensors) => meanOf(tensors, (t) => t.output_error ?? t.relative_error);
   return [
-    h("dl", { class: "cards" }, heldOutCards(report), card("Bits per weight", report.bits_per_weight.toFixed(3)), card("Size", bytes(report.bytes)),
+    h("dl", { class: "cards" }, typeof report.method === "string" ? card("Method", report.method, typeof report.scheme === "string" ? report.scheme : "") : null,
+      heldOutCards(report), card("Bits per weight", report.bits_per_weight.toFixed(3)), card("Size", bytes(report.bytes)),
       Number.isFinite(report.seconds) ? card("Quantized in", `${report.seconds.toFixed(1)} s`) : null),
     held ? h("p", { class: "note" }, `Measured on ${count(held.tokens)} tokens${typeof report.held_out_text === "string" ? ` of ${report.held_out_text}` : ""}.`) : null,
     places.layers.length > 0 ? h("div", { class: "figures" }, errorPerLayer(places),
       held?.window_kld?.length > 0 ? windows(held.window_kld, held.kld_mean ?? null) : null,
       report.bit_choice?.substitutions.length > 0 ? choice(report.bit_choice) : null,
-      heatTable({ title: "Error per matrix", note: "The darker, the larger; steps are of equal ratio.", gathered: places, valueOf: errorOf, text: (v) => v.toPrecision(1).replace(/^0\./, "."), logarithmic: true }),
-      heatTable({ title: "Bits per matrix", note: "The darker, the more bits.", gathered: places, valueOf: (ts) => meanOf(ts, (t) => t.bits_per_weight), text: (v) => v.toFixed(1) })) : null,
+      heatTable({ title: "Error per matrix", note: "The stronger the colour, the larger the error; steps are of equal ratio.", gathered: places, valueOf: errorOf, text: (v) => v.toPrecision(1).replace(/^0\./, "."), logarithmic: true }),
+      heatTable({ title: "Bits per matrix", note: "The stronger the colour, the more bits.", gathered: places, valueOf: (ts) => meanOf(ts, (t) => t.bits_per_weight), text: (v) => v.toFixed(1) })) : null,
   ];
 }

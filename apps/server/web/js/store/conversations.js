@@ -10,6 +10,7 @@ class Conversations extends EventTarget {
   #all = new Map();
   #timers = new Map();
   #full = false;
+  #deleted = new WeakSet();
   #channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("nibble.conversations") : null;
 
   async open() {
@@ -40,8 +41,9 @@ class Conversations extends EventTarget {
     });
   }
 
-  /// Saves at once.
+  /// Saves at once. What was deleted stays so, also when its answer ends only then.
   async save(conversation) {
+    if (this.#deleted.has(conversation)) return;
     clearTimeout(this.#timers.get(conversation.id));
     this.#timers.delete(conversation.id);
     this.#all.set(conversation.id, conversation);
@@ -59,7 +61,7 @@ class Conversations extends EventTarget {
 
   /// Saves soon; many calls are one save.
   saveSoon(conversation) {
-    if (this.#timers.has(conversation.id)) return;
+    if (this.#timers.has(conversation.id) || this.#deleted.has(conversation)) return;
     this.#timers.set(conversation.id, setTimeout(() => this.save(conversation), SAVE_EVERY_MS));
   }
 
@@ -70,6 +72,7 @@ class Conversations extends EventTarget {
   async delete(id) {
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
+    if (this.#all.has(id)) this.#deleted.add(this.#all.get(id));
     this.#all.delete(id);
     this.#say("change", id);
     await this.#database.delete(id);

@@ -51,8 +51,9 @@ function finish(fragment) {
     table.replaceWith(frame);
     frame.append(table);
   }
+  // The renderer ends code with a line break of its own.
   for (const code of fragment.querySelectorAll("pre > code"))
-    code.parentElement.replaceWith(codeBlock(code.textContent, /(?:^|\s)language-(\S+)/.exec(code.className)?.[1] ?? ""));
+    code.parentElement.replaceWith(codeBlock(code.textContent.replace(/\n$/, ""), /(?:^|\s)language-(\S+)/.exec(code.className)?.[1] ?? ""));
   // Classes of the model's choosing could borrow the look of the page's own parts.
   for (const element of fragment.querySelectorAll("[class^='language-']")) element.removeAttribute("class");
   return fragment;

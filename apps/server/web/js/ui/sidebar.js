@@ -1,5 +1,6 @@
 // Pages and conversations. On narrow screens it lies over the page and is opened by a button.
 import { h, icon, iconButton, replace } from "../core/dom.js";
+import { generations } from "../chat/generation.js";
 import { conversations } from "../store/conversations.js";
 import { checked, exported, MOST_BYTES, toAdd } from "../store/exchange.js";
 import { confirmDialog, promptDialog } from "./dialog.js";
@@ -63,7 +64,11 @@ export class Sidebar {
         iconButton("export", "Export all conversations", () => saveFile(`nibble-conversations-${new Date().toISOString().slice(0, 10)}.json`, exported(conversations.list()))),
         this.#theme, iconButton("settings", "Settings for all conversations", () => settingsDialog(null)),
         h("a", { href: "/licenses.txt", target: "_blank", rel: "noopener", class: "note" }, "Licences")));
-    element.addEventListener("keydown", (event) => event.key === "Escape" && element.classList.contains("is-open") && this.close());
+    element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !element.classList.contains("is-open")) return;
+      event.preventDefault();
+      this.close();
+    });
     document.getElementById("main").parentElement.addEventListener("click", (event) => event.target.matches(".shell") && this.close());
     conversations.addEventListener("change", () => this.#fill());
     document.addEventListener("themechange", () => this.#showTheme());
@@ -130,6 +135,7 @@ export class Sidebar {
 
   async #delete(c) {
     if (!(await confirmDialog("Delete", `“${c.title}” will be gone from this browser.`, "Delete"))) return;
+    generations.stop(c);
     await conversations.delete(c.id);
     this.#search.focus();
   }
