@@ -1,4 +1,5 @@
 """A headless Chromium for the tests: starts it, watches for what must not happen, and waits for what must."""
+
 import json
 import shutil
 import time
@@ -13,7 +14,8 @@ PATIENCE_S = 15
 # Installed before any script of the page: what the page must never cause is noted.
 WATCH = """
 window.__seen = {violations: [], errors: [], ran: []};
-document.addEventListener("securitypolicyviolation", (e) => window.__seen.violations.push(`${e.violatedDirective}: ${e.blockedURI}`));
+document.addEventListener("securitypolicyviolation",
+  (e) => window.__seen.violations.push(`${e.violatedDirective}: ${e.blockedURI}`));
 addEventListener("error", (e) => window.__seen.errors.push(String(e.message ?? e.target?.src)));
 addEventListener("unhandledrejection", (e) => window.__seen.errors.push(String(e.reason)));
 window.pwned = (what) => window.__seen.ran.push(String(what ?? "ran"));
@@ -26,12 +28,23 @@ class Browser:
 
     def __init__(self, url, width=1280, height=900):
         options = Options()
-        options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-                     "--disable-background-networking", "--disable-component-update", "--no-first-run",
-                     f"--window-size={width},{height}", "--force-device-scale-factor=1",
-                     # Nothing but the server can be reached, however the page tries.
-                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
+        options.binary_location = (
+            shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        )
+        for flag in (
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            f"--window-size={width},{height}",
+            "--force-device-scale-factor=1",
+            # Nothing but the server can be reached, however the page tries.
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        ):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         driver = shutil.which("chromedriver")
@@ -46,11 +59,15 @@ class Browser:
 
     def size(self, width, height):
         """The size of the page itself, also below what a window may have."""
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                                    {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
 
     def scheme(self, name):
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]}
+        )
 
     def open(self, fragment=""):
         self.driver.get("about:blank")
@@ -70,8 +87,11 @@ class Browser:
     def js_async(self, script, *args):
         """script may await; what it returns is handed back."""
         return self.driver.execute_async_script(
-            "const done = arguments[arguments.length - 1]; (async (...args) => {" + script +
-            "})(...[...arguments].slice(0, -1)).then(done, (e) => done({failed: String(e)}))", *args)
+            "const done = arguments[arguments.length - 1]; (async (...args) => {"
+            + script
+            + "})(...[...arguments].slice(0, -1)).then(done, (e) => done({failed: String(e)}))",
+            *args,
+        )
 
     def until(self, condition, what, seconds=PATIENCE_S):
         end = time.monotonic() + seconds
@@ -95,7 +115,17 @@ class Browser:
 
     def button(self, text, within=""):
         """The visible button with this text."""
-        return self.until(lambda: next((b for b in self.all(f"{within} button, {within} a.button") if b.is_displayed() and b.text.strip() == text), None), text)
+        return self.until(
+            lambda: next(
+                (
+                    b
+                    for b in self.all(f"{within} button, {within} a.button")
+                    if b.is_displayed() and b.text.strip() == text
+                ),
+                None,
+            ),
+            text,
+        )
 
     def shot(self, folder, name):
         folder.mkdir(parents=True, exist_ok=True)

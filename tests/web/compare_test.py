@@ -1,4 +1,5 @@
 """Two models side by side."""
+
 from selenium.webdriver.common.keys import Keys
 
 from harness import SHOTS, PageTest, mock_only
@@ -17,10 +18,18 @@ class CompareTest(PageTest):
     def test_same_prompt_and_seed_to_both_at_once(self):
         self.state(delay_ms=30)
         self.write("A question")
-        self.browser.until(lambda: len(self.sides()) == 2 and all(len(s.find_element("css selector", ".marked-text").text) > 20 for s in self.sides()), "both to write")
-        self.assertEqual(self.browser.one(".verdict").text if self.browser.all(".verdict")[-1].is_displayed() else "", "")
+        self.browser.until(
+            lambda: len(self.sides()) == 2
+            and all(len(s.find_element("css selector", ".marked-text").text) > 20 for s in self.sides()),
+            "both to write",
+        )
+        self.assertEqual(
+            self.browser.one(".verdict").text if self.browser.all(".verdict")[-1].is_displayed() else "", ""
+        )
         self.browser.shot(SHOTS, "compare-streaming")
-        self.assertRegex(self.verdict(), r"^The answers agree for \d+ words, then differ; \d+ % of all words are in both\.$")
+        self.assertRegex(
+            self.verdict(), r"^The answers agree for \d+ words, then differ; \d+ % of all words are in both\.$"
+        )
         left, right = self.chats()
         self.assertEqual({left.pop("model"), right.pop("model")}, {"smollm2-135m-int4", "smollm2-135m-mixed"})
         self.assertEqual(left, right)
@@ -36,7 +45,10 @@ class CompareTest(PageTest):
         texts = self.browser.js_async("""
             const { difference } = await import("/js/text/diff.js");
             return difference("The sky is blue today.", "The sky was blue, really, today.");""")
-        self.assertEqual(texts["left"], [{"text": "The sky ", "same": True}, {"text": "is blue ", "same": False}, {"text": "today.", "same": True}])
+        self.assertEqual(
+            texts["left"],
+            [{"text": "The sky ", "same": True}, {"text": "is blue ", "same": False}, {"text": "today.", "same": True}],
+        )
         self.assertEqual(texts["first"], 2)
         self.state(replies={"same": "Both say this."})
         self.write("same")
@@ -48,7 +60,9 @@ class CompareTest(PageTest):
         self.write("First")
         self.verdict()
         self.write("Second")
-        self.browser.until(lambda: len(self.browser.all(".verdict")) == 2 and self.browser.all(".verdict")[1].text, "both answers")
+        self.browser.until(
+            lambda: len(self.browser.all(".verdict")) == 2 and self.browser.all(".verdict")[1].text, "both answers"
+        )
         last = self.chats()[-2:]
         self.assertEqual([len(c["messages"]) for c in last], [3, 3])
         self.assertNotEqual(last[0]["messages"][1], last[1]["messages"][1])
@@ -56,7 +70,10 @@ class CompareTest(PageTest):
     @mock_only
     def test_stop_and_faults(self):
         self.write("!slow")
-        self.browser.until(lambda: len(self.sides()) == 2 and self.sides()[0].find_element("css selector", ".marked-text").text, "some words")
+        self.browser.until(
+            lambda: len(self.sides()) == 2 and self.sides()[0].find_element("css selector", ".marked-text").text,
+            "some words",
+        )
         self.press(Keys.ESCAPE)
         self.browser.until(lambda: all("stopped" in s.text for s in self.sides()), "both to stop")
         self.browser.labelled("Start over").click()
@@ -75,4 +92,6 @@ class CompareTest(PageTest):
     def test_one_model_says_how_to_serve_two(self):
         self.state(models=1)
         self.browser.open("#/compare")
-        self.browser.until(lambda: "nibble serve MODEL-A MODEL-B" in self.browser.one(".compare-welcome").text, "the way out")
+        self.browser.until(
+            lambda: "nibble serve MODEL-A MODEL-B" in self.browser.one(".compare-welcome").text, "the way out"
+        )

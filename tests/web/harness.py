@@ -1,4 +1,5 @@
 """What the tests of the page share: one server and one browser for all of them, and the ways of a user."""
+
 import json
 import os
 import pathlib
@@ -21,7 +22,12 @@ _shared = {}
 
 def _start():
     if not REAL:
-        server = subprocess.Popen([sys.executable, str(ROOT / "tests/web/mock_server.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests/web/mock_server.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         _shared["server"] = server
     _shared["url"] = REAL or _shared["server"].stdout.readline().strip()
     _shared["browser"] = Browser(_shared["url"])
@@ -42,7 +48,7 @@ def mock_only(test):
 
 
 class PageTest(unittest.TestCase):
-    """Begins on a fresh visit at 1280 x 860; fails when anything ran, violated the policy, failed, or left the origin."""
+    """Begins on a fresh visit at 1280 x 860; fails when anything ran, broke the policy, failed, or left the origin."""
 
     fragment = ""
     maxDiff = None
@@ -58,6 +64,10 @@ class PageTest(unittest.TestCase):
         self.browser.scheme("light")
         self.browser.requests_outside()
         self.browser.fresh(self.fragment)
+        if REAL:
+            # Models like to talk.
+            self.browser.js("""localStorage.setItem("nibble.preferences",
+                JSON.stringify({model: "", settings: {max_tokens: 64}}))""")
 
     def _callTestMethod(self, method):
         try:
@@ -74,7 +84,9 @@ class PageTest(unittest.TestCase):
     # The server
 
     def post(self, path, value):
-        request = urllib.request.Request(self.url + path, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + path, json.dumps(value).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -109,7 +121,9 @@ class PageTest(unittest.TestCase):
 
     def settled(self):
         """Waits until no answer is being written; the last answer."""
-        self.browser.until(lambda: self.messages("assistant") and not self.browser.all(".is-streaming"), "the answer to end", 60)
+        self.browser.until(
+            lambda: self.messages("assistant") and not self.browser.all(".is-streaming"), "the answer to end", 60
+        )
         return self.messages("assistant")[-1]
 
     def messages(self, role):
@@ -125,7 +139,8 @@ class PageTest(unittest.TestCase):
     def focused(self):
         """What a screen reader calls the control that has the focus."""
         return self.browser.js("""const e = document.activeElement;
-            return e.getAttribute("aria-label") || e.labels?.[0]?.textContent || (e.matches("a, button, summary") ? e.textContent : "")""")
+            return e.getAttribute("aria-label") || e.labels?.[0]?.textContent ||
+              (e.matches("a, button, summary") ? e.textContent : "")""")
 
     def choose_file(self, label, name, text):
         """Hands a file of this content to a file input."""

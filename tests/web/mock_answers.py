@@ -1,8 +1,11 @@
 """What the mock server's models answer. A question that begins with "!" asks for one of the cases below."""
+
 import random
 
-WORDS = ("the model keeps its weights in four bits and reads them once for every token so speed follows memory while quality "
-         "follows how errors are fed forward").split()
+WORDS = (
+    "the model keeps its weights in four bits and reads them once for every token so speed follows memory while "
+    "quality follows how errors are fed forward"
+).split()
 
 MARKDOWN = """# Quantization in one page
 
@@ -41,7 +44,11 @@ def long_answer():
     for i in range(60):
         parts.append(f"## Part {i}\n\nA paragraph with **bold** and `code` number {i}.\n\n- one\n- two\n\n")
     lines = "\n".join(f"    total += values[{i}] * scale  # line {i}" for i in range(800))
-    return "".join(parts) + f"```python\ndef sum_up(values, scale):\n    total = 0\n{lines}\n    return total\n```\n\nDone with all parts."
+    return (
+        "".join(parts)
+        + f"```python\ndef sum_up(values, scale):\n    total = 0\n{lines}\n    return total\n```\n\n"
+        + "Done with all parts."
+    )
 
 
 def words(model, seed, count=40):
@@ -73,7 +80,7 @@ def answer(question, body, replies):
 def pieces(text, size):
     """Pieces of a stream: words where size is 0, else so many characters."""
     if size:
-        return [text[i:i + size] for i in range(0, len(text), size)]
+        return [text[i : i + size] for i in range(0, len(text), size)]
     out, word = [], ""
     for char in text:
         word += char

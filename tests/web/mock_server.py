@@ -4,6 +4,7 @@
 It sends the page's files as the program embeds them, with the program's headers. Tests steer it through /mock/: POST
 /mock/state sets fields of State, GET /mock/requests lists what was asked.
 """
+
 import argparse
 import dataclasses
 import http.server
@@ -22,8 +23,8 @@ import mock_answers  # noqa: E402
 import mock_models  # noqa: E402
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-                               "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -81,18 +82,40 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.paths.append(self.path)
         state = self.server.state
         if url.path == "/mock/requests":
-            return self.send_json({"chats": self.server.chats, "paths": self.server.paths, "aborted": self.server.aborted})
+            return self.send_json(
+                {"chats": self.server.chats, "paths": self.server.paths, "aborted": self.server.aborted}
+            )
         if asset := self.server.assets.get(url.path):
-            return self.send(200, asset.content_type, asset.body, Content_Encoding="gzip", ETag=asset.etag, Cache_Control="no-cache")
+            return self.send(
+                200, asset.content_type, asset.body, Content_Encoding="gzip", ETag=asset.etag, Cache_Control="no-cache"
+            )
         if not self.allowed():
             return None
         model = urllib.parse.parse_qs(url.query).get("model", [""])[0]
-        models = mock_models.MODELS[:state.models]
+        models = mock_models.MODELS[: state.models]
         if url.path == "/v1/models":
-            return self.send_json({"object": "list", "data": [
-                {"id": m, "object": "model", "created": 1700000000, "owned_by": "nibble",
-                 "meta": {"n_ctx_train": 8192, "n_ctx": CONTEXT, "n_vocab": 49152, "size": 91_000_000, "n_params": 134_515_008,
-                          "architecture": "llama"}} for m in models]})
+            return self.send_json(
+                {
+                    "object": "list",
+                    "data": [
+                        {
+                            "id": m,
+                            "object": "model",
+                            "created": 1700000000,
+                            "owned_by": "nibble",
+                            "meta": {
+                                "n_ctx_train": 8192,
+                                "n_ctx": CONTEXT,
+                                "n_vocab": 49152,
+                                "size": 91_000_000,
+                                "n_params": 134_515_008,
+                                "architecture": "llama",
+                            },
+                        }
+                        for m in models
+                    ],
+                }
+            )
         if url.path == "/api/models":
             return self.send_json({"models": [{"id": m, "path": f"models/{m}", "has_report": True} for m in models]})
         if url.path == "/api/reports":
@@ -154,18 +177,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def stream(self, body, question):
         state = self.server.state
         self.send_response(200)
-        for name, value in {**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store", "Connection": "close"}.items():
+        for name, value in {
+            **HEADERS,
+            "Content-Type": "text/event-stream",
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.close_connection = True
 
         def event(value):
-            self.wfile.write(b"data: " + (value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()) + b"\n\n")
+            self.wfile.write(
+                b"data: "
+                + (value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode())
+                + b"\n\n"
+            )
             self.wfile.flush()
 
         def chunk(delta, finish=None):
-            event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": body.get("model"),
-                   "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+            event(
+                {
+                    "id": "chatcmpl-1",
+                    "object": "chat.completion.chunk",
+                    "created": 1700000000,
+                    "model": body.get("model"),
+                    "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+                }
+            )
 
         chunk({"role": "assistant", "content": ""})
         self.wfile.write(b": keep-alive\n\n")
@@ -174,7 +213,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent = 0
         for i, piece in enumerate(mock_answers.pieces(text, state.piece_chars)):
             if question.startswith("!error") and i == 5:
-                event({"error": {"message": "The engine ran out of memory", "type": "server_error", "code": None, "param": None}})
+                event(
+                    {
+                        "error": {
+                            "message": "The engine ran out of memory",
+                            "type": "server_error",
+                            "code": None,
+                            "param": None,
+                        }
+                    }
+                )
                 return
             if question.startswith("!drop") and i == 5:
                 return
@@ -184,20 +232,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
             sent += 1
             time.sleep((40 if question.startswith("!slow") else state.delay_ms) / 1000)
         if question.startswith("!tool"):
-            chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}]})
+            chunk(
+                {
+                    "tool_calls": [
+                        {
+                            "index": 0,
+                            "id": "call_1",
+                            "type": "function",
+                            "function": {"name": "weather", "arguments": ""},
+                        }
+                    ]
+                }
+            )
             for piece in ('{"city": ', '"Oslo"}'):
                 chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-        chunk({}, "tool_calls" if question.startswith("!tool") else "length" if body.get("max_tokens") and sent >= body["max_tokens"] else "stop")
+        chunk(
+            {},
+            (
+                "tool_calls"
+                if question.startswith("!tool")
+                else "length" if body.get("max_tokens") and sent >= body["max_tokens"] else "stop"
+            ),
+        )
         self.usage(event, body, sent, time.monotonic() - start)
         event(b"[DONE]")
 
     def usage(self, event, body, sent, seconds):
         prompt = sum(len(m["content"].split()) + 4 for m in body["messages"])
         rate = sent / seconds if seconds > 0 else 0
-        event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [],
-               "usage": {"prompt_tokens": prompt, "completion_tokens": sent, "total_tokens": prompt + sent},
-               "timings": {"prompt_n": prompt, "prompt_ms": 12.0, "predicted_n": sent, "predicted_ms": 1000 * seconds,
-                           "predicted_per_second": rate, "prompt_per_second": prompt / 0.012, "cache_n": 0}})
+        event(
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk",
+                "choices": [],
+                "usage": {"prompt_tokens": prompt, "completion_tokens": sent, "total_tokens": prompt + sent},
+                "timings": {
+                    "prompt_n": prompt,
+                    "prompt_ms": 12.0,
+                    "predicted_n": sent,
+                    "predicted_ms": 1000 * seconds,
+                    "predicted_per_second": rate,
+                    "prompt_per_second": prompt / 0.012,
+                    "cache_n": 0,
+                },
+            }
+        )
 
 
 def main():
@@ -206,7 +285,9 @@ def main():
     args = parser.parse_args()
     server = Server(args.port)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()) if not sys.stdin.isatty() else None, daemon=True).start()
+    threading.Thread(
+        target=lambda: (sys.stdin.read(), server.shutdown()) if not sys.stdin.isatty() else None, daemon=True
+    ).start()
     server.serve_forever()
 
 

@@ -1,4 +1,5 @@
 """The quantization page, with a report of the shape that `nibble quantize` writes."""
+
 import json
 
 import mock_models
@@ -12,10 +13,24 @@ class QuantizationTest(PageTest):
     fragment = "#/quantization"
 
     def figure(self, title, within=""):
-        return self.browser.until(lambda: next((f for f in self.browser.all(f"{within} .figure") if f.find_element("css selector", "h3").text == title), None), title)
+        return self.browser.until(
+            lambda: next(
+                (
+                    f
+                    for f in self.browser.all(f"{within} .figure")
+                    if f.find_element("css selector", "h3").text == title
+                ),
+                None,
+            ),
+            title,
+        )
 
     def rows_of(self, figure):
-        return self.browser.js("return [...arguments[0].querySelectorAll('details tbody tr')].map((r) => [...r.children].map((c) => c.textContent))", figure)
+        return self.browser.js(
+            """const rows = [...arguments[0].querySelectorAll("details tbody tr")];
+            return rows.map((row) => [...row.children].map((cell) => cell.textContent))""",
+            figure,
+        )
 
     @mock_only
     def test_a_model_and_its_report(self):
@@ -29,7 +44,9 @@ class QuantizationTest(PageTest):
         self.assertEqual(len(errors), mock_models.LAYERS)
         self.assertLess(float(errors[0][1]), float(errors[0][2]), "as quantized against rounded to nearest")
         self.assertEqual(len(self.rows_of(self.figure("KL divergence by window"))), 24)
-        self.assertEqual(len(self.figure("Error per matrix").find_elements("css selector", "tbody tr")), len(mock_models.KINDS))
+        self.assertEqual(
+            len(self.figure("Error per matrix").find_elements("css selector", "tbody tr")), len(mock_models.KINDS)
+        )
         self.browser.size(1280, 3600)
         self.browser.until(lambda: len(self.browser.all(".figure[data-drawn]")) == 4, "the charts")
         painted = self.browser.js("""return [...document.querySelectorAll(".figure canvas")].map((c) =>
@@ -43,8 +60,10 @@ class QuantizationTest(PageTest):
         field = self.browser.one(".filter input")
         field.send_keys("layers.3. DOWN")
         self.browser.until(lambda: status.text.startswith("1 of "), "what was found")
-        self.assertEqual([e.text for e in self.browser.all(".tensor-table tbody tr")[0].find_elements("css selector", "th, td")],
-                         ["model.layers.3.mlp.down_proj", "576 × 1,536", "int4-g32-sym", "4.50", "498 kB"])
+        self.assertEqual(
+            [e.text for e in self.browser.all(".tensor-table tbody tr")[0].find_elements("css selector", "th, td")],
+            ["model.layers.3.mlp.down_proj", "576 × 1,536", "int4-g32-sym", "4.50", "498 kB"],
+        )
         field.clear()
         field.send_keys("q_proj")
         name = next(b for b in self.browser.all(".sort") if b.text == "Name")
@@ -63,7 +82,9 @@ class QuantizationTest(PageTest):
         self.assertIn("0.0923", self.browser.one(".cards").text)
         self.browser.button("All reports").click()
         rows = self.rows_of(self.figure("Size against KL divergence"))
-        self.assertEqual([r[0] for r in rows], ["smollm2-135m-int4.report.json", "smollm2-135m-mixed.report.json", "elsewhere.json"])
+        self.assertEqual(
+            [r[0] for r in rows], ["smollm2-135m-int4.report.json", "smollm2-135m-mixed.report.json", "elsewhere.json"]
+        )
         self.assertEqual([r[2] for r in rows], ["0.0310", "0.0470", "0.0923"])
         self.browser.until(lambda: len(self.browser.all(".figure[data-drawn]")) == 2, "the charts")
         self.browser.shot(SHOTS, "quantization-all")
@@ -86,13 +107,19 @@ class QuantizationTest(PageTest):
         self.browser.until(lambda: len(self.browser.all(".figure[data-drawn]")) == 2, "the charts")
         self.browser.shot(SHOTS, "quantization-recorded")
         for name, bits, tensors in (("smollm2-int4", "4.500", 272), ("smollm2-gguf", "5.000", 272)):
-            rows = self.browser.js_async("""
+            rows = self.browser.js_async(
+                """
                 const { modelView } = await import("/js/quant/model_view.js");
                 const box = document.querySelector(".quant-content");
                 box.replaceChildren(...modelView(JSON.parse(args[0])).filter(Boolean));
-                return [...box.querySelectorAll(".figure details tbody tr")].map((r) => r.lastChild.textContent);""", mock_models.recorded(f"{name}.inspect.json"))
+                return [...box.querySelectorAll(".figure details tbody tr")].map((r) => r.lastChild.textContent);""",
+                mock_models.recorded(f"{name}.inspect.json"),
+            )
             self.assertEqual(rows, [bits] * 30)
-            self.assertTrue(self.browser.one(".tensors [role=status]").text.startswith(f"{tensors} of {tensors} tensors"), self.browser.one(".tensors [role=status]").text)
+            self.assertTrue(
+                self.browser.one(".tensors [role=status]").text.startswith(f"{tensors} of {tensors} tensors"),
+                self.browser.one(".tensors [role=status]").text,
+            )
 
     @mock_only
     def test_broken_files_are_named(self):
@@ -104,7 +131,9 @@ class QuantizationTest(PageTest):
             json.dumps({**good, "bytes": "many"}): "bytes: must be a number",
             json.dumps({**good, "tensors": [{"name": 1}]}): "tensors[0].name: must be a string",
             json.dumps({**good, "held_out": {"tokens": 1}}): "held_out.ppl: must be a number",
-            json.dumps({**good, "bit_choice": {"substitutions": [{"what": "x", "bits": None}]}}): "bit_choice.substitutions[0].bits",
+            json.dumps(
+                {**good, "bit_choice": {"substitutions": [{"what": "x", "bits": None}]}}
+            ): "bit_choice.substitutions[0].bits",
         }
         for text, problem in bad.items():
             with self.subTest(problem):
@@ -124,7 +153,11 @@ class QuantizationTest(PageTest):
             tensor["scheme"] = text
         report["held_out_text"] = xss_corpus.HTML[0]
         report["bit_choice"]["substitutions"][0]["what"] = xss_corpus.HTML[2]
-        self.choose_file("Open report files", "<img src=x onerror=pwned()>.json".replace("<", "(").replace(">", ")"), json.dumps(report))
+        self.choose_file(
+            "Open report files",
+            "<img src=x onerror=pwned()>.json".replace("<", "(").replace(">", ")"),
+            json.dumps(report),
+        )
         self.browser.until(lambda: "Report" in [e.text for e in self.browser.all(".quant-content h2")], "the report")
         self.browser.button("All reports").click()
         self.figure("Size against KL divergence")

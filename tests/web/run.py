@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The web page in a real Chromium:  tests/web/run.py [NAME...]   NAMEs as unittest's -k has them.
 
-Needs what scripts/setup --web installs. NIBBLE_WEB_URL=http://127.0.0.1:8080 tests against that `nibble serve` (tests that need
-certain answers or faults are skipped); without it a mock server is started. Screenshots: build/web-screenshots, or NIBBLE_WEB_SHOTS.
+Needs what scripts/setup --web installs. NIBBLE_WEB_URL=http://127.0.0.1:8080 tests against that `nibble serve` (tests
+that need certain answers or faults are skipped); without it a mock server is started. Screenshots are in
+build/web-screenshots, or NIBBLE_WEB_SHOTS.
 """
+
 import pathlib
 import sys
 import unittest

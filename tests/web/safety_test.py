@@ -1,5 +1,6 @@
-"""A model's output is untrusted: nothing in it runs, loads from outside, or takes over the page. PageTest checks after each test
-that no script ran, no rule of the policy was touched, and no request left the origin."""
+"""A model's output is untrusted: nothing in it runs, loads from outside, or takes over the page. PageTest checks after
+each test that no script ran, no rule of the policy was touched, and no request left the origin."""
+
 import urllib.request
 
 import xss_corpus
@@ -27,8 +28,35 @@ for (const root of document.querySelectorAll(".prose, .thought-text, .marked-tex
   }
 return Object.fromEntries(Object.entries(seen).map(([k, v]) => [k, [...v].sort()]));
 """
-ELEMENTS = {"a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "span",
-            "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
+ELEMENTS = {
+    "a",
+    "blockquote",
+    "br",
+    "code",
+    "del",
+    "div",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "span",
+    "strong",
+    "table",
+    "tbody",
+    "td",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+}
 ATTRIBUTES = {"align", "aria-label", "class", "href", "rel", "role", "start", "tabindex", "target", "title"}
 
 
@@ -66,20 +94,21 @@ class SafetyTest(PageTest):
         """A stream may stop anywhere, and what is there is shown."""
         self.state(delay_ms=0, piece_chars=1)
         for i, text in enumerate(xss_corpus.HTML[:12] + xss_corpus.MARKDOWN[:6] + xss_corpus.MUTATION[:6]):
-            self.state(replies={f"cut {i}": text[:2 * len(text) // 3]})
+            self.state(replies={f"cut {i}": text[: 2 * len(text) // 3]})
             self.ask(f"cut {i}")
             self.browser.js(PROD)
         self.survey()
 
     def test_corpus_in_the_sanitizer(self):
         """Past Markdown, which shows HTML as text: the sanitizer alone, and its output inserted."""
-        seen = self.browser.js_async("""
+        seen = self.browser.js_async(
+            """
             const { sanitized } = await import("/js/text/sanitize.js");
             const pause = () => new Promise((done) => setTimeout(done, 500));
             const all = args[0].map(sanitized);
             await pause();
-            // The policy objects to what the parser reads, before the sanitizer takes it out. Nothing of it may be left; and on
-            // the page HTML does not come this far.
+            // The policy objects to what the parser reads, before the sanitizer takes it out. Nothing of it may be
+            // left; and on the page HTML does not come this far.
             window.__seen.violations = [];
             const box = document.createElement("div");
             box.className = "prose";
@@ -94,7 +123,9 @@ class SafetyTest(PageTest):
               box.append(again);
             }
             await pause();
-            return box.childElementCount;""", xss_corpus.ALL)
+            return box.childElementCount;""",
+            xss_corpus.ALL,
+        )
         self.assertEqual(seen, 2 * len(xss_corpus.ALL))
         self.browser.js(PROD)
         # Boxes of task lists become characters after the sanitizer.
@@ -127,16 +158,23 @@ class SafetyTest(PageTest):
         self.assertEqual(policy["connect-src"], "'self'")
         self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
         self.assertTrue(page)
-        ran = self.browser.js("""const s = document.createElement("script"); s.textContent = "pwned('inline')"; document.body.append(s);
-            document.body.setAttribute("onclick", "pwned('handler')"); document.body.click(); document.body.removeAttribute("onclick");
-            return window.__seen.ran""")
+        ran = self.browser.js(
+            """const s = document.createElement("script"); s.textContent = "pwned('inline')"; document.body.append(s);
+            document.body.setAttribute("onclick", "pwned('handler')");
+            document.body.click();
+            document.body.removeAttribute("onclick");
+            return window.__seen.ran"""
+        )
         self.assertEqual(ran, [])
         self.browser.until(lambda: len(self.browser.seen()["violations"]) >= 2, "the policy to object")
         self.browser.js("window.__seen.violations = []; window.__seen.errors = []")
 
     def test_the_licences_are_there(self):
-        with urllib.request.urlopen(urllib.request.Request(self.url + "/licenses.txt", headers={"Accept-Encoding": "gzip"}), timeout=10) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(self.url + "/licenses.txt", headers={"Accept-Encoding": "gzip"}), timeout=10
+        ) as answer:
             import gzip
+
             text = answer.read()
             text = (gzip.decompress(text) if answer.headers.get("Content-Encoding") == "gzip" else text).decode()
         for words in ("dompurify", "marked", "highlight", "hart.js", "Apache License", "Permission is hereby granted"):

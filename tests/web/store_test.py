@@ -1,4 +1,5 @@
 """Conversations in the browser: kept, found, renamed, deleted, exported, imported."""
+
 import json
 
 from selenium.webdriver.common.keys import Keys
@@ -19,7 +20,10 @@ class StoreTest(PageTest):
         return self.browser.js_async(ALL)
 
     def exported(self):
-        return self.browser.js_async('const { exported } = await import("/js/store/exchange.js");' + ALL.replace("return conversations.list()", "return exported(conversations.list())"))
+        return self.browser.js_async(
+            'const { exported } = await import("/js/store/exchange.js");'
+            + ALL.replace("return conversations.list()", "return exported(conversations.list())")
+        )
 
     def bring_in(self, text):
         """Imports a file and returns what the page says."""
@@ -42,7 +46,9 @@ class StoreTest(PageTest):
     @mock_only
     def test_an_answer_in_the_making_outlives_a_reload(self):
         self.write("!slow")
-        self.browser.until(lambda: self.messages("assistant") and "word30" in self.prose(self.messages("assistant")[0]), "some words")
+        self.browser.until(
+            lambda: self.messages("assistant") and "word30" in self.prose(self.messages("assistant")[0]), "some words"
+        )
         self.browser.driver.refresh()
         answer = self.browser.until(lambda: self.messages("assistant"), "the conversation")[0]
         self.assertIn("word5", self.prose(answer))
@@ -57,7 +63,10 @@ class StoreTest(PageTest):
         self.ask("short one")
         self.browser.until(lambda: "long one" in self.titles(), "the list")
         next(a for a in self.browser.all(".conversation a") if a.text == "long one").click()
-        self.browser.until(lambda: self.messages("user")[0].find_element("css selector", ".message-body").text == "long one", "the first conversation")
+        self.browser.until(
+            lambda: self.messages("user")[0].find_element("css selector", ".message-body").text == "long one",
+            "the first conversation",
+        )
         self.assertTrue(self.prose(self.settled()).endswith("end."))
 
     def test_search_rename_delete(self):
@@ -85,7 +94,9 @@ class StoreTest(PageTest):
     @mock_only
     def test_deleted_while_its_answer_is_written(self):
         self.write("!slow")
-        self.browser.until(lambda: self.messages("assistant") and self.prose(self.messages("assistant")[0]), "some words")
+        self.browser.until(
+            lambda: self.messages("assistant") and self.prose(self.messages("assistant")[0]), "some words"
+        )
         self.browser.labelled("Delete: !slow").click()
         self.browser.button("Delete", ".dialog").click()
         self.browser.until(lambda: self.requests()["aborted"] == 1, "the server to notice")
@@ -113,7 +124,16 @@ class StoreTest(PageTest):
 
     def test_files_from_elsewhere_are_checked(self):
         message = {"id": "m1", "parent": None, "role": "user", "content": "hi", "created": 1}
-        good = {"id": "c1", "title": "t", "created": 1, "updated": 2, "model": "", "settings": {}, "leaf": "m1", "messages": [message]}
+        good = {
+            "id": "c1",
+            "title": "t",
+            "created": 1,
+            "updated": 2,
+            "model": "",
+            "settings": {},
+            "leaf": "m1",
+            "messages": [message],
+        }
 
         def file(**changes):
             return json.dumps({"format": "nibble-conversations", "version": 1, "conversations": [{**good, **changes}]})
@@ -126,8 +146,12 @@ class StoreTest(PageTest):
             "[]": "format",
             json.dumps({"format": "other", "version": 1, "conversations": []}): "format: must be",
             json.dumps({"format": "nibble-conversations", "version": 2, "conversations": []}): "version: must be 1",
-            json.dumps({"format": "nibble-conversations", "version": 1, "conversations": [], "x": 1}): 'unknown field "x"',
-            json.dumps({"format": "nibble-conversations", "version": 1, "conversations": [1]}): "conversations[0]: must be an object",
+            json.dumps(
+                {"format": "nibble-conversations", "version": 1, "conversations": [], "x": 1}
+            ): 'unknown field "x"',
+            json.dumps(
+                {"format": "nibble-conversations", "version": 1, "conversations": [1]}
+            ): "conversations[0]: must be an object",
             file(extra=1): 'conversations[0]: unknown field "extra"',
             file(id="../x"): "conversations[0].id: must be an id",
             file(title=5): "conversations[0].title",
@@ -142,7 +166,9 @@ class StoreTest(PageTest):
             with_message(html="<script>"): 'messages[0]: unknown field "html"',
             with_message(tools=[{"name": "x"}]): "messages[0].tools",
             file(messages=[message, message]): "messages[1].id: is there twice",
-            '{"format":"nibble-conversations","version":1,"conversations":[{"__proto__":{},"id":"c"}]}': "conversations[0]: title is missing",
+            '{"format":"nibble-conversations","version":1,"conversations":[{"__proto__":{},"id":"c"}]}': (
+                "conversations[0]: title is missing"
+            ),
         }
         for text, problem in bad.items():
             with self.subTest(problem):
@@ -162,8 +188,10 @@ class StoreTest(PageTest):
         self.assertTrue(self.prose(self.messages("assistant")[0]))
 
     def test_without_a_store_the_page_works(self):
-        script = self.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument",
-                                              {"source": "IDBFactory.prototype.open = () => { throw new DOMException('off', 'SecurityError') }"})
+        script = self.browser.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument",
+            {"source": "IDBFactory.prototype.open = () => { throw new DOMException('off', 'SecurityError') }"},
+        )
         try:
             self.browser.open()
             self.ask("Hello")
@@ -180,7 +208,9 @@ class StoreTest(PageTest):
             self.browser.open()
             self.ask("From the second tab")
             self.browser.switch_to.window(first)
-            self.browser.until(lambda: self.titles() == ["From the second tab", "From the first tab"], "the other tab's conversation")
+            self.browser.until(
+                lambda: self.titles() == ["From the second tab", "From the first tab"], "the other tab's conversation"
+            )
         finally:
             self.browser.switch_to.window(next(w for w in self.browser.window_handles if w != first))
             self.browser.close()

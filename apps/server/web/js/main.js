@@ -1,9 +1,9 @@
 // Starts the page and shows the part of it that the address names: #/, #/new, #/chat/ID, #/compare, #/quantization.
-import { ChatPage } from "./chat/page.js";
-import { server } from "./core/server.js";
-import { conversations } from "./store/conversations.js";
-import { Sidebar } from "./ui/sidebar.js";
-import { toast } from "./ui/toast.js";
+import {ChatPage} from "./chat/page.js";
+import {server} from "./core/server.js";
+import {conversations} from "./store/conversations.js";
+import {Sidebar} from "./ui/sidebar.js";
+import {toast} from "./ui/toast.js";
 
 const main = document.getElementById("main");
 const pages = new Map();
@@ -37,7 +37,7 @@ async function route(sidebar, byUser) {
 
 async function start() {
   document.getElementById("skip").addEventListener("click", () => main.focus());
-  conversations.addEventListener("problem", ({ detail }) => toast(detail, "problem"));
+  conversations.addEventListener("problem", ({detail}) => toast(detail, "problem"));
   await conversations.open();
   const sidebar = new Sidebar(document.getElementById("sidebar"));
   addEventListener("hashchange", () => route(sidebar, true));

@@ -1,27 +1,29 @@
-// Answers that are being written. They go on when the user looks at another conversation. Listeners hear "progress" and "end"
-// with detail {conversation, message}.
-import { pause } from "../core/api.js";
-import { streamChat } from "../core/completion.js";
-import { server } from "../core/server.js";
-import { addMessage, pathTo } from "../store/conversation.js";
-import { conversations } from "../store/conversations.js";
-import { preferences } from "../store/preferences.js";
-import { requestFields } from "../store/sampling.js";
-import { splitThought } from "../text/reasoning.js";
+// Answers that are being written. They go on when the user looks at another conversation. Listeners hear "progress" and
+// "end" with detail {conversation, message}.
+import {pause} from "../core/api.js";
+import {streamChat} from "../core/completion.js";
+import {server} from "../core/server.js";
+import {addMessage, pathTo} from "../store/conversation.js";
+import {conversations} from "../store/conversations.js";
+import {preferences} from "../store/preferences.js";
+import {requestFields} from "../store/sampling.js";
+import {splitThought} from "../text/reasoning.js";
 
 // How long a server that is loading or busy is asked again before the user is told.
 const PATIENCE_MS = 120000;
 
 /// The messages of a request: thoughts are left out, and so are answers that came to nothing.
 export function requestMessages(system, path) {
-  const messages = system.trim() ? [{ role: "system", content: system }] : [];
+  const messages = system.trim() ? [{role: "system", content: system}] : [];
   for (const m of path) {
     const content = m.role === "assistant" ? splitThought(m.content).answer : m.content;
     if (m.role === "assistant" && !content) continue;
     const before = messages.at(-1);
     // Templates want roles to alternate.
-    if (before?.role === "user" && m.role === "user") before.content += `\n\n${content}`;
-    else messages.push({ role: m.role, content });
+    if (before?.role === "user" && m.role === "user")
+      before.content += `\n\n${content}`;
+    else
+      messages.push({role: m.role, content});
   }
   return messages;
 }
@@ -30,24 +32,27 @@ function take(message, piece, clock) {
   if (piece.type === "text" || piece.type === "reasoning") {
     clock.first ??= performance.now();
     ++clock.pieces;
-    if (piece.type === "text") message.content += piece.text;
-    else message.reasoning = (message.reasoning ?? "") + piece.text;
+    if (piece.type === "text")
+      message.content += piece.text;
+    else
+      message.reasoning = (message.reasoning ?? "") + piece.text;
   } else if (piece.type === "tool") {
     message.tools ??= [];
-    const tool = (message.tools[piece.index] ??= { name: "", arguments: "" });
+    const tool = (message.tools[piece.index] ??= {name: "", arguments: ""});
     tool.name += piece.name;
     tool.arguments += piece.arguments;
   } else if (piece.type === "finish") {
     message.finish = piece.reason;
   } else if (piece.type === "usage") {
-    message.usage = { prompt: piece.usage.prompt_tokens ?? 0, completion: piece.usage.completion_tokens ?? 0 };
+    message.usage = {prompt: piece.usage.prompt_tokens ?? 0, completion: piece.usage.completion_tokens ?? 0};
     const seconds = (performance.now() - (clock.first ?? performance.now())) / 1000;
     const measured = seconds > 0 ? message.usage.completion / seconds : 0;
     message.speed = piece.timings?.predicted_per_second ?? measured;
   }
 }
 
-/// Streams an answer, and asks again while the server says that it is loading or busy. waiting(text) is told of each wait.
+/// Streams an answer, and asks again while the server says that it is loading or busy. waiting(text) is told of each
+/// wait.
 export async function* patientChat(body, signal, waiting) {
   const start = performance.now();
   for (;;) {
@@ -67,27 +72,23 @@ class Generations extends EventTarget {
   #running = new Map();
 
   /// {message, waiting, speed} of the answer that a conversation is getting, or null.
-  of(conversation) {
-    return this.#running.get(conversation?.id) ?? null;
-  }
+  of(conversation) { return this.#running.get(conversation?.id) ?? null; }
 
-  stop(conversation) {
-    this.of(conversation)?.controller.abort();
-  }
+  stop(conversation) { this.of(conversation)?.controller.abort(); }
 
   /// Answers the message with the id parent. Returns when the answer has ended, however it did.
   async answer(conversation, parent) {
     if (this.of(conversation)) return;
-    const { system, fields } = requestFields(preferences.settings, conversation.settings);
+    const {system, fields} = requestFields(preferences.settings, conversation.settings);
     const messages = requestMessages(system, pathTo(conversation, parent));
     const model = server.model(conversation.model)?.id ?? server.models[0]?.id ?? conversation.model;
-    const message = addMessage(conversation, parent, { role: "assistant", content: "", state: "streaming", model });
-    const run = { message, waiting: "", speed: 0, controller: new AbortController(), clock: { first: null, pieces: 0 } };
+    const message = addMessage(conversation, parent, {role: "assistant", content: "", state: "streaming", model});
+    const run = {message, waiting: "", speed: 0, controller: new AbortController(), clock: {first: null, pieces: 0}};
     this.#running.set(conversation.id, run);
     conversations.save(conversation);
     this.#tell("progress", conversation, message);
     try {
-      const pieces = patientChat({ model, messages, ...fields }, run.controller.signal, (text) => {
+      const pieces = patientChat({model, messages, ...fields}, run.controller.signal, (text) => {
         run.waiting = text;
         this.#tell("progress", conversation, message);
       });
@@ -114,9 +115,7 @@ class Generations extends EventTarget {
     this.#tell("progress", conversation, run.message);
   }
 
-  #tell(type, conversation, message) {
-    this.dispatchEvent(new CustomEvent(type, { detail: { conversation, message } }));
-  }
+  #tell(type, conversation, message) { this.dispatchEvent(new CustomEvent(type, {detail: {conversation, message}})); }
 }
 
 export const generations = new Generations();

@@ -1,5 +1,5 @@
 // Keeps the end of the thread in view while an answer grows, unless the user has scrolled away from it.
-import { h, icon } from "../core/dom.js";
+import {h, icon} from "../core/dom.js";
 
 const NEAR_PX = 60;
 
@@ -9,11 +9,12 @@ export class Scroller {
 
   constructor(box) {
     this.#box = box;
-    this.button = h("button", { type: "button", class: "to-end", hidden: true, onclick: () => this.toEnd() }, icon("down"), "To the end");
+    this.button = h("button", {type: "button", class: "to-end", hidden: true, onclick: () => this.toEnd()},
+        icon("down"), "To the end");
     box.addEventListener("scroll", () => {
       this.#following = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
       this.button.hidden = this.#following;
-    }, { passive: true });
+    }, {passive: true});
     // The box may get smaller, too: a keyboard comes up, the composer grows.
     new ResizeObserver(() => this.follow()).observe(box);
   }

@@ -12,8 +12,10 @@ export const apiKey = {
     }
   },
   set(key) {
-    if (key) sessionStorage.setItem(KEY, key);
-    else sessionStorage.removeItem(KEY);
+    if (key)
+      sessionStorage.setItem(KEY, key);
+    else
+      sessionStorage.removeItem(KEY);
   },
 };
 
@@ -51,7 +53,7 @@ export async function request(path, options = {}) {
   if (apiKey.get()) headers.set("Authorization", `Bearer ${apiKey.get()}`);
   let response;
   try {
-    response = await fetch(path, { ...options, headers, credentials: "omit", referrerPolicy: "no-referrer" });
+    response = await fetch(path, {...options, headers, credentials: "omit", referrerPolicy: "no-referrer"});
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("network", "The server does not answer. Is nibble serve still running?");
@@ -61,7 +63,7 @@ export async function request(path, options = {}) {
 }
 
 export async function getJson(path, signal) {
-  const response = await request(path, { signal });
+  const response = await request(path, {signal});
   try {
     return await response.json();
   } catch (error) {
@@ -71,7 +73,8 @@ export async function getJson(path, signal) {
 }
 
 export function postJson(path, body, signal) {
-  return request(path, { method: "POST", signal, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  return request(
+      path, {method: "POST", signal, body: JSON.stringify(body), headers: {"Content-Type": "application/json"}});
 }
 
 /// Resolves after some seconds, or rejects with an AbortError as soon as the signal fires.
@@ -86,6 +89,6 @@ export function pause(seconds, signal) {
       signal?.removeEventListener("abort", stop);
       resolve();
     }, 1000 * seconds);
-    signal?.addEventListener("abort", stop, { once: true });
+    signal?.addEventListener("abort", stop, {once: true});
   });
 }

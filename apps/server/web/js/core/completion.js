@@ -1,6 +1,6 @@
 // One streamed answer of /v1/chat/completions, as a sequence of what happens.
-import { ApiError, postJson } from "./api.js";
-import { eventData } from "./sse.js";
+import {ApiError, postJson} from "./api.js";
+import {eventData} from "./sse.js";
 
 function* toolPieces(pieces) {
   for (const piece of Array.isArray(pieces) ? pieces : [])
@@ -16,18 +16,20 @@ function* happenings(chunk) {
   const choice = chunk.choices?.[0];
   const delta = choice?.delta ?? {};
   if (typeof delta.reasoning_content === "string" && delta.reasoning_content)
-    yield { type: "reasoning", text: delta.reasoning_content };
-  if (typeof delta.content === "string" && delta.content) yield { type: "text", text: delta.content };
+    yield {type: "reasoning", text: delta.reasoning_content};
+  if (typeof delta.content === "string" && delta.content) yield {type: "text", text: delta.content};
   yield* toolPieces(delta.tool_calls);
-  if (choice?.finish_reason) yield { type: "finish", reason: choice.finish_reason };
-  if (chunk.usage) yield { type: "usage", usage: chunk.usage, timings: chunk.timings ?? null };
+  if (choice?.finish_reason) yield {type: "finish", reason: choice.finish_reason};
+  if (chunk.usage) yield {type: "usage", usage: chunk.usage, timings: chunk.timings ?? null};
 }
 
 /// Yields {type: "text" | "reasoning", text}, {type: "tool", index, name, arguments} (pieces to be joined),
-/// {type: "finish", reason} and {type: "usage", usage, timings}. Throws an ApiError when the server refuses, says an error
-/// in the stream, or stops before [DONE]. The iterator's end or the signal closes the connection, which cancels the work.
+/// {type: "finish", reason} and {type: "usage", usage, timings}. Throws an ApiError when the server refuses, says an
+/// error in the stream, or stops before [DONE]. The iterator's end or the signal closes the connection, which cancels
+/// the work.
 export async function* streamChat(body, signal) {
-  const response = await postJson("/v1/chat/completions", { ...body, stream: true, stream_options: { include_usage: true } }, signal);
+  const response =
+      await postJson("/v1/chat/completions", {...body, stream: true, stream_options: {include_usage: true}}, signal);
   try {
     for await (const data of eventData(response.body)) {
       if (data === "[DONE]") return;

@@ -4,14 +4,20 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function assign(element, name, value) {
   if (value === undefined || value === null || value === false) return;
-  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-  else if (name === "class") element.className = value;
-  else if (name === "value" || name === "checked" || name === "hidden") element[name] = value;
-  else if (name === "data") for (const [key, text] of Object.entries(value)) element.dataset[key] = text;
-  else element.setAttribute(name, value === true ? "" : value);
+  if (name.startsWith("on"))
+    element.addEventListener(name.slice(2), value);
+  else if (name === "class")
+    element.className = value;
+  else if (name === "value" || name === "checked" || name === "hidden")
+    element[name] = value;
+  else if (name === "data")
+    for (const [key, text] of Object.entries(value)) element.dataset[key] = text;
+  else
+    element.setAttribute(name, value === true ? "" : value);
 }
 
-/// h("p", {class: "note"}, "text", otherElement, [more], null): attributes that are null, undefined or false are left out.
+/// h("p", {class: "note"}, "text", otherElement, [more], null): attributes that are null, undefined or false are left
+/// out.
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) assign(element, name, value);
@@ -41,7 +47,8 @@ const ICONS = {
   edit: "M5 19h3.5L19 8.5 15.5 5 5 15.500zM13.500 7l3.500 3.500",
   trash: "M5 7h14M10 7V5h4v2M7 7l1 12h8l1-12M10.500 11v5M13.500 11v5",
   settings: "M4 8h9M19 8h1M4 16h2M12 16h8M13 8a3 3 0 1 0 6 0 3 3 0 1 0-6 0M6 16a3 3 0 1 0 6 0 3 3 0 1 0-6 0",
-  sun: "M12 8a4 4 0 1 0 0 8 4 4 0 1 0 0-8M12 3v2M12 19v2M3 12h2M19 12h2M5.600 5.600 7 7M17 17l1.400 1.400M5.600 18.400 7 17M17 7l1.400-1.400",
+  sun:
+      "M12 8a4 4 0 1 0 0 8 4 4 0 1 0 0-8M12 3v2M12 19v2M3 12h2M19 12h2M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4",
   moon: "M19.500 14.500A8 8 0 0 1 9.500 4.500 8 8 0 1 0 19.500 14.500z",
   chat: "M5 5h14v11H11l-4 3.500V16H5z",
   columns: "M5 5h14v14H5zM12 5v14",
@@ -67,7 +74,8 @@ export function icon(name) {
 
 /// A button that shows only an icon; its label is what a screen reader says and what a tooltip shows.
 export function iconButton(name, label, onclick, attributes = {}) {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return h("button", {type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes},
+      icon(name));
 }
 
 /// An id for label and control, unique in the page.

@@ -1,5 +1,5 @@
 // What the server serves, and whether it does yet. Listeners hear of every change as a "change" event.
-import { ApiError, getJson, pause } from "./api.js";
+import {ApiError, getJson, pause} from "./api.js";
 
 class Server extends EventTarget {
   /// "loading" (503, asked again by itself), "ready", "key" (a key is needed), "away" (no answer or a fault)
@@ -17,10 +17,10 @@ class Server extends EventTarget {
       try {
         const answer = await getJson("/v1/models");
         if (!Array.isArray(answer?.data)) throw new ApiError("server", "/v1/models: the answer has no data.");
-        next = { state: "ready", message: "", models: answer.data.filter((m) => typeof m?.id === "string") };
+        next = {state: "ready", message: "", models: answer.data.filter((m) => typeof m?.id === "string")};
       } catch (error) {
-        const state = { unavailable: "loading", key: "key" }[error.kind] ?? "away";
-        next = { state, message: error.message, models: this.models };
+        const state = {unavailable: "loading", key: "key"}[error.kind] ?? "away";
+        next = {state, message: error.message, models: this.models};
       }
       if (round !== this.#round) return;
       Object.assign(this, next);
@@ -30,9 +30,7 @@ class Server extends EventTarget {
     }
   }
 
-  model(id) {
-    return this.models.find((m) => m.id === id) ?? null;
-  }
+  model(id) { return this.models.find((m) => m.id === id) ?? null; }
 
   /// The number of tokens that a text of this model may have, or null where the server does not say.
   context(id) {

@@ -8,7 +8,7 @@ export async function* eventData(body) {
   let data = [];
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const {value, done} = await reader.read();
       if (done) return;
       rest += value;
       // A CR at the end may be the first half of CR LF.
@@ -16,7 +16,8 @@ export async function* eventData(body) {
       const lines = rest.slice(0, rest.length - held).split(/\r\n|\n|\r/);
       rest = lines.pop() + rest.slice(rest.length - held);
       for (const line of lines) {
-        if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+        if (line.startsWith("data:"))
+          data.push(line.slice(line[5] === " " ? 6 : 5));
         else if (line === "" && data.length > 0) {
           yield data.join("\n");
           data = [];

@@ -1,5 +1,5 @@
 // A table of layers and kinds of matrices whose cells are coloured by a number.
-import { h } from "../core/dom.js";
+import {h} from "../core/dom.js";
 
 const STEPS = 8;
 
@@ -11,17 +11,26 @@ function stepper(values, logarithmic) {
   return (v) => (most > least ? Math.min(STEPS - 1, Math.floor((STEPS * (on(v) - least)) / (most - least))) : 2);
 }
 
-/// gathered: of places.js; valueOf(tensors): a number or null; text: how it is written in a cell; logarithmic: for errors.
-export function heatTable({ title, note, gathered, valueOf, text, logarithmic = false }) {
-  const { layers, cell } = gathered;
-  const rows = gathered.kinds.map((kind) => ({ kind, values: layers.map((layer) => valueOf(cell(kind, layer))) }))
-    .filter((row) => row.values.some((v) => v !== null));
-  const all = rows.flatMap((row) => row.values).filter((v) => v !== null);
+function row(kind, values, layers, step, text) {
+  const cell = (v, i) => v === null
+      ? h("td", {class: "heat-none"}, "–")
+      : h("td", {class: `heat-${step(v)}`, title: `${kind}, layer ${layers[i]}: ${text(v)}`}, text(v));
+  return h("tr", {}, h("th", {scope: "row"}, kind), values.map(cell));
+}
+
+/// gathered: of places.js; valueOf(tensors): a number or null; text(value): as written in a cell; logarithmic: steps of
+/// equal ratio, for errors. Null where no tensor has a value.
+export function heatTable({title, note, gathered, valueOf, text, logarithmic = false}) {
+  const {layers, kinds, cell} = gathered;
+  const valuesOf = (kind) => layers.map((layer) => valueOf(cell(kind, layer)));
+  const rows = kinds.map((kind) => [kind, valuesOf(kind)]).filter(([, values]) => values.some((v) => v !== null));
+  const all = rows.flatMap(([, values]) => values).filter((v) => v !== null);
   if (all.length === 0) return null;
   const step = stepper(all, logarithmic);
-  return h("figure", { class: "figure figure-wide" }, h("figcaption", {}, h("h3", {}, title), h("p", { class: "note" }, note)),
-    h("div", { class: "heat-frame", tabindex: "0", role: "group", "aria-label": `${title}, table` }, h("table", { class: "heat" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "layer"), layers.map((layer) => h("th", { scope: "col" }, layer)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.kind), row.values.map((v, i) => v === null ? h("td", { class: "heat-none" }, "–")
-        : h("td", { class: `heat-${step(v)}`, title: `${row.kind}, layer ${layers[i]}: ${text(v)}` }, text(v)))))))));
+  const head = h("tr", {}, h("th", {scope: "col"}, "layer"), layers.map((layer) => h("th", {scope: "col"}, layer)));
+  const body = rows.map(([kind, values]) => row(kind, values, layers, step, text));
+  return h("figure", {class: "figure figure-wide"},
+      h("figcaption", {}, h("h3", {}, title), h("p", {class: "note"}, note)),
+      h("div", {class: "heat-frame", tabindex: "0", role: "group", "aria-label": `${title}, table`},
+          h("table", {class: "heat"}, h("thead", {}, head), h("tbody", {}, body))));
 }

@@ -1,4 +1,5 @@
-// Where in a model a tensor lies, from its name: Hugging Face's (model.layers.3.mlp.down_proj), GGUF's (blk.3.ffn_down.weight).
+// Where in a model a tensor lies, from its name: Hugging Face's (model.layers.3.mlp.down_proj), GGUF's
+// (blk.3.ffn_down.weight).
 
 const IN_LAYER = /(?:^|\.)(?:layers|blk|blocks|h)\.(\d{1,4})\.(.+)$/;
 
@@ -6,13 +7,17 @@ const IN_LAYER = /(?:^|\.)(?:layers|blk|blocks|h)\.(\d{1,4})\.(.+)$/;
 export function placeOf(name) {
   const match = IN_LAYER.exec(name);
   if (!match) return null;
-  const kind = match[2].replace(/\.weight$/, "").replace(/^(?:self_attn|mlp|attn|attention|feed_forward)\./, "").replace(/\.\d+\./g, ".");
-  return { layer: Number(match[1]), kind };
+  const kind = match[2]
+                   .replace(/\.weight$/, "")
+                   .replace(/^(?:self_attn|mlp|attn|attention|feed_forward)\./, "")
+                   .replace(/\.\d+\./g, ".");
+  return {layer: Number(match[1]), kind};
 }
 
 export const elementsOf = (shape) => shape.reduce((product, n) => product * n, 1);
 
-/// Tensors of layers, gathered: {layers: numbers ascending, kinds: in the order of the model, cell(kind, layer): the tensors}.
+/// Tensors of layers, gathered: {layers: numbers ascending, kinds: in the order of the model, cell(kind, layer): the
+/// tensors}.
 export function gathered(tensors) {
   const cells = new Map();
   const layers = new Set();
@@ -26,7 +31,11 @@ export function gathered(tensors) {
     if (!cells.has(key)) cells.set(key, []);
     cells.get(key).push(tensor);
   }
-  return { layers: [...layers].sort((a, b) => a - b), kinds: [...kinds], cell: (kind, layer) => cells.get(`${layer} ${kind}`) ?? [] };
+  return {
+    layers: [...layers].sort((a, b) => a - b),
+    kinds: [...kinds],
+    cell: (kind, layer) => cells.get(`${layer} ${kind}`) ?? []
+  };
 }
 
 /// The mean of f over tensors, or null where it is known of none.

@@ -7,7 +7,7 @@ const STORE = "conversations";
 function open() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(NAME, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "id" });
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE, {keyPath: "id"});
     request.onsuccess = () => {
       // Another tab may want to upgrade later.
       request.result.onversionchange = () => request.result.close();
@@ -35,7 +35,7 @@ export class Database {
   /// Done when it is on disk; fails with a QuotaExceededError when there is no room.
   #run(mode, action) {
     return new Promise((resolve, reject) => {
-      const transaction = this.#db.transaction(STORE, mode, { durability: "relaxed" });
+      const transaction = this.#db.transaction(STORE, mode, {durability: "relaxed"});
       const request = action(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request.result);
       transaction.onabort = () => reject(transaction.error ?? request.error);
@@ -43,21 +43,21 @@ export class Database {
     });
   }
 
-  async all() {
-    return this.#db ? this.#run("readonly", (store) => store.getAll()) : [...this.#memory.values()];
-  }
+  async all() { return this.#db ? this.#run("readonly", (store) => store.getAll()) : [...this.#memory.values()]; }
 
-  async get(id) {
-    return this.#db ? this.#run("readonly", (store) => store.get(id)) : this.#memory.get(id);
-  }
+  async get(id) { return this.#db ? this.#run("readonly", (store) => store.get(id)) : this.#memory.get(id); }
 
   async put(object) {
-    if (this.#db) await this.#run("readwrite", (store) => store.put(object));
-    else this.#memory.set(object.id, structuredClone(object));
+    if (this.#db)
+      await this.#run("readwrite", (store) => store.put(object));
+    else
+      this.#memory.set(object.id, structuredClone(object));
   }
 
   async delete(id) {
-    if (this.#db) await this.#run("readwrite", (store) => store.delete(id));
-    else this.#memory.delete(id);
+    if (this.#db)
+      await this.#run("readwrite", (store) => store.delete(id));
+    else
+      this.#memory.delete(id);
   }
 }

@@ -1,7 +1,7 @@
-// Conversations as a JSON file, out and in. A file from outside is checked field by field; the first thing that is wrong is
-// named and nothing of the file is taken.
-import { newId } from "./conversation.js";
-import { settingsProblem } from "./sampling.js";
+// Conversations as a JSON file, out and in. A file from outside is checked field by field; the first thing that is
+// wrong is named and nothing of the file is taken.
+import {newId} from "./conversation.js";
+import {settingsProblem} from "./sampling.js";
 
 export const FORMAT = "nibble-conversations";
 const VERSION = 1;
@@ -9,7 +9,8 @@ export const MOST_BYTES = 100e6;
 const LONGEST_TEXT = 10e6;
 
 export function exported(list) {
-  return JSON.stringify({ format: FORMAT, version: VERSION, exported: new Date().toISOString(), conversations: list }, null, 1);
+  return JSON.stringify(
+      {format: FORMAT, version: VERSION, exported: new Date().toISOString(), conversations: list}, null, 1);
 }
 
 function check(condition, path, text) {
@@ -25,19 +26,26 @@ const isCount = (v) => Number.isInteger(v) && v >= 0 && v < 1e12;
 const MESSAGE = {
   id: [isId, "must be an id"],
   parent: [(v) => v === null || isId(v), "must be an id or null"],
-  role: [(v) => v === "user" || v === "assistant", 'must be "user" or "assistant"'],
+  role: [(v) => v === "user" || v === "assistant", "must be \"user\" or \"assistant\""],
   content: [isText(LONGEST_TEXT), "must be a string"],
   created: [isTime, "must be a time in milliseconds"],
 };
 const MESSAGE_MAY = {
   reasoning: [isText(LONGEST_TEXT), "must be a string"],
-  tools: [(v) => Array.isArray(v) && v.length <= 1000 && v.every((t) => isObject(t) && Object.keys(t).length === 2 &&
-    isText(1000)(t.name) && isText(LONGEST_TEXT)(t.arguments)), "must be a list of {name, arguments}"],
+  tools: [
+    (v) => Array.isArray(v) && v.length <= 1000 &&
+        v.every((t) => isObject(t) && Object.keys(t).length === 2 && isText(1000)(t.name) &&
+                isText(LONGEST_TEXT)(t.arguments)),
+    "must be a list of {name, arguments}"
+  ],
   state: [(v) => ["done", "streaming", "stopped", "failed"].includes(v), "must be done, streaming, stopped or failed"],
   model: [isText(1000), "must be a string"],
   finish: [isText(100), "must be a string"],
   error: [isText(10000), "must be a string"],
-  usage: [(v) => isObject(v) && Object.keys(v).length === 2 && isCount(v.prompt) && isCount(v.completion), "must be {prompt, completion}"],
+  usage: [
+    (v) => isObject(v) && Object.keys(v).length === 2 && isCount(v.prompt) && isCount(v.completion),
+    "must be {prompt, completion}"
+  ],
   speed: [(v) => Number.isFinite(v) && v >= 0, "must be a number"],
   edited: [(v) => v === true, "must be true"],
 };
@@ -82,9 +90,12 @@ function checkConversation(c, path) {
 
 /// The conversations of a parsed file. Throws an Error that names the field.
 export function checked(file) {
-  check(isObject(file) && file.format === FORMAT, "format", `must be ${JSON.stringify(FORMAT)}; is this an export of Nibble's page?`);
+  check(isObject(file) && file.format === FORMAT, "format",
+      `must be ${JSON.stringify(FORMAT)}; is this an export of Nibble's page?`);
   check(file.version === VERSION, "version", `must be ${VERSION}`);
-  for (const name of Object.keys(file)) check(["format", "version", "exported", "conversations"].includes(name), "the file", `unknown field ${JSON.stringify(name.slice(0, 50))}`);
+  for (const name of Object.keys(file))
+    check(["format", "version", "exported", "conversations"].includes(name), "the file",
+        `unknown field ${JSON.stringify(name.slice(0, 50))}`);
   check(Array.isArray(file.conversations) && file.conversations.length <= 100000, "conversations", "must be a list");
   const ids = new Set();
   file.conversations.forEach((c, i) => {
@@ -93,16 +104,18 @@ export function checked(file) {
     ids.add(c.id);
   });
   // An answer that was being written when the file was made has ended since.
-  for (const c of file.conversations) for (const m of c.messages) if (m.state === "streaming") m.state = "stopped";
+  for (const c of file.conversations)
+    for (const m of c.messages)
+      if (m.state === "streaming") m.state = "stopped";
   return file.conversations;
 }
 
-/// Those of a file's conversations that are to be added: one that is here in the same words is left out, one that is here in
-/// other words comes under a new id.
+/// Those of a file's conversations that are to be added: one that is here in the same words is left out, one that is
+/// here in other words comes under a new id.
 export function toAdd(theirs, ours) {
   return theirs.flatMap((c) => {
     const mine = ours(c.id);
     if (!mine) return [c];
-    return JSON.stringify(mine.messages) === JSON.stringify(c.messages) ? [] : [{ ...c, id: newId() }];
+    return JSON.stringify(mine.messages) === JSON.stringify(c.messages) ? [] : [{...c, id: newId()}];
   });
 }

@@ -1,8 +1,8 @@
 // What holds for every conversation: default settings and the model chosen last. In localStorage.
-import { settingsProblem } from "./sampling.js";
+import {settingsProblem} from "./sampling.js";
 
 const KEY = "nibble.preferences";
-let memory = { settings: {}, model: "" };
+let memory = {settings: {}, model: ""};
 
 function load() {
   try {
@@ -15,7 +15,7 @@ function load() {
 }
 
 function save(change) {
-  memory = { ...load(), ...change };
+  memory = {...load(), ...change};
   try {
     localStorage.setItem(KEY, JSON.stringify(memory));
   } catch {
@@ -24,16 +24,8 @@ function save(change) {
 }
 
 export const preferences = {
-  get settings() {
-    return load().settings;
-  },
-  set settings(settings) {
-    save({ settings });
-  },
-  get model() {
-    return load().model;
-  },
-  set model(model) {
-    save({ model });
-  },
+  get settings() { return load().settings;},
+  set settings(settings) { save({settings});},
+  get model() { return load().model;},
+  set model(model) { save({model});},
 };

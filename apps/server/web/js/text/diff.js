@@ -20,21 +20,22 @@ function search(a, b) {
       if (x > a.length || x - k > b.length || x - k < 0) continue;
       while (x < a.length && x - k < b.length && a[x].trimEnd() === b[x - k].trimEnd()) ++x;
       next.set(k, x);
-      if (x >= a.length && x - k >= b.length) return { trace: [...trace, next], k };
+      if (x >= a.length && x - k >= b.length) return {trace: [...trace, next], k};
     }
     trace.push(next);
     reach = next;
   }
   // Not finished: the path that got furthest.
   let best = 0;
-  for (const [k, x] of reach) if (2 * x - k > 2 * reach.get(best) - best || !reach.has(best)) best = k;
-  return { trace, k: best };
+  for (const [k, x] of reach)
+    if (2 * x - k > 2 * reach.get(best) - best || !reach.has(best)) best = k;
+  return {trace, k: best};
 }
 
 /// Pairs [index in a, index in b] of equal words, ascending in both.
 export function commonWords(a, b) {
   if (a.length === 0 || b.length === 0) return [];
-  let { trace, k } = search(a, b);
+  let {trace, k} = search(a, b);
   const pairs = [];
   let x = trace.at(-1).get(k) ?? 0;
   for (let d = trace.length - 1; d >= 0; --d) {
@@ -48,8 +49,8 @@ export function commonWords(a, b) {
   return pairs.reverse();
 }
 
-/// Runs of each text, alike or not: {left: [{text, same}], right: [...], common: share of words, first: words before the
-/// first difference}.
+/// Runs of each text, alike or not: {left: [{text, same}], right: [...], common: share of words, first: words before
+/// the first difference}.
 export function difference(leftText, rightText) {
   const a = wordsOf(leftText);
   const b = wordsOf(rightText);
@@ -58,8 +59,10 @@ export function difference(leftText, rightText) {
     const out = [];
     words.forEach((word, i) => {
       const same = kept.has(i);
-      if (out.length > 0 && out.at(-1).same === same) out.at(-1).text += word;
-      else out.push({ text: word, same });
+      if (out.length > 0 && out.at(-1).same === same)
+        out.at(-1).text += word;
+      else
+        out.push({text: word, same});
     });
     return out;
   };

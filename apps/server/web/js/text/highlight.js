@@ -1,6 +1,6 @@
 // Colours for code, by highlight.js, which is fetched when the first code that names its language is shown.
-import { loadLibrary } from "../core/library.js";
-import { sanitized } from "./sanitize.js";
+import {loadLibrary} from "../core/library.js";
+import {sanitized} from "./sanitize.js";
 
 // Longer code stays without colours: matching it would hold up the page.
 const MOST = 60000;
@@ -8,8 +8,8 @@ const MOST = 60000;
 function html(hljs, text, language) {
   // Release 9 (Debian 12) takes the language first.
   return Number.parseInt(hljs.versionString ?? "9", 10) >= 10
-    ? hljs.highlight(text, { language, ignoreIllegals: true }).value
-    : hljs.highlight(language, text, true).value;
+      ? hljs.highlight(text, {language, ignoreIllegals: true}).value
+      : hljs.highlight(language, text, true).value;
 }
 
 /// Colours the text of an element, if its language is known. The text stays the same.

@@ -1,14 +1,12 @@
-// Markdown to elements. What a model writes is untrusted. Three walls stand between it and the page: HTML in the Markdown
-// is not parsed but shown as text; DOMPurify keeps a short list of elements and attributes; the Content-Security-Policy
-// runs no inline script and loads nothing from outside.
-import { codeBlock } from "./code_block.js";
-import { sanitized } from "./sanitize.js";
+// Markdown to elements. What a model writes is untrusted. Three walls stand between it and the page: HTML in the
+// Markdown is not parsed but shown as text; DOMPurify keeps a short list of elements and attributes; the
+// Content-Security-Policy runs no inline script and loads nothing from outside.
+import {codeBlock} from "./code_block.js";
+import {sanitized} from "./sanitize.js";
 
-const { marked } = globalThis;
+const {marked} = globalThis;
 
-function escaped(text) {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
+function escaped(text) { return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`); }
 
 marked.use({
   gfm: true,
@@ -18,18 +16,21 @@ marked.use({
     // Models write <br> in the cells of tables, where there is no other way to break a line.
     tag(source) {
       const line = /^<br\s*\/?>/i.exec(source);
-      return line ? { type: "br", raw: line[0] } : undefined;
+      return line ? {type: "br", raw: line[0]} : undefined;
     },
   },
   // An image would be fetched from outside; it becomes a link to itself.
   walkTokens(token) {
     if (token.type !== "image") return;
     const text = `Image: ${token.text || token.href}`;
-    Object.assign(token, { type: "link", tokens: [{ type: "text", raw: text, text: escaped(text), escaped: true }] });
+    Object.assign(token, {type: "link", tokens: [{type: "text", raw: text, text: escaped(text), escaped: true}]});
   },
 });
 // Names differ between releases of marked; unknown ones do nothing.
-const OPTIONS = { headerIds: false, mangle: false };
+const OPTIONS = {
+  headerIds: false,
+  mangle: false
+};
 
 function finish(fragment) {
   for (const link of fragment.querySelectorAll("a")) {
@@ -53,19 +54,18 @@ function finish(fragment) {
   }
   // The renderer ends code with a line break of its own.
   for (const code of fragment.querySelectorAll("pre > code"))
-    code.parentElement.replaceWith(codeBlock(code.textContent.replace(/\n$/, ""), /(?:^|\s)language-(\S+)/.exec(code.className)?.[1] ?? ""));
+    code.parentElement.replaceWith(
+        codeBlock(code.textContent.replace(/\n$/, ""), /(?:^|\s)language-(\S+)/.exec(code.className)?.[1] ?? ""));
   // Classes of the model's choosing could borrow the look of the page's own parts.
   for (const element of fragment.querySelectorAll("[class^='language-']")) element.removeAttribute("class");
   return fragment;
 }
 
 /// The blocks of a Markdown text, as marked tells them apart.
-export function blocksOf(text) {
-  return marked.lexer(text, { ...marked.defaults, ...OPTIONS });
-}
+export function blocksOf(text) { return marked.lexer(text, {...marked.defaults, ...OPTIONS}); }
 
 /// The elements of some blocks.
 export function blockElements(blocks) {
   marked.walkTokens(blocks, marked.defaults.walkTokens);
-  return finish(sanitized(marked.parser(blocks, { ...marked.defaults, ...OPTIONS })));
+  return finish(sanitized(marked.parser(blocks, {...marked.defaults, ...OPTIONS})));
 }

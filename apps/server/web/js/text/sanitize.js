@@ -1,13 +1,15 @@
 // The one place where HTML becomes elements.
 
-const { DOMPurify } = globalThis;
+const {DOMPurify} = globalThis;
 
-const ELEMENTS = ["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "blockquote", "ul",
-  "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "input", "span"];
+const ELEMENTS = [
+  "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol",
+  "li", "table", "thead", "tbody", "tr", "th", "td", "a", "input", "span"
+];
 const ATTRIBUTES = ["href", "title", "align", "start", "class", "type", "checked"];
 
-/// A fragment in which nothing runs and nothing loads, from any HTML: elements of the short list above, links to http, https
-/// and mailto.
+/// A fragment in which nothing runs and nothing loads, from any HTML: elements of the short list above, links to http,
+/// https and mailto.
 export function sanitized(html) {
   return DOMPurify.sanitize(html, {
     ALLOWED_TAGS: ELEMENTS,

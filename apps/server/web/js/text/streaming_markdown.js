@@ -1,7 +1,7 @@
 // An answer that grows, as Markdown. Only what may still change is rendered again: the blocks at the end. So an answer
 // costs what its length says, not the square of it.
-import { codeBlock, growCodeBlock, settleCodeBlock } from "./code_block.js";
-import { blockElements, blocksOf } from "./markdown.js";
+import {codeBlock, growCodeBlock, settleCodeBlock} from "./code_block.js";
+import {blockElements, blocksOf} from "./markdown.js";
 
 // The last blocks that more text may join or change: a list goes on after an empty line, a paragraph becomes a heading.
 // Empty lines count as blocks.
@@ -13,9 +13,7 @@ export class StreamingMarkdown {
   #settledChars = 0;  // their length
   #open = [];         // {raw, nodes, growing} of the others; growing: a code block that is extended in place
 
-  constructor(element) {
-    this.#element = element;
-  }
+  constructor(element) { this.#element = element; }
 
   /// text is everything so far and begins with what it was before. last: no more will come.
   update(text, last = false) {
@@ -23,7 +21,7 @@ export class StreamingMarkdown {
     blocks.forEach((block, i) => this.#show(block, i, !last && i === blocks.length - 1));
     this.#dropFrom(blocks.length);
     while (this.#open.length > (last ? 0 : OPEN_BLOCKS)) {
-      const { raw } = this.#open.shift();
+      const {raw} = this.#open.shift();
       this.#settled.push(raw);
       this.#settledChars += raw.length;
     }
@@ -49,18 +47,19 @@ export class StreamingMarkdown {
     const fragment = blockElements([block]);
     const nodes = [...fragment.childNodes];
     this.#element.append(fragment);
-    return { raw: block.raw, nodes, growing: null };
+    return {raw: block.raw, nodes, growing: null};
   }
 
   #growingCode(block) {
     const lang = block.lang ?? "";
     const element = codeBlock(block.text, lang.split(/\s/)[0], true);
     this.#element.append(element);
-    return { raw: block.raw, nodes: [element], growing: { element, lang } };
+    return {raw: block.raw, nodes: [element], growing: {element, lang}};
   }
 
   #dropFrom(i) {
-    for (const { nodes } of this.#open.splice(i)) for (const node of nodes) node.remove();
+    for (const {nodes} of this.#open.splice(i))
+      for (const node of nodes) node.remove();
   }
 
   /// Where reading everything at once gives other blocks (a link that was defined at the end), it is all shown anew.

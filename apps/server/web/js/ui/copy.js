@@ -1,6 +1,6 @@
 // Copying to the clipboard, also where the page did not come over HTTPS and browsers withhold navigator.clipboard.
-import { icon, iconButton } from "../core/dom.js";
-import { announce } from "./announcer.js";
+import {icon, iconButton} from "../core/dom.js";
+import {announce} from "./announcer.js";
 
 function copyBySelection(text) {
   const area = document.createElement("textarea");

@@ -1,13 +1,13 @@
 // Pages and conversations. On narrow screens it lies over the page and is opened by a button.
-import { h, icon, iconButton, replace } from "../core/dom.js";
-import { generations } from "../chat/generation.js";
-import { conversations } from "../store/conversations.js";
-import { checked, exported, MOST_BYTES, toAdd } from "../store/exchange.js";
-import { confirmDialog, promptDialog } from "./dialog.js";
-import { fileInput, jsonOf, saveFile } from "./files.js";
-import { settingsDialog } from "./settings_dialog.js";
-import { isDark, toggleTheme } from "./theme.js";
-import { toast } from "./toast.js";
+import {h, icon, iconButton, replace} from "../core/dom.js";
+import {generations} from "../chat/generation.js";
+import {conversations} from "../store/conversations.js";
+import {checked, exported, MOST_BYTES, toAdd} from "../store/exchange.js";
+import {confirmDialog, promptDialog} from "./dialog.js";
+import {fileInput, jsonOf, saveFile} from "./files.js";
+import {settingsDialog} from "./settings_dialog.js";
+import {isDark, toggleTheme} from "./theme.js";
+import {toast} from "./toast.js";
 
 const PAGES = ["chat", "compare", "quantization"];
 const DAY_MS = 86400000;
@@ -26,7 +26,8 @@ function setOpen(open) {
 
 /// The button that opens the sidebar where the screen is narrow.
 export function menuButton() {
-  return iconButton("menu", "Pages and conversations", () => setOpen(true), { class: "icon-button menu-button", "aria-expanded": "false", "aria-controls": "sidebar" });
+  return iconButton("menu", "Pages and conversations", () => setOpen(true),
+      {class: "icon-button menu-button", "aria-expanded": "false", "aria-controls": "sidebar"});
 }
 
 function groupOf(time) {
@@ -36,40 +37,60 @@ function groupOf(time) {
 }
 
 function markCurrent(link, current) {
-  if (current) link.setAttribute("aria-current", "page");
-  else link.removeAttribute("aria-current");
+  if (current)
+    link.setAttribute("aria-current", "page");
+  else
+    link.removeAttribute("aria-current");
+}
+
+function saveAll() {
+  const day = new Date().toISOString().slice(0, 10);
+  saveFile(`nibble-conversations-${day}.json`, exported(conversations.list()));
 }
 
 export class Sidebar {
   #element;
   #open = "";
   #looks = "";
-  #search = h("input", { type: "search", class: "field", placeholder: "Search", "aria-label": "Search in conversations", oninput: () => this.#fill() });
-  #lists = h("div", { class: "conversation-lists" });
+  #search = h("input", {
+    type: "search",
+    class: "field",
+    placeholder: "Search",
+    "aria-label": "Search in conversations",
+    oninput: () => this.#fill()
+  });
+  #lists = h("div", {class: "conversation-lists"});
   #links;
   #theme = iconButton("moon", "", toggleTheme);
-  #import = fileInput("Import conversations", (files) => this.#load(files[0]));
+  #importInput = fileInput("Import conversations", (files) => this.#load(files[0]));
 
   constructor(element) {
     this.#element = element;
-    const page = (hash, name, text) => h("a", { href: hash, class: "page-link" }, icon(name), text);
-    this.#links = [page("#/", "chat", "Chat"), page("#/compare", "columns", "Side by side"), page("#/quantization", "bars", "Quantization")];
+    const page = (hash, name, text) => h("a", {href: hash, class: "page-link"}, icon(name), text);
+    this.#links = [
+      page("#/", "chat", "Chat"), page("#/compare", "columns", "Side by side"),
+      page("#/quantization", "bars", "Quantization")
+    ];
     replace(element,
-      h("div", { class: "brand" }, h("img", { src: "/icon.svg", alt: "", width: "28", height: "28" }), h("span", {}, "nibble"),
-        iconButton("close", "Close", () => this.close(), { class: "icon-button sidebar-close" })),
-      h("nav", { "aria-label": "Pages" }, this.#links),
-      h("section", { class: "conversations", "aria-label": "Conversations" },
-        h("a", { href: "#/new", class: "button new-button" }, icon("plus"), "New conversation"), this.#search, this.#lists),
-      h("div", { class: "sidebar-foot" }, this.#import, iconButton("import", "Import conversations", () => this.#import.click()),
-        iconButton("export", "Export all conversations", () => saveFile(`nibble-conversations-${new Date().toISOString().slice(0, 10)}.json`, exported(conversations.list()))),
-        this.#theme, iconButton("settings", "Settings for all conversations", () => settingsDialog(null)),
-        h("a", { href: "/licenses.txt", target: "_blank", rel: "noopener", class: "note" }, "Licences")));
+        h("div", {class: "brand"}, h("img", {src: "/icon.svg", alt: "", width: "28", height: "28"}),
+            h("span", {}, "nibble"),
+            iconButton("close", "Close", () => this.close(), {class: "icon-button sidebar-close"})),
+        h("nav", {"aria-label": "Pages"}, this.#links),
+        h("section", {class: "conversations", "aria-label": "Conversations"},
+            h("a", {href: "#/new", class: "button new-button"}, icon("plus"), "New conversation"), this.#search,
+            this.#lists),
+        h("div", {class: "sidebar-foot"}, this.#importInput,
+            iconButton("import", "Import conversations", () => this.#importInput.click()),
+            iconButton("export", "Export all conversations", saveAll), this.#theme,
+            iconButton("settings", "Settings for all conversations", () => settingsDialog(null)),
+            h("a", {href: "/licenses.txt", target: "_blank", rel: "noopener", class: "note"}, "Licences")));
     element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !element.classList.contains("is-open")) return;
       event.preventDefault();
       this.close();
     });
-    document.getElementById("main").parentElement.addEventListener("click", (event) => event.target.matches(".shell") && this.close());
+    document.getElementById("main").parentElement.addEventListener(
+        "click", (event) => event.target.matches(".shell") && this.close());
     conversations.addEventListener("change", () => this.#fill());
     document.addEventListener("themechange", () => this.#showTheme());
     narrow.addEventListener("change", () => setOpen(false));
@@ -113,17 +134,18 @@ export class Sidebar {
     const focused = this.#lists.contains(document.activeElement) ? document.activeElement : null;
     const groups = new Map();
     for (const c of found) groups.set(groupOf(c.updated), [...(groups.get(groupOf(c.updated)) ?? []), c]);
-    replace(this.#lists, [...groups].map(([name, list]) => [h("h2", { class: "group" }, name), h("ul", {}, list.map((c) => this.#item(c)))]),
-      found.length === 0 ? h("p", { class: "note" }, text ? "Nothing found." : "Conversations stay in this browser.") : null);
+    const group = (name, list) => [h("h2", {class: "group"}, name), h("ul", {}, list.map((c) => this.#item(c)))];
+    const none = h("p", {class: "note"}, text ? "Nothing found." : "Conversations stay in this browser.");
+    replace(this.#lists, found.length > 0 ? [...groups].map((g) => group(...g)) : none);
     this.#mark();
     if (focused?.dataset.key) this.#lists.querySelector(`[data-key="${focused.dataset.key}"]`)?.focus();
   }
 
   #item(c) {
-    return h("li", { class: "conversation" },
-      h("a", { href: `#/chat/${c.id}`, data: { id: c.id, key: `open-${c.id}` }, title: c.title }, c.title),
-      iconButton("edit", `Rename: ${c.title}`, () => this.#rename(c), { data: { key: `rename-${c.id}` } }),
-      iconButton("trash", `Delete: ${c.title}`, () => this.#delete(c), { data: { key: `delete-${c.id}` } }));
+    return h("li", {class: "conversation"},
+        h("a", {href: `#/chat/${c.id}`, data: {id: c.id, key: `open-${c.id}`}, title: c.title}, c.title),
+        iconButton("edit", `Rename: ${c.title}`, () => this.#rename(c), {data: {key: `rename-${c.id}`}}),
+        iconButton("trash", `Delete: ${c.title}`, () => this.#remove(c), {data: {key: `delete-${c.id}`}}));
   }
 
   async #rename(c) {
@@ -133,7 +155,7 @@ export class Sidebar {
     await conversations.save(c);
   }
 
-  async #delete(c) {
+  async #remove(c) {
     if (!(await confirmDialog("Delete", `“${c.title}” will be gone from this browser.`, "Delete"))) return;
     generations.stop(c);
     await conversations.delete(c.id);
@@ -146,7 +168,8 @@ export class Sidebar {
       const added = toAdd(theirs, (id) => conversations.get(id));
       for (const c of added) await conversations.save(c);
       const rest = theirs.length - added.length;
-      toast(`${added.length} conversation${added.length === 1 ? "" : "s"} imported${rest > 0 ? `, ${rest} already here` : ""}.`);
+      toast(`${added.length} conversation${added.length === 1 ? "" : "s"} imported${
+          rest > 0 ? `, ${rest} already here` : ""}.`);
     } catch (error) {
       toast(`Nothing was imported. ${error.message}`, "problem");
     }

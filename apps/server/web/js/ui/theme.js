@@ -24,8 +24,10 @@ export const isDark = () => document.documentElement.dataset.theme === "dark";
 export function toggleTheme() {
   const dark = !isDark();
   try {
-    if (dark === system.matches) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, dark ? "dark" : "light");
+    if (dark === system.matches)
+      localStorage.removeItem(KEY);
+    else
+      localStorage.setItem(KEY, dark ? "dark" : "light");
   } catch {
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     return;
