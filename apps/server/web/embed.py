@@ -5,8 +5,8 @@
   embed.py --inputs            prints every file that the output depends on, one per line
   embed.py --output FILE.cc    writes the C++ source of web_assets()
 
-Equal inputs give equal bytes. Libraries are read where Debian's packages put them, or from --libraries DIR: a folder with
-purify.min.js, marked.min.js, highlight.min.js, chart.min.js and, for each, its licence as NAME.copyright.
+Equal inputs give equal bytes. Libraries are read where Debian's packages put them, or from --libraries DIR: a folder
+with purify.min.js, marked.min.js, highlight.min.js, chart.min.js and, for each, its licence as NAME.copyright.
 """
 
 import argparse

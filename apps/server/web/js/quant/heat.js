@@ -3,12 +3,15 @@ import {h} from "../core/dom.js";
 
 const STEPS = 8;
 
-/// Which of the steps a value is, between the least and the most.
+/// Which of the steps a value is, between the most and nearly the least: a few tiny ones would leave one colour for the
+/// others.
 function stepper(values, logarithmic) {
   const on = (v) => (logarithmic ? Math.log(Math.max(v, 1e-12)) : v);
-  const least = on(Math.min(...values));
-  const most = on(Math.max(...values));
-  return (v) => (most > least ? Math.min(STEPS - 1, Math.floor((STEPS * (on(v) - least)) / (most - least))) : 2);
+  const sorted = values.map(on).sort((a, b) => a - b);
+  const least = sorted[Math.floor(sorted.length / 20)];
+  const most = sorted.at(-1);
+  const step = (v) => Math.floor((STEPS * (on(v) - least)) / (most - least));
+  return (v) => (most > least ? Math.max(0, Math.min(STEPS - 1, step(v))) : 2);
 }
 
 function row(kind, values, layers, step, text) {

@@ -42,7 +42,7 @@ function chart(points, x) {
   const type = points.length > 1 ? "logarithmic" : "linear";
   return figure({
     title: x.title,
-    note: "Down and to the left is better.",
+    note: "Mean KL divergence to the original. Down and to the left is better.",
     columns: ["Report", x.label, "KL divergence"],
     rows: points.map((p) => [p.name, x.write(x.of(p.report)), small(p.report.held_out.kld_mean)]),
     config: (l) => ({
@@ -51,10 +51,7 @@ function chart(points, x) {
       plugins: [names],
       options: {
         color: l.ink,
-        scales: {
-          x: axis(l, x.label, {grace: "15%", ticks: ticks(l)}),
-          y: axis(l, "mean KL divergence to the original", {type})
-        },
+        scales: {x: axis(l, x.label, {grace: "15%", ticks: ticks(l)}), y: axis(l, "KL divergence", {type})},
         plugins: {tooltip: {callbacks: {label}}}
       }
     })

@@ -145,12 +145,15 @@ function choice(c) {
   });
 }
 
+/// As short as a cell is: 120, 4.2, 0.03.
+const thousandths = (v) => (v >= 10 ? v.toFixed(0) : v >= 0.1 || v === 0 ? v.toFixed(1) : v.toPrecision(1));
+
 const errorPerMatrix = (places) => heatTable({
   title: "Error per matrix",
-  note: "The stronger the colour, the larger the error; steps are of equal ratio.",
+  note: "In thousandths. The stronger the colour, the larger; steps are of equal ratio.",
   gathered: places,
   valueOf: (tensors) => meanOf(tensors, (t) => t.output_error ?? t.relative_error),
-  text: (v) => v.toPrecision(1).replace(/^0\./, "."),
+  text: (v) => thousandths(1000 * v),
   logarithmic: true
 });
 
