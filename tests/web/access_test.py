@@ -187,6 +187,31 @@ class AccessTest(PageTest):
         )
 
     @mock_only
+    def test_the_page_itself_does_not_scroll(self):
+        self.state(delay_ms=0)
+        self.browser.js_async("""
+            const {conversations} = await import("/js/store/conversations.js");
+            const {newConversation, addMessage} = await import("/js/store/conversation.js");
+            for (let i = 0; i < 60; ++i) {
+              const c = newConversation("");
+              for (let j = 0; j < 30; ++j) addMessage(c, c.leaf, {role: j % 2 ? "assistant" : "user", content: `text ${i} ${j}`});
+              await conversations.save(c);
+            }""")
+        self.browser.all(".conversation a")[5].click()
+        self.browser.until(lambda: len(self.messages("user")) == 15, "the conversation")
+        for fragment in ("", "#/quantization", "#/compare"):
+            if fragment:
+                self.browser.open(fragment)
+                self.browser.one(".page:not([hidden]) h1")
+            for label in ("Rename: text 2 0", "Delete: text 0 0"):
+                self.browser.js("document.querySelector(`[aria-label='${arguments[0]}']`).focus()", label)
+            size = self.browser.js(
+                "const d = document.documentElement;"
+                "return [d.scrollTop, document.body.scrollTop, d.scrollHeight - innerHeight, document.body.scrollHeight - innerHeight]"
+            )
+            self.assertEqual(size, [0, 0, 0, 0], fragment)
+
+    @mock_only
     def test_360_pixels(self):
         self.browser.size(360, 740)
         for theme in ("light", "dark"):

@@ -52,7 +52,7 @@ class StoreTest(PageTest):
         self.browser.driver.refresh()
         answer = self.browser.until(lambda: self.messages("assistant"), "the conversation")[0]
         self.assertIn("word5", self.prose(answer))
-        self.assertIn("interrupted", answer.text)
+        self.assertIn("not finished", answer.text)
 
     @mock_only
     def test_an_answer_goes_on_while_another_conversation_is_shown(self):

@@ -28,6 +28,9 @@ export function requestMessages(system, path) {
   return messages;
 }
 
+const countIn = (n) => (Number.isInteger(n) && n >= 0 ? n : 0);
+
+/// What is kept of an answer is what store/exchange.js takes back in.
 function take(message, piece, clock) {
   if (piece.type === "text" || piece.type === "reasoning") {
     clock.first ??= performance.now();
@@ -42,12 +45,13 @@ function take(message, piece, clock) {
     tool.name += piece.name;
     tool.arguments += piece.arguments;
   } else if (piece.type === "finish") {
-    message.finish = piece.reason;
+    message.finish = String(piece.reason).slice(0, 100);
   } else if (piece.type === "usage") {
-    message.usage = {prompt: piece.usage.prompt_tokens ?? 0, completion: piece.usage.completion_tokens ?? 0};
+    message.usage = {prompt: countIn(piece.usage.prompt_tokens), completion: countIn(piece.usage.completion_tokens)};
     const seconds = (performance.now() - (clock.first ?? performance.now())) / 1000;
     const measured = seconds > 0 ? message.usage.completion / seconds : 0;
-    message.speed = piece.timings?.predicted_per_second ?? measured;
+    const said = piece.timings?.predicted_per_second;
+    message.speed = Number.isFinite(said) && said >= 0 ? said : measured;
   }
 }
 
@@ -96,7 +100,7 @@ class Generations extends EventTarget {
       message.state = "done";
     } catch (error) {
       message.state = error.name === "AbortError" ? "stopped" : "failed";
-      if (message.state === "failed") message.error = error.message;
+      if (message.state === "failed") message.error = error.message.slice(0, 2000);
       if (error.kind === "network" || error.kind === "key") server.refresh();
     }
     if (message.tools) message.tools = message.tools.filter(Boolean);

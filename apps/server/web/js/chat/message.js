@@ -8,7 +8,7 @@ import {copyButton} from "../ui/copy.js";
 
 // What is said of an answer that did not end by itself, by its state or the reason that the server gave.
 const ENDINGS = {
-  streaming: "interrupted when the page closed",
+  streaming: "not finished",
   stopped: "stopped",
   length: "cut at the most tokens",
   tool_calls: "waits for a tool",

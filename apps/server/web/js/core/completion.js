@@ -2,11 +2,14 @@
 import {ApiError, postJson} from "./api.js";
 import {eventData} from "./sse.js";
 
+// An answer calls a few tools; an index beyond this is nonsense.
+const MOST_TOOLS = 128;
+
 function* toolPieces(pieces) {
   for (const piece of Array.isArray(pieces) ? pieces : [])
     yield {
       type: "tool",
-      index: Number.isInteger(piece.index) ? piece.index : 0,
+      index: piece.index >= 0 && piece.index < MOST_TOOLS ? Math.floor(piece.index) : 0,
       name: piece.function?.name ?? "",
       arguments: piece.function?.arguments ?? "",
     };
