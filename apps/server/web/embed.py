@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The web page's files: what they are, and C++ that holds them.
+
+  embed.py --check             fails, and says what to install, when a library is missing
+  embed.py --inputs            prints every file that the output depends on, one per line
+  embed.py --output FILE.cc    writes the C++ source of web_assets()
+
+Equal inputs give equal bytes. Libraries are read where Debian's packages put them, or from --libraries DIR: a folder
+with purify.min.js, marked.min.js, highlight.min.js, chart.min.js and, for each, its licence as NAME.copyright.
+"""
+
+import argparse
+import dataclasses
+import gzip
+import hashlib
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent.resolve()
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+    name: str  # its path is /lib/NAME.js
+    package: str
+    files: tuple  # the first that is there is taken; each defines a global and needs no bundler
+
+    def file(self, own):
+        """own: the user's folder of libraries, or None."""
+        choices = [own / f"{self.name}.min.js"] if own else [pathlib.Path(f) for f in self.files]
+        return next((c for c in choices if c.is_file()), None)
+
+    def licence(self, own):
+        path = own / f"{self.name}.copyright" if own else pathlib.Path(f"/usr/share/doc/{self.package}/copyright")
+        return path if path.is_file() else None
+
+
+LIBRARIES = (
+    Library("purify", "node-dompurify", ("/usr/share/nodejs/dompurify/dist/purify.min.js",)),
+    Library(
+        "marked",
+        "libjs-marked",
+        (
+            "/usr/share/javascript/marked/marked.umd.min.js",
+            "/usr/share/javascript/marked/marked.umd.js",
+            "/usr/share/javascript/marked/marked.min.js",
+        ),
+    ),
+    Library(
+        "highlight",
+        "libjs-highlight.js",
+        ("/usr/share/javascript/highlight.js/highlight.min.js", "/usr/share/javascript/highlight.js/highlight.js"),
+    ),
+    Library(
+        "chart",
+        "libjs-chart.js",
+        (
+            "/usr/share/javascript/chart.js/chart.umd.min.js",
+            "/usr/share/javascript/chart.js/chart.umd.js",
+            "/usr/share/javascript/chart.js/chart.min.js",
+        ),
+    ),
+)
+# Licences that the packages only name.
+FULL_TEXTS = tuple(pathlib.Path("/usr/share/common-licenses") / name for name in ("Apache-2.0",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    path: str
+    content_type: str
+    body: bytes  # gzip
+
+    @property
+    def etag(self):
+        return '"' + hashlib.sha256(self.body).hexdigest()[:24] + '"'
+
+
+def page_files():
+    return sorted(p for p in HERE.rglob("*") if p.suffix in TYPES and p.is_file() and p.name != "CMakeLists.txt")
+
+
+def missing(own=None):
+    """The packages that must be installed first."""
+    return [lib.package for lib in LIBRARIES if not (lib.file(own) and lib.licence(own))]
+
+
+def without_source_map(script):
+    """A browser's developer tools would ask the server for the map."""
+    return b"\n".join(line for line in script.split(b"\n") if not line.startswith(b"//# sourceMappingURL="))
+
+
+def licences(own):
+    parts = ["The web page of Nibble contains these libraries.\n"]
+    for lib in LIBRARIES:
+        parts.append(f"\n{'=' * 80}\n{lib.name}\n{'=' * 80}\n\n" + lib.licence(own).read_text(encoding="utf-8"))
+    for path in FULL_TEXTS:
+        if path.is_file():
+            parts.append(f"\n{'=' * 80}\n{path.name}\n{'=' * 80}\n\n" + path.read_text(encoding="utf-8"))
+    return "".join(parts)
+
+
+def assets(own=None):
+    """Every file of the page, ascending by path. Needs all libraries."""
+
+    def asset(path, suffix, body):
+        return Asset(path, TYPES[suffix], gzip.compress(body, 9, mtime=0))
+
+    found = []
+    for file in page_files():
+        path = "/" + file.relative_to(HERE).as_posix()
+        found.append(asset("/" if path == "/index.html" else path, file.suffix, file.read_bytes()))
+    for lib in LIBRARIES:
+        found.append(asset(f"/lib/{lib.name}.js", ".js", without_source_map(lib.file(own).read_bytes())))
+    found.append(asset("/licenses.txt", ".txt", licences(own).encode()))
+    return sorted(found, key=lambda a: a.path)
+
+
+def literal(data):
+    """A C++ string literal, in lines. Octal escapes are of three digits, so that no digit after them joins in."""
+    lines = []
+    for start in range(0, len(data), 64):
+        text = ""
+        for byte in data[start : start + 64]:
+            char = chr(byte)
+            text += (
+                char if char.isascii() and (char.isalnum() or char in " .,;:/()[]{}<>=+-*_!#&|") else f"\\{byte:03o}"
+            )
+        lines.append(f'    "{text}"')
+    return "\n".join(lines) or '    ""'
+
+
+def source(found):
+    out = [
+        "// Generated by apps/server/web/embed.py. Do not edit.\n",
+        '#include "web_assets.h"\n\n',
+        "namespace nibble::server {\nnamespace {\n\n",
+    ]
+    for i, a in enumerate(found):
+        out.append(f"// {a.path}\nconstexpr std::string_view kBody{i}(\n{literal(a.body)},\n    {len(a.body)});\n\n")
+    out.append("constexpr WebAsset kAssets[] = {\n")
+    for i, a in enumerate(found):
+        etag = a.etag.replace('"', '\\"')
+        out.append(f'    {{"{a.path}", "{a.content_type}", "{etag}", kBody{i}, true}},\n')
+    out.append(
+        "};\n\n}  // namespace\n\nstd::span<const WebAsset> web_assets() { return kAssets; }\n\n"
+        "}  // namespace nibble::server\n"
+    )
+    return "".join(out)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--inputs", action="store_true")
+    parser.add_argument("--output", type=pathlib.Path)
+    parser.add_argument("--libraries", type=pathlib.Path)
+    args = parser.parse_args()
+    own = args.libraries
+    lacking = missing(own)
+    if lacking:
+        where = f" in {own}" if own else ""
+        print(
+            f"The web page's libraries are missing{where}: {' '.join(lacking)}.\n"
+            f"Install them with scripts/setup, or apt-get install {' '.join(lacking)}.",
+            file=sys.stderr,
+        )
+        return 1
+    if args.inputs:
+        libraries = [path for lib in LIBRARIES for path in (lib.file(own), lib.licence(own))]
+        for path in [pathlib.Path(__file__).resolve(), *page_files(), *FULL_TEXTS, *libraries]:
+            if path.is_file():
+                print(path)
+    if args.output:
+        args.output.write_text(source(assets(own)), encoding="ascii")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
