@@ -116,6 +116,9 @@ class QuantizationTest(PageTest):
                 mock_models.recorded(f"{name}.inspect.json"),
             )
             self.assertEqual(rows, [bits] * 30)
+            kinds = [e.text for e in self.browser.all(".heat tbody th")]
+            letters = [kind.replace("attn_", "").replace("ffn_", "")[0] for kind in kinds]
+            self.assertEqual("".join(letters), "qkvogud")
             self.assertTrue(
                 self.browser.one(".tensors [role=status]").text.startswith(f"{tensors} of {tensors} tensors"),
                 self.browser.one(".tensors [role=status]").text,

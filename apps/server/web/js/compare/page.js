@@ -94,7 +94,11 @@ export class ComparePage {
   #send(text) {
     const settings = this.#settings();
     const models = this.#models.map((m) => m.value);
-    if (!settings || models.some((m) => !m)) return false;
+    if (!settings) return false;
+    if (models.some((m) => !m)) {
+      toast("No model is ready yet.");
+      return false;
+    }
     const turn = new Turn({
       prompt: text,
       models,

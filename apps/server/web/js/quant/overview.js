@@ -39,7 +39,8 @@ function chart(points, x) {
   const sets = (l) => [set(points, x, false, l.series[0]), set(points, x, true, l.series[1])];
   const ticks = (l) => ({color: l.soft, callback: (v) => x.tick(v), maxRotation: 0, autoSkipPadding: 12});
   const label = (item) => `${item.raw.name}: ${x.write(item.raw.x)}, KL ${small(item.raw.y)}`;
-  const type = points.length > 1 ? "logarithmic" : "linear";
+  // One point alone says nothing on a logarithm's scale.
+  const alone = points.length === 1;
   return figure({
     title: x.title,
     note: "Mean KL divergence to the original. Down and to the left is better.",
@@ -51,7 +52,10 @@ function chart(points, x) {
       plugins: [names],
       options: {
         color: l.ink,
-        scales: {x: axis(l, x.label, {grace: "15%", ticks: ticks(l)}), y: axis(l, "KL divergence", {type})},
+        scales: {
+          x: axis(l, x.label, {grace: "15%", beginAtZero: alone, ticks: ticks(l)}),
+          y: axis(l, "KL divergence", alone ? {beginAtZero: true} : {type: "logarithmic"})
+        },
         plugins: {tooltip: {callbacks: {label}}}
       }
     })

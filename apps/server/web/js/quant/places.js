@@ -16,8 +16,16 @@ export function placeOf(name) {
 
 export const elementsOf = (shape) => shape.reduce((product, n) => product * n, 1);
 
-/// Tensors of layers, gathered: {layers: numbers ascending, kinds: in the order of the model, cell(kind, layer): the
-/// tensors}.
+// Files list tensors in any order; people think in that of the computation.
+const ORDER = [/q_proj|attn_q/, /k_proj|attn_k/, /v_proj|attn_v/, /o_proj|attn_output/, /gate/, /up/, /down/];
+
+function byComputation(a, b) {
+  const [i, j] = [a, b].map((kind) => ORDER.findIndex((pattern) => pattern.test(kind)));
+  return (i < 0 ? ORDER.length : i) - (j < 0 ? ORDER.length : j);
+}
+
+/// Tensors of layers, gathered: {layers: numbers ascending, kinds: in the order of the computation as far as it is
+/// known, cell(kind, layer): the tensors}.
 export function gathered(tensors) {
   const cells = new Map();
   const layers = new Set();
@@ -33,7 +41,7 @@ export function gathered(tensors) {
   }
   return {
     layers: [...layers].sort((a, b) => a - b),
-    kinds: [...kinds],
+    kinds: [...kinds].sort(byComputation),
     cell: (kind, layer) => cells.get(`${layer} ${kind}`) ?? []
   };
 }
