@@ -102,11 +102,20 @@ Report slow(const Settings& s) {
   double rate = 0;
   {
     const Crowd writers(context, s.server, count, slow_writer);
-    const Crowd readers(context, s.server, count, [i = 0]() mutable { return slow_reader(i++); });
-    // Their own requests are answered by now, as far as they take the answers.
+    // Readers come a few at a time, so that all are answered before what is measured, and only their reading is left.
+    std::vector<std::unique_ptr<Crowd>> readers;
     Tally meanwhile;
-    closed_loop_on(context, s.server, s.clients, 5, dying(s, 1 << 30, 0, 0),
-                   [&](const Answer& a) { meanwhile.add(a); });
+    const auto go_on = [&](double time) {
+      closed_loop_on(context, s.server, s.clients, time, dying(s, 1 << 30, 0, 0),
+                     [&](const Answer& a) { meanwhile.add(a); });
+    };
+    for (int part = 0; part < 20; ++part) {
+      const int first = part * count;
+      readers.push_back(
+          std::make_unique<Crowd>(context, s.server, count / 20, [i = first]() mutable { return slow_reader(i++); }));
+      go_on(0.4);
+    }
+    go_on(2);
     report.add("connections meanwhile", state_of(s.server).connections);
     rate = measure("among slow clients", among);
   }
