@@ -41,8 +41,10 @@ Report disconnects(const Settings& s) {
   const double typical = percentile(tally.seconds_200, 0.5);
   const ServerState before = idle_state_of(s.server);
   int died = 0;
-  closed_loop(s.server, kAtOnce, 1e6, dying(s, count, 1, 4 * typical),
-              [&](const Answer& answer) { died += answer.status == 0 ? 1 : 0; });
+  const NextAsk next = [&, more = dying(s, 1 << 30, 1, 4 * typical)]() mutable {
+    return died < count ? more() : nullptr;
+  };
+  closed_loop(s.server, kAtOnce, 1e6, next, [&](const Answer& answer) { died += answer.status == 0 ? 1 : 0; });
   const auto begin = Clock::now();
   const ServerState after = idle_state_of(s.server);
   report.add("clients that died before their answer", died);
