@@ -24,10 +24,10 @@ LINE = [
 CLIENTS = {
     "include/nibble": {"nibble"},
     "apps/cli": {"nibble", "server"},
-    "apps/server": {"nibble", "base"},
+    "apps/server": {"nibble", "base", "server"},
     "bindings/python": {"nibble"},
-    "bench": {"nibble", "src"},
-    "fuzz": {"nibble", "src"},
+    "bench": {"nibble", "src", "server"},
+    "fuzz": {"nibble", "src", "server"},
     "tests": {"nibble", "src"},
 }
 # Tests of a folder are held to the same line. Test support of kernels is private to kernel.

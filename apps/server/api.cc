@@ -276,6 +276,12 @@ Api::Task Api::start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& j
   };
 }
 
+template <typename F>
+void Api::on_worker(F work) {
+  if (options_.workers > 0) return boost::asio::post(workers_, std::move(work));
+  work();
+}
+
 Result<Api::Place> Api::reserve(const ServedModel& model, std::size_t body_bytes) {
   // A token is a byte at least; few are longer than a context.
   const auto most = std::min(static_cast<std::int64_t>(body_bytes), model.model->context());
@@ -295,8 +301,8 @@ void Api::read(Exchange& exchange, bool takes_place, Work work) {
     place = std::move(*reserved);
   }
   ++reading_;
-  boost::asio::post(workers_, [this, asked = exchange.shared_from_this(), takes_place, place = std::move(place),
-                               work = std::move(work)]() mutable {
+  on_worker([this, asked = exchange.shared_from_this(), takes_place, place = std::move(place),
+             work = std::move(work)]() mutable {
     Exchange& home = *asked;
     Task task = task_of(home, takes_place, std::move(place), work);
     --reading_;
@@ -339,7 +345,7 @@ void Api::reply_from_worker(Exchange& exchange, std::function<HttpReply()> make)
   if (reading_ >= options_.max_reading)
     return exchange.reply(reply_of(busy("too many requests are being read; try again later")));
   ++reading_;
-  boost::asio::post(workers_, [this, asked = exchange.shared_from_this(), make = std::move(make)]() mutable {
+  on_worker([this, asked = exchange.shared_from_this(), make = std::move(make)]() mutable {
     Exchange& home = *asked;
     HttpReply reply;
     try {

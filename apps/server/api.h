@@ -21,8 +21,8 @@ namespace nibble::server {
 struct ApiOptions {
   GateOptions gate;
   RequestDefaults defaults;
-  int workers = 2;                                          ///< threads that read requests
-  std::int64_t max_reading = 256;                           ///< requests that they have not finished with
+  int workers = 2;                 ///< threads that read requests; 0: they are read where they come
+  std::int64_t max_reading = 256;  ///< requests that they have not finished with
   std::function<void(const std::string& line)> access_log;  ///< a line of JSON per answer; may be empty
   bool log_bodies = false;                                  ///< the access log holds what clients sent, prompts and all
   std::function<std::size_t()> connections;                 ///< for metrics; may be empty
@@ -78,6 +78,8 @@ class Api final : public Handler {
                               Metrics& metrics);
   /// Answers with what a worker makes of files.
   void reply_from_worker(Exchange& exchange, std::function<HttpReply()> make);
+  template <typename F>
+  void on_worker(F work);
   static Result<Place> reserve(const ServedModel& model, std::size_t body_bytes);
 
   ServedModels& models_;

@@ -6,9 +6,9 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/version.hpp>
+#include <boost/beast/http/error.hpp>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 namespace nibble::server {
@@ -18,6 +18,8 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr std::size_t kReadBytes = 4096;
+constexpr std::size_t kBufferBytes = std::size_t{64} * 1024;  ///< of what was read and not parsed
+constexpr std::size_t kMaxFraming = std::size_t{1} << 20;
 constexpr std::size_t kMaxLingeredBytes = std::size_t{4} << 20;
 
 HttpRequest head_of_message(const http::request<http::string_body>& message, const std::string& peer) {
@@ -32,6 +34,13 @@ HttpRequest head_of_message(const http::request<http::string_body>& message, con
   request.peer = peer;
   request.is_http_11 = message.version() >= 11;
   return request;
+}
+
+/// Nothing but "chunked" tells where a body ends (RFC 9112, 6.3); the parser takes other codings for no body.
+bool has_known_length(const http::request<http::string_body>& message) {
+  const auto [begin, end] = message.equal_range(http::field::transfer_encoding);
+  if (begin == end) return true;
+  return message.version() >= 11 && std::next(begin) == end && equal_ignoring_case(begin->value(), "chunked");
 }
 
 }  // namespace
@@ -190,16 +199,51 @@ void Connection::read_header() {
   parser_.emplace();
   parser_->header_limit(limits_.header_bytes);
   parser_->body_limit(limits_.body_bytes);
+  parsed_bytes_ = 0;
+  is_reading_body_ = false;
   stream_.expires_after(limits_.header_time);
-  http::async_read_header(stream_, buffer_, *parser_,
-                          [self = shared_from_this()](Code error, std::size_t) { self->on_header(error); });
+  parse();
+}
+
+/// Parses what has been read, and reads on where that is not all. Bytes are counted here, since the parser's own limit
+/// holds for what it has not taken yet: of headers one after the other, and of trailers, it takes any number.
+void Connection::parse() {
+  Code error;
+  while (buffer_.size() > 0 && !is_parsed()) {
+    const std::size_t used = parser_->put(buffer_.data(), error);
+    buffer_.consume(used);
+    parsed_bytes_ += used;
+    if (error == http::error::need_more) break;
+    if (error) return protocol_error(error);
+  }
+  const std::size_t framing = framing_bytes();
+  const std::size_t unparsed = is_parsed() ? 0 : buffer_.size();
+  if (!is_reading_body_ && framing + unparsed > limits_.header_bytes) return protocol_error(http::error::header_limit);
+  if (framing > most_framing() || unparsed == kBufferBytes) return protocol_error(http::error::body_limit);
+  if (is_parsed()) return is_reading_body_ ? on_body() : on_header();
+  const std::size_t room = kBufferBytes - unparsed;
+  stream_.async_read_some(buffer_.prepare(std::min(is_reading_body_ ? kBufferBytes : kReadBytes, room)),
+                          [self = shared_from_this()](Code failed, std::size_t bytes) {
+                            self->buffer_.commit(bytes);
+                            if (failed || self->is_closed_) return self->close();
+                            self->parse();
+                          });
+}
+
+bool Connection::is_parsed() const { return is_reading_body_ ? parser_->is_done() : parser_->is_header_done(); }
+
+/// What was parsed and is not the body.
+std::size_t Connection::framing_bytes() const { return parsed_bytes_ - parser_->get().body().size(); }
+
+/// Headers, and then for each byte a chunk of its own, but not for ever.
+std::size_t Connection::most_framing() const {
+  return 2 * std::size_t{limits_.header_bytes} + std::min(8 * parser_->get().body().size(), kMaxFraming);
 }
 
 HttpRequest Connection::head() const { return head_of_message(parser_->get(), peer_); }
 
-void Connection::on_header(Code error) {
-  if (is_closed_) return;
-  if (error) return protocol_error(error);
+void Connection::on_header() {
+  if (!has_known_length(parser_->get())) return protocol_error(http::error::bad_transfer_encoding);
   keep_alive_ = parser_->get().keep_alive();
   if (auto refusal = handler_.refuse(head())) return refuse(std::move(*refusal));
   if (equal_ignoring_case(std::string_view(parser_->get()[http::field::expect]), "100-continue") &&
@@ -217,14 +261,13 @@ void Connection::on_header(Code error) {
 }
 
 void Connection::read_body() {
+  is_reading_body_ = true;
+  parser_->eager(true);
   stream_.expires_after(limits_.body_time);
-  http::async_read(stream_, buffer_, *parser_,
-                   [self = shared_from_this()](Code error, std::size_t) { self->on_body(error); });
+  parse();
 }
 
-void Connection::on_body(Code error) {
-  if (is_closed_) return;
-  if (error) return protocol_error(error);
+void Connection::on_body() {
   stream_.expires_never();
   auto exchange = std::make_shared<Current>(shared_from_this());
   exchange->request = head();
@@ -251,12 +294,6 @@ void Connection::protocol_error(Code error) {
     status = 413;
   } else if (error == http::error::header_limit) {
     status = 431;
-  } else if (error == boost::beast::error::timeout) {
-    // Whoever sends nothing more is told so, unless nothing came at all. The stream is closed already.
-    return close();
-  } else if (error.category() != http::make_error_code(http::error::bad_method).category() ||
-             error == http::error::end_of_stream || error == http::error::partial_message) {
-    return close();
   }
   HttpReply reply = handler_.protocol_error(status, error.message());
   reply.close = true;
@@ -281,9 +318,19 @@ void Connection::on_watch(Code error) {
   if (is_closed_ || current_ == nullptr) return;
   char next = 0;
   const ssize_t count = error ? -1 : recv(stream_.socket().native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (count > 0) return;  // the next request; it has to wait
+  if (count > 0) return keep_next_request();
   if (count < 0 && !error && (errno == EAGAIN || errno == EINTR)) return watch();
   close();
+}
+
+/// What comes before the answer is whole waits here, so that the end of the connection behind it is seen.
+void Connection::keep_next_request() {
+  const std::size_t room = kBufferBytes - buffer_.size();
+  if (room == 0) return;  // a client so far ahead of its answers has to wait itself
+  const auto space = buffer_.prepare(std::min(kReadBytes, room));
+  const ssize_t count = recv(stream_.socket().native_handle(), space.data(), space.size(), MSG_DONTWAIT);
+  if (count > 0) buffer_.commit(static_cast<std::size_t>(count));
+  watch();
 }
 
 void Connection::client_gone() {

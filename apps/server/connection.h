@@ -54,15 +54,20 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   void wait_for_request();
   void read_header();
-  void on_header(Code error);
+  void parse();
+  bool is_parsed() const;
+  std::size_t framing_bytes() const;
+  std::size_t most_framing() const;
+  void on_header();
   void read_body();
-  void on_body(Code error);
+  void on_body();
   HttpRequest head() const;
   void refuse(HttpReply reply);
   void protocol_error(Code error);
 
   void watch();
   void on_watch(Code error);
+  void keep_next_request();
   void client_gone();
 
   void send(std::string_view bytes);
@@ -79,6 +84,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   ConnectionSet& all_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
+  std::size_t parsed_bytes_ = 0;  ///< of the request
+  bool is_reading_body_ = false;
   boost::asio::steady_timer comments_;
   std::string peer_;
 

@@ -16,13 +16,16 @@ ApiError refusal(int status, std::string message, std::string code) {
 }  // namespace
 
 std::string host_name(std::string_view host) {
-  std::string_view name = host;
-  if (!name.empty() && name.front() == '[') {
-    name = name.substr(1, name.find(']') - 1);
-  } else {
-    name = name.substr(0, name.find(':'));
-  }
-  std::string lower(name);
+  const bool is_bracketed = !host.empty() && host.front() == '[';
+  const std::size_t bracket = is_bracketed ? host.find(']') : 0;
+  if (bracket == std::string_view::npos) return "";
+  std::size_t colon = std::min(host.find(':', bracket), host.size());
+  if (!is_bracketed && host.find(':', std::min(colon + 1, host.size())) != std::string_view::npos)
+    colon = host.size();  // an IPv6 address as it is
+  const std::string_view port = host.substr(std::min(colon + 1, host.size()));
+  const bool is_port = std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!is_port || (is_bracketed && bracket + 1 != colon)) return "";
+  std::string lower(is_bracketed ? host.substr(1, bracket - 1) : host.substr(0, colon));
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return lower;

@@ -34,7 +34,7 @@ class Gate {
   GateOptions options_;
 };
 
-/// The name in a Host header, without port and brackets, in lower case.
+/// The name in a Host header, without port and brackets, in lower case; empty for what is no host.
 std::string host_name(std::string_view host);
 /// Takes as long for every wrong key of a length.
 bool equal_in_constant_time(std::string_view given, std::string_view secret);

@@ -90,6 +90,12 @@ Result<std::function<void(const std::string&)>> log_of(const std::string& path) 
 }  // namespace
 
 Status serve(const ServeOptions& options) {
+  return serve(options, [&options](const ModelSource& source, const std::atomic<bool>& stop) {
+    return load_model_of(source, options, stop);
+  });
+}
+
+Status serve(const ServeOptions& options, ModelLoader loader) {
   if (options.api_keys.empty() && !is_loopback(options.host))
     return Error{ErrorCode::kInvalidArgument,
                  fmt::format("--host {}: other machines are served only with an API key; set --api-key", options.host)};
@@ -114,9 +120,7 @@ Status serve(const ServeOptions& options) {
   server_options.api.access_log = std::move(*log);
   server_options.api.log_bodies = options.log_bodies;
 
-  ServedModels models(std::move(*sources), [&](const ModelSource& source, const std::atomic<bool>& stop) {
-    return load_model_of(source, options, stop);
-  });
+  ServedModels models(std::move(*sources), std::move(loader));
   Server server(models, std::move(server_options));
   if (const Status status = server.listen(); !status.ok()) return status;
   log_message(LogLevel::kInfo, fmt::format("listening on {}, loading", server.url()));

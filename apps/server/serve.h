@@ -8,6 +8,7 @@
 #include "nibble/engine.h"
 #include "nibble/model.h"
 #include "nibble/result.h"
+#include "served_models.h"
 
 namespace nibble::server {
 
@@ -34,5 +35,7 @@ struct ServeOptions {
 /// Runs until SIGTERM or SIGINT; a second one does not wait for requests under way. Errors: what is wrong with the
 /// options or a model, or a port that cannot be had.
 Status serve(const ServeOptions& options);
+/// The same with models from elsewhere.
+Status serve(const ServeOptions& options, ModelLoader loader);
 
 }  // namespace nibble::server

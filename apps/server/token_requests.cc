@@ -18,7 +18,8 @@ Result<std::vector<std::int32_t>> tokens_of(RequestFields& fields, const ServedM
     return std::move(prompt->tokens);
   }
   std::optional<std::string> text = fields.string("content");
-  if (!text) text = fields.string("prompt");
+  const std::optional<std::string> prompt = fields.string("prompt");
+  if (!text) text = prompt;
   if (!text) fields.fail("content", "missing");
   // vLLM's name, and its default; llama-server's.
   const bool is_vllm = fields.find("content") == nullptr;

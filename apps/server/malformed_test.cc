@@ -1,0 +1,133 @@
+// What is no request, on a real socket: the server answers with an error object or ends the connection, and goes on.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "testing/local_server.h"
+#include "testing/malformed.h"
+#include "testing/stream_check.h"
+
+namespace nibble::server {
+namespace {
+
+const std::string kFolder = NIBBLE_SOURCE_DIR "/tests/corrupt/http/";
+
+EmptyModelOptions small_model() {
+  EmptyModelOptions options;
+  options.context = 256;
+  return options;
+}
+
+/// One server for all of a suite.
+class Malformed : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { server_ = std::make_unique<LocalServer>(small_model()); }
+  static void TearDownTestSuite() {
+    expect_well();
+    server_.reset();
+  }
+
+  static int port() { return server_->port(); }
+
+  /// A good request is answered.
+  static void expect_well() {
+    LocalClient client(port());
+    const ResponseReader good = client.ask(post_of(endpoints()[1].path, endpoints()[1].body));
+    EXPECT_EQ(good.status(), 200) << good.problem() << good.body();
+    EXPECT_NE(good.body().find("\"so it\""), std::string::npos) << good.body();
+  }
+
+ private:
+  static std::unique_ptr<LocalServer> server_;
+};
+
+std::unique_ptr<LocalServer> Malformed::server_;
+
+void expect_refused(const ResponseReader& answer, const std::string& expected) {
+  ASSERT_TRUE(answer.is_done() && answer.problem().empty()) << answer.problem();
+  if (expected == "4xx") {
+    EXPECT_TRUE(answer.status() >= 400 && answer.status() < 500) << answer.status();
+  } else {
+    EXPECT_EQ(std::to_string(answer.status()), expected);
+  }
+  EXPECT_TRUE(is_error_object(answer.body())) << answer.body();
+}
+
+TEST_F(Malformed, RequestsAreRefused) {
+  for (const MalformedRequest& request : read_requests(kFolder + "requests.txt")) {
+    SCOPED_TRACE(request.name);
+    const std::size_t plus = request.expected.find('+');
+    const std::string expected = request.expected.substr(0, plus);
+    LocalClient client(port());
+    ASSERT_TRUE(client.is_open());
+    const ResponseReader answer = client.ask(request.bytes);
+    if (expected == "none") {
+      EXPECT_EQ(answer.status(), 0) << answer.body();
+    } else {
+      expect_refused(answer, expected);
+    }
+    if (plus != std::string::npos || expected == "none") {
+      EXPECT_TRUE(client.ends());
+    }
+  }
+}
+
+TEST_F(Malformed, BodiesAreRefused) {
+  for (const Endpoint& endpoint : endpoints()) {
+    LocalClient client(port());
+    for (const MalformedRequest& body : read_bodies(kFolder + "bodies.txt")) {
+      SCOPED_TRACE(endpoint.path + " " + body.name);
+      expect_refused(client.ask(post_of(endpoint.path, body.bytes)), "400");
+      ASSERT_TRUE(client.is_open());
+    }
+  }
+}
+
+TEST_F(Malformed, FieldsAreRefused) {
+  for (const Endpoint& endpoint : endpoints()) {
+    LocalClient client(port());
+    for (const MalformedRequest& body : wrong_fields(endpoint)) {
+      SCOPED_TRACE(endpoint.path + " " + body.name + " " + body.bytes);
+      expect_refused(client.ask(post_of(endpoint.path, body.bytes)), "400");
+      ASSERT_TRUE(client.is_open());
+    }
+  }
+}
+
+/// NIBBLE_FUZZ_REQUESTS says how many; NIBBLE_FUZZ_SEED, from where.
+TEST_F(Malformed, MutatedBodiesAreAnswered) {
+  const auto number = [](const char* name, int otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::atoi(text);
+  };
+  const int seed = number("NIBBLE_FUZZ_SEED", 1);
+  std::mt19937_64 random(static_cast<std::uint64_t>(seed));
+  auto client = std::make_unique<LocalClient>(port());
+  int answered = 0;
+  for (int i = number("NIBBLE_FUZZ_REQUESTS", 5000); i > 0; --i) {
+    const Endpoint& endpoint = endpoints()[random() % endpoints().size()];
+    const std::string body = mutated(endpoint, random);
+    SCOPED_TRACE("seed " + std::to_string(seed) + " " + endpoint.path + " " + body);
+    const ResponseReader answer = client->ask(post_of(endpoint.path, body));
+    if (answer.status() != 200) {
+      expect_refused(answer, "4xx");
+      ASSERT_TRUE(client->is_open());
+      continue;
+    }
+    ++answered;
+    ASSERT_TRUE(answer.is_done() && answer.problem().empty()) << answer.problem();
+    if (answer.header("content-type") == "application/json") {
+      ASSERT_TRUE(parse_untrusted(answer.body(), "answer").ok()) << answer.body();
+      continue;
+    }
+    StreamCheck check(endpoint.path == endpoints()[0].path);
+    check.feed(answer.body());
+    ASSERT_EQ(check.finish(), "") << answer.body();
+  }
+  EXPECT_GT(answered, 0);
+}
+
+}  // namespace
+}  // namespace nibble::server
