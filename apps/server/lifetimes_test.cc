@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <new>
 #include <random>
 #include <thread>
 #include <vector>
@@ -68,6 +69,21 @@ TEST(Lifetimes, ClientsMayLeaveAtAnyMoment) {
     idle = is_idle(server.port());
   }
   EXPECT_TRUE(idle);
+}
+
+TEST(Lifetimes, WhatIsThrownEndsOneTaskOnly) {
+  ServedModels models({{"empty", "empty"}}, [](const ModelSource& source, const std::atomic<bool>&) {
+    return Result<ServedModel>(empty_model(source.id, paced_model()));
+  });
+  Server server(models, local_options());
+  ASSERT_TRUE(server.listen().ok());
+  std::thread thread([&] { EXPECT_TRUE(server.run([] { throw std::bad_alloc(); }).ok()); });
+  LocalClient client(server.port());
+  EXPECT_EQ(client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").header("server"), "nibble");
+  while (!models.is_loaded()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status(), 200);
+  server.stop();
+  thread.join();
 }
 
 TEST(Lifetimes, ServersMayStopAtAnyMoment) {
