@@ -8,6 +8,7 @@
 #include "testing/local_server.h"
 #include "testing/malformed.h"
 #include "testing/stream_check.h"
+#include "token_requests.h"
 
 namespace nibble::server {
 namespace {
@@ -127,6 +128,23 @@ TEST_F(Malformed, MutatedBodiesAreAnswered) {
     ASSERT_EQ(check.finish(), "") << answer.body();
   }
   EXPECT_GT(answered, 0);
+}
+
+TEST(TokenRequests, MoreTokensThanAreListedAreRefused) {
+  const ServedModel model = empty_model("empty", {});
+  const std::size_t most = std::size_t{1} << 20;
+  EXPECT_EQ(tokenize_reply({{"content", std::string(most, 'x')}, {"with_pieces", true}}, model).status, 200);
+  const HttpReply refused = tokenize_reply({{"content", std::string(most + 1, 'x')}}, model);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_TRUE(is_error_object(refused.body)) << refused.body;
+}
+
+TEST(TokenRequests, ListsAreJson) {
+  const ServedModel model = empty_model("empty", {});
+  const auto tokens_of = [&](const Json& body) { return Json::parse(tokenize_reply(body, model).body)["tokens"]; };
+  EXPECT_EQ(tokens_of({{"content", ""}}), Json::array());
+  EXPECT_EQ(tokens_of({{"content", "ab"}}), (Json{97, 98}));
+  EXPECT_EQ(tokens_of({{"content", "\""}, {"with_pieces", true}}), Json::array({{{"id", 34}, {"piece", "\""}}}));
 }
 
 }  // namespace

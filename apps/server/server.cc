@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <exception>
 #include <vector>
 
 #include "api_error.h"
@@ -88,7 +89,16 @@ Status Server::run(const std::function<void()>& ready) {
       begin_drain();
     });
   });
-  context_.run();
+  // Should there be no memory for what one client wants, its connection goes, and the others go on.
+  const auto run_on = [this] {
+    try {
+      context_.run();
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
+  while (!run_on()) continue;
   // What the engines let go of last.
   context_.restart();
   context_.poll();

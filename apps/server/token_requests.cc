@@ -37,16 +37,24 @@ HttpReply tokenize_reply(const Json& body, const ServedModel& model) {
   const bool with_pieces = fields.boolean("with_pieces").value_or(false);
   if (fields.error()) return reply_of(*fields.error());
   if (!tokens.ok()) return reply_of(api_error_of(tokens.error()));
-  Json list = Json::array();
+  if (tokens->size() > kMaxTokens)
+    return reply_of(invalid_field("content", std::to_string(tokens->size()) + " tokens, at most " +
+                                                 std::to_string(kMaxTokens) + " are listed"));
+  // As text at once: a million tokens as JSON values take gigabytes.
+  std::string list;
   for (const std::int32_t id : *tokens) {
-    if (with_pieces) {
-      list.push_back({{"id", id}, {"piece", model.model->detokenize({id})}});
-    } else {
-      list.push_back(id);
-    }
+    list += list.empty() ? "[" : ",";
+    const std::string number = std::to_string(id);
+    list += with_pieces ? "{\"id\":" + number + ",\"piece\":" + json_text(model.model->detokenize({id})) + "}" : number;
   }
+<<<<<<< HEAD
   return json_reply(
       json_text({{"tokens", std::move(list)}, {"count", tokens->size()}, {"max_model_len", model.model->context()}}));
+=======
+  if (list.empty()) list = "[";
+  return json_reply("{\"tokens\":" + list + "],\"count\":" + std::to_string(tokens->size()) +
+                    ",\"max_model_len\":" + std::to_string(model.model->context()) + "}");
+>>>>>>> load
 }
 
 HttpReply detokenize_reply(const Json& body, const ServedModel& model) {

@@ -89,6 +89,10 @@ ResponseReader LocalClient::ask(std::string_view bytes, bool has_body) {
   return reader;
 }
 
+void LocalClient::say(std::string_view bytes) {
+  is_open_ = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
+
 bool LocalClient::ends() {
   while (is_open_ && received_.empty() && wait(POLLIN)) received_ += receive();
   return !is_open_ && received_.empty();

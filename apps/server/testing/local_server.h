@@ -41,6 +41,8 @@ class LocalClient {
 
   /// Sends bytes, as many as the server takes, and reads an answer meanwhile. Without one, the reader has not begun.
   ResponseReader ask(std::string_view bytes, bool has_body = true);
+  /// Sends bytes and reads nothing.
+  void say(std::string_view bytes);
   /// Whether the server ends the connection and says no more.
   bool ends();
   bool is_open() const { return is_open_; }
