@@ -47,14 +47,9 @@ HttpReply tokenize_reply(const Json& body, const ServedModel& model) {
     const std::string number = std::to_string(id);
     list += with_pieces ? "{\"id\":" + number + ",\"piece\":" + json_text(model.model->detokenize({id})) + "}" : number;
   }
-<<<<<<< HEAD
-  return json_reply(
-      json_text({{"tokens", std::move(list)}, {"count", tokens->size()}, {"max_model_len", model.model->context()}}));
-=======
   if (list.empty()) list = "[";
   return json_reply("{\"tokens\":" + list + "],\"count\":" + std::to_string(tokens->size()) +
                     ",\"max_model_len\":" + std::to_string(model.model->context()) + "}");
->>>>>>> load
 }
 
 HttpReply detokenize_reply(const Json& body, const ServedModel& model) {
