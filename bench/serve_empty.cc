@@ -28,9 +28,8 @@ int main(int argc, char** argv) {
   app.add_option("--step-us", step_us, "microseconds in which each running request gets a token (0: none)");
   CLI11_PARSE(app, argc, argv);
   model.step_time = std::chrono::microseconds(step_us);
-  nibble::set_log_sink([](nibble::LogLevel, std::string_view message) {
-    std::fprintf(stderr, "%s\n", std::string(message).c_str());
-  });
+  nibble::set_log_sink(
+      [](nibble::LogLevel, std::string_view message) { std::fprintf(stderr, "%s\n", std::string(message).c_str()); });
   const nibble::Status status = serve(o, [&](const ModelSource& source, const std::atomic<bool>&) {
     return nibble::Result<ServedModel>(empty_model(source.id, model));
   });

@@ -111,6 +111,7 @@ std::optional<HttpReply> Api::refuse(const HttpRequest& head) {
 }
 
 HttpReply Api::protocol_error(int status, std::string_view message) {
+  if (status == 503) return reply_of(busy(std::string(message)));
   return reply_of({status, fmt::format("the request breaks the rules of HTTP or a limit: {}", message),
                    "invalid_request_error", "", status == 413 ? "body_too_large" : "bad_request"});
 }

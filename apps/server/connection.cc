@@ -48,7 +48,8 @@ bool has_known_length(const http::request<http::string_body>& message) {
 /// The exchange of the request under way. If the handler lets go of it unanswered, the answer is an error.
 class Connection::Current final : public Exchange {
  public:
-  explicit Current(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
+  explicit Current(std::shared_ptr<Connection> connection)
+      : connection_(std::move(connection)), body_bytes_(std::move(connection_->body_bytes_)) {}
   ~Current() override {
     if (is_begun_ && is_ended_) return;
     // Perhaps not on the connection's thread.
@@ -146,6 +147,7 @@ class Connection::Current final : public Exchange {
   }
 
   std::shared_ptr<Connection> connection_;
+  BodyBytes body_bytes_;
   bool chunks_ = false;
   bool is_begun_ = false;
   bool is_stream_ = false;
@@ -156,11 +158,16 @@ class Connection::Current final : public Exchange {
 
 Connection::Connection(asio::ip::tcp::socket socket, Handler& handler, const ConnectionLimits& limits,
                        ConnectionSet& all)
-    : stream_(std::move(socket)), handler_(handler), limits_(limits), all_(all), comments_(stream_.get_executor()) {
-  all_.insert(this);
+    : stream_(std::move(socket)),
+      handler_(handler),
+      limits_(limits),
+      all_(all),
+      body_bytes_(all),
+      comments_(stream_.get_executor()) {
+  all_.open.insert(this);
 }
 
-Connection::~Connection() { all_.erase(this); }
+Connection::~Connection() { all_.open.erase(this); }
 
 void Connection::start() {
   Code error;
@@ -178,6 +185,7 @@ void Connection::close_when_idle() {
 void Connection::close() {
   if (is_closed_) return;
   is_closed_ = true;
+  body_bytes_.set(0);
   comments_.cancel();
   stream_.close();
   client_gone();
@@ -220,6 +228,9 @@ void Connection::parse() {
   const std::size_t unparsed = is_parsed() ? 0 : buffer_.size();
   if (!is_reading_body_ && framing + unparsed > limits_.header_bytes) return protocol_error(http::error::header_limit);
   if (framing > most_framing() || unparsed == kBufferBytes) return protocol_error(http::error::body_limit);
+  body_bytes_.set(parser_->get().body().size());
+  if (all_.body_bytes > limits_.all_body_bytes)
+    return refuse(handler_.protocol_error(503, "too many large requests at once; try again later"));
   if (is_parsed()) return is_reading_body_ ? on_body() : on_header();
   const std::size_t room = kBufferBytes - unparsed;
   stream_.async_read_some(buffer_.prepare(std::min(is_reading_body_ ? kBufferBytes : kReadBytes, room)),
@@ -285,6 +296,7 @@ void Connection::refuse(HttpReply reply) {
   is_lingering_ = has_more;
   reply.close = reply.close || has_more;
   current_ = exchange.get();
+  parser_.reset();
   exchange->reply(std::move(reply));
 }
 

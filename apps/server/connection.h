@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <utility>
 
 #include "exchange.h"
 
@@ -23,8 +24,9 @@ namespace nibble::server {
 struct ConnectionLimits {
   std::uint32_t header_bytes = 16 * 1024;
   std::uint64_t body_bytes = std::uint64_t{16} << 20;
-  std::size_t waiting_bytes = std::size_t{8} << 20;  ///< of an answer that the client does not take; then it is cut
-  std::chrono::milliseconds header_time{10'000};     ///< from the first byte to the end of the headers
+  std::size_t all_body_bytes = std::size_t{512} << 20;  ///< of all requests that are read or under way; then 503
+  std::size_t waiting_bytes = std::size_t{8} << 20;     ///< of an answer that the client does not take; then it is cut
+  std::chrono::milliseconds header_time{10'000};        ///< from the first byte to the end of the headers
   std::chrono::milliseconds body_time{60'000};
   std::chrono::milliseconds idle_time{60'000};     ///< between requests
   std::chrono::milliseconds write_time{60'000};    ///< without the client taking anything
@@ -34,8 +36,28 @@ struct ConnectionLimits {
 
 class Connection;
 
-/// The open connections.
-using ConnectionSet = std::unordered_set<Connection*>;
+/// The open connections, and what they hold together.
+struct ConnectionSet {
+  std::unordered_set<Connection*> open;
+  std::size_t body_bytes = 0;  ///< of requests
+};
+
+/// Bytes of a request's body, counted in the set for as long as they are there.
+class BodyBytes {
+ public:
+  explicit BodyBytes(ConnectionSet& all) : all_(&all) {}
+  BodyBytes(BodyBytes&& other) noexcept : all_(other.all_), bytes_(std::exchange(other.bytes_, 0)) {}
+  BodyBytes& operator=(BodyBytes&&) = delete;
+  ~BodyBytes() { set(0); }
+  void set(std::size_t bytes) {
+    all_->body_bytes += bytes - bytes_;
+    bytes_ = bytes;
+  }
+
+ private:
+  ConnectionSet* all_;
+  std::size_t bytes_ = 0;
+};
 
 /// On one thread; `handler`, `limits` and `all` outlive it.
 class Connection final : public std::enable_shared_from_this<Connection> {
@@ -82,6 +104,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Handler& handler_;
   const ConnectionLimits& limits_;
   ConnectionSet& all_;
+  BodyBytes body_bytes_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   std::size_t parsed_bytes_ = 0;  ///< of the request

@@ -130,6 +130,23 @@ TEST_F(Malformed, MutatedBodiesAreAnswered) {
   EXPECT_GT(answered, 0);
 }
 
+/// Bodies that are large together are refused, also while they are read, and counted until they are gone.
+TEST(Connections, BodiesAreBoundedTogether) {
+  ServerOptions options = local_options();
+  options.limits.all_body_bytes = 3000;
+  LocalServer server(small_model(), options);
+  const std::string large = R"({"content": ")" + std::string(2000, 'x') + R"("})";
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(LocalClient(server.port()).ask(post_of("/tokenize", large)).status(), 200);
+  LocalClient slow(server.port());
+  slow.say(post_of("/tokenize", large + std::string(1000, ' ')).substr(0, 2300));
+  // Until the server has read that much of the slow one, it has room.
+  int status = 200;
+  for (int i = 0; i < 1000 && status == 200; ++i)
+    status = LocalClient(server.port()).ask(post_of("/tokenize", large)).status();
+  EXPECT_EQ(status, 503);
+  EXPECT_EQ(LocalClient(server.port()).ask(post_of("/tokenize", R"({"content": "x"})")).status(), 200);
+}
+
 TEST(TokenRequests, MoreTokensThanAreListedAreRefused) {
   const ServedModel model = empty_model("empty", {});
   const std::size_t most = std::size_t{1} << 20;

@@ -20,7 +20,7 @@ constexpr auto kPauseWithoutFiles = std::chrono::milliseconds(100);
 constexpr auto kTimeToClose = std::chrono::seconds(2);
 
 ApiOptions with_connections(ApiOptions options, const ConnectionSet& connections) {
-  options.connections = [&connections] { return connections.size(); };
+  options.connections = [&connections] { return connections.open.size(); };
   return options;
 }
 
@@ -124,7 +124,7 @@ void Server::on_accept(boost::system::error_code error, asio::ip::tcp::socket so
     });
     return;
   }
-  if (std::ssize(connections_) >= options_.max_connections) {
+  if (std::ssize(connections_.open) >= options_.max_connections) {
     refuse(socket);
   } else {
     std::make_shared<Connection>(std::move(socket), api_, options_.limits, connections_)->start();
@@ -152,7 +152,7 @@ void Server::begin_drain() {
       close_connections();
       pause_.expires_after(kTimeToClose);  // for answers on their way
       pause_.async_wait([this](boost::system::error_code) { context_.stop(); });
-      if (connections_.empty()) pause_.cancel();
+      if (connections_.open.empty()) pause_.cancel();
     });
   });
 }
@@ -160,9 +160,9 @@ void Server::begin_drain() {
 void Server::end_now() { hurry_ = true; }
 
 void Server::close_connections() {
-  const std::vector<Connection*> all(connections_.begin(), connections_.end());
+  const std::vector<Connection*> all(connections_.open.begin(), connections_.open.end());
   for (Connection* connection : all)
-    if (connections_.count(connection) > 0) connection->close_when_idle();
+    if (connections_.open.count(connection) > 0) connection->close_when_idle();
 }
 
 }  // namespace nibble::server
