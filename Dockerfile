@@ -17,7 +17,6 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /tmp/*.deb \
  && useradd --create-home --uid 1000 nibble
 USER nibble
-ENV HF_HOME=/home/nibble/.cache/huggingface
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
