@@ -38,8 +38,8 @@ HttpReply tokenize_reply(const Json& body, const ServedModel& model) {
   if (fields.error()) return reply_of(*fields.error());
   if (!tokens.ok()) return reply_of(api_error_of(tokens.error()));
   if (tokens->size() > kMaxTokens)
-    return reply_of(invalid_field("content", std::to_string(tokens->size()) + " tokens, at most " +
-                                                 std::to_string(kMaxTokens) + " are listed"));
+    return reply_of(invalid_field(
+        "content", std::to_string(tokens->size()) + " tokens, at most " + std::to_string(kMaxTokens) + " are listed"));
   // As text at once: a million tokens as JSON values take gigabytes.
   std::string list;
   for (const std::int32_t id : *tokens) {
