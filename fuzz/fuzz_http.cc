@@ -1,15 +1,12 @@
 // Bytes of a client through the server: connection, parser, interface and the empty model, which answers at once, and
 // the bytes that come back. Every request gets one answer that keeps the rules, and when the client goes nothing is
 // left.
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
