@@ -34,8 +34,11 @@ std::string bash_script(const CLI::App& app) {
       commands, cases);
 }
 
+/// To be read at the start of a shell, or to lie as _nibble where zsh looks for completions: then it is read when it is
+/// first wanted, and completes at once.
 std::string zsh_script(const CLI::App& app) {
-  return "autoload -U +X bashcompinit && bashcompinit\n" + bash_script(app);
+  return "#compdef nibble\nautoload -U +X bashcompinit && bashcompinit\n" + bash_script(app) +
+         "[ \"${funcstack[1]}\" = _nibble ] && _bash_complete -o filenames -F _nibble\ntrue\n";
 }
 
 std::string fish_script(const CLI::App& app) {

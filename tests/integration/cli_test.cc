@@ -70,6 +70,19 @@ TEST_F(CommandLine, WrongFlagsAreUsageErrorsThatNameThem) {
   expect_error({"completion", "tcsh"}, 2, {"tcsh", "bash"});
 }
 
+TEST_F(CommandLine, ManualAndCompletionsKnowAllCommands) {
+  const std::string manual = run_nibble({"manual"}).out;
+  EXPECT_EQ(manual.rfind(".TH NIBBLE 1 ", 0), 0u);
+  const std::string help = run_nibble({"--help"}).out;
+  for (const char* command : {"run", "serve", "quantize", "convert", "eval", "bench", "inspect", "pull", "info"}) {
+    EXPECT_NE(manual.find(std::string("\n.SS nibble ") + command + "\n"), std::string::npos) << command;
+    EXPECT_NE(help.find(command), std::string::npos) << command;
+    for (const char* shell : {"bash", "zsh", "fish"})
+      EXPECT_NE(run_nibble({"completion", shell}).out.find(command), std::string::npos) << command << " " << shell;
+  }
+  EXPECT_NE(manual.find("\n.B \\-c, \\-\\-ctx, \\-\\-ctx\\-size"), std::string::npos);
+}
+
 TEST_F(CommandLine, UnknownNamesAreErrorsThatListTheKnown) {
   const std::string out = at("out");
   expect_error({"quantize", at("m"), "-o", out, "--scheme", "int9-g32"}, 2, {"int9-g32", "int4"});
