@@ -229,20 +229,14 @@ void Api::reports(Exchange& exchange) {
   reply_from_worker(exchange, [this] { return json_reply(reports_json(models_.all())); });
 }
 
-void Api::chat(Exchange& exchange) {
-  read(exchange, true, [this](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
-    auto job = std::make_shared<GenerationJob>();
-    job->place = std::move(place);
-    auto error = read_chat(body, model, options_.defaults, *job);
-    return start_or_refuse<Generation>(asked, job, error, metrics_);
-  });
-}
+void Api::chat(Exchange& exchange) { generate(exchange, read_chat); }
+void Api::completion(Exchange& exchange) { generate(exchange, read_completion); }
 
-void Api::completion(Exchange& exchange) {
-  read(exchange, true, [this](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
+void Api::generate(Exchange& exchange, ReadBody read_body) {
+  read(exchange, true, [this, read_body](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
     auto job = std::make_shared<GenerationJob>();
     job->place = std::move(place);
-    auto error = read_completion(body, model, options_.defaults, *job);
+    const auto error = read_body(body, model, options_.defaults, *job);
     return start_or_refuse<Generation>(asked, job, error, metrics_);
   });
 }

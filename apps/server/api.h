@@ -48,6 +48,8 @@ class Api final : public Handler {
   struct Route;
   using Place = std::unique_ptr<QueuePlace>;
   using Task = std::function<void()>;
+  /// read_chat or read_completion
+  using ReadBody = std::optional<ApiError> (*)(const Json&, const ServedModel&, const RequestDefaults&, GenerationJob&);
   /// What a worker makes of a body: a task for the exchange's thread, which answers.
   using Work = std::function<Task(Exchange&, const Json& body, const ServedModel&, Place)>;
 
@@ -65,6 +67,7 @@ class Api final : public Handler {
   void reports(Exchange& exchange);
   void chat(Exchange& exchange);
   void completion(Exchange& exchange);
+  void generate(Exchange& exchange, ReadBody read_body);
   void embedding(Exchange& exchange);
   void tokenize(Exchange& exchange);
   void detokenize(Exchange& exchange);

@@ -33,37 +33,6 @@ class WholeAnswer final : public AnswerReader {
   std::vector<AnswerPiece> finish() override { return {}; }
 };
 
-class AnswerWithCalls final : public AnswerReader {
- public:
-  AnswerWithCalls(ToolCallStyle style, ToolCallParserOptions options) : parser_(style, std::move(options)) {}
-  std::vector<AnswerPiece> feed(std::string_view text) override { return pieces(parser_.feed(text)); }
-  std::vector<AnswerPiece> finish() override { return pieces(parser_.finish()); }
-
- private:
-  static AnswerPiece::Kind kind_of(ToolCallEvent::Kind kind) {
-    switch (kind) {
-      case ToolCallEvent::Kind::kContent:
-        return AnswerPiece::Kind::kContent;
-      case ToolCallEvent::Kind::kBegin:
-        return AnswerPiece::Kind::kCallBegin;
-      case ToolCallEvent::Kind::kArguments:
-        return AnswerPiece::Kind::kArguments;
-      case ToolCallEvent::Kind::kEnd:
-        break;
-    }
-    return AnswerPiece::Kind::kCallEnd;
-  }
-  static std::vector<AnswerPiece> pieces(std::vector<ToolCallEvent> events) {
-    std::vector<AnswerPiece> pieces;
-    pieces.reserve(events.size());
-    for (ToolCallEvent& e : events)
-      pieces.push_back({kind_of(e.kind), e.index, std::move(e.id), std::move(e.text), e.complete});
-    return pieces;
-  }
-
-  ToolCallParser parser_;
-};
-
 /// Messages are objects with a role and, as their content, text; the template judges the rest.
 Status check_messages(const Json& messages) {
   if (!messages.is_array() || messages.empty())
@@ -109,7 +78,7 @@ class ChatOnModel final : public Chat {
       ToolCallParserOptions options;
       NIBBLE_TRY(options.functions, function_names(tools));
       options.id_prefix = std::move(id_prefix);
-      return std::unique_ptr<AnswerReader>(std::make_unique<AnswerWithCalls>(style_, std::move(options)));
+      return std::unique_ptr<AnswerReader>(std::make_unique<ToolCallParser>(style_, std::move(options)));
     });
   }
 

@@ -18,28 +18,28 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 ToolCallParser::ToolCallParser(ToolCallStyle style, ToolCallParserOptions options)
     : style_(style), options_(std::move(options)), tag_(style == ToolCallStyle::kHermes ? kHermesOpen : kPythonTag) {}
 
-void ToolCallParser::emit(ToolCallEvent::Kind kind, std::string_view text) {
-  const bool joins = kind == ToolCallEvent::Kind::kContent || kind == ToolCallEvent::Kind::kArguments;
+void ToolCallParser::emit(AnswerPiece::Kind kind, std::string_view text) {
+  const bool joins = kind == AnswerPiece::Kind::kContent || kind == AnswerPiece::Kind::kArguments;
   if (joins && text.empty()) return;
   if (joins && !events_.empty() && events_.back().kind == kind) {
     events_.back().text += text;
     return;
   }
-  ToolCallEvent event;
+  AnswerPiece event;
   event.kind = kind;
   event.text = text;
-  if (kind != ToolCallEvent::Kind::kContent) event.index = calls_;
+  if (kind != AnswerPiece::Kind::kContent) event.call = calls_;
   events_.push_back(std::move(event));
 }
 
 /// Gives out what is held up to `end`.
 void ToolCallParser::emit_content(std::size_t end) {
-  emit(ToolCallEvent::Kind::kContent, std::string_view(buffer_).substr(start_, end - start_));
+  emit(AnswerPiece::Kind::kContent, std::string_view(buffer_).substr(start_, end - start_));
   at_beginning_ = at_beginning_ && end == start_;
   start_ = end;
 }
 
-std::vector<ToolCallEvent> ToolCallParser::feed(std::string_view piece) {
+std::vector<AnswerPiece> ToolCallParser::feed(std::string_view piece) {
   buffer_ += piece;
   run();
   // Everything before start_ is given out.
@@ -58,7 +58,7 @@ void ToolCallParser::run() {
   }
 }
 
-std::vector<ToolCallEvent> ToolCallParser::finish() {
+std::vector<AnswerPiece> ToolCallParser::finish() {
   for (;;) {
     run();
     if (phase_ == Phase::kText) break;
@@ -139,7 +139,7 @@ bool ToolCallParser::broken() {
     give_up();
     return false;
   }
-  emit(ToolCallEvent::Kind::kEnd, {});
+  emit(AnswerPiece::Kind::kCallEnd, {});
   events_.back().complete = false;
   ++calls_;
   began_ = false;
@@ -212,7 +212,7 @@ bool ToolCallParser::value_step(char c) {
   }
   if (phase_ == Phase::kArguments) {
     if (began_) {
-      emit(ToolCallEvent::Kind::kArguments, {&c, 1});
+      emit(AnswerPiece::Kind::kArguments, {&c, 1});
     } else {
       arguments_ += c;
     }
@@ -239,9 +239,9 @@ bool ToolCallParser::string_ended() {
 
 void ToolCallParser::begin_call() {
   began_ = true;
-  emit(ToolCallEvent::Kind::kBegin, name_);
+  emit(AnswerPiece::Kind::kCallBegin, name_);
   events_.back().id = options_.id_prefix + std::to_string(calls_);
-  emit(ToolCallEvent::Kind::kArguments, arguments_);
+  emit(AnswerPiece::Kind::kArguments, arguments_);
   arguments_.clear();
 }
 
@@ -252,7 +252,7 @@ bool ToolCallParser::call_ended() {
     arguments_ = "{}";
     begin_call();
   }
-  emit(ToolCallEvent::Kind::kEnd, {});
+  emit(AnswerPiece::Kind::kCallEnd, {});
   ++calls_;
   began_ = false;
   at_beginning_ = true;
@@ -275,19 +275,19 @@ bool ToolCallParser::after_call_step(char c) {
   return false;
 }
 
-void add_events(const std::vector<ToolCallEvent>& events, ToolCallAnswer& answer) {
-  for (const ToolCallEvent& event : events) {
+void add_events(const std::vector<AnswerPiece>& events, ToolCallAnswer& answer) {
+  for (const AnswerPiece& event : events) {
     switch (event.kind) {
-      case ToolCallEvent::Kind::kContent:
+      case AnswerPiece::Kind::kContent:
         answer.content += event.text;
         break;
-      case ToolCallEvent::Kind::kBegin:
+      case AnswerPiece::Kind::kCallBegin:
         answer.calls.push_back({event.id, event.text, {}, false});
         break;
-      case ToolCallEvent::Kind::kArguments:
+      case AnswerPiece::Kind::kArguments:
         answer.calls.back().arguments += event.text;
         break;
-      case ToolCallEvent::Kind::kEnd:
+      case AnswerPiece::Kind::kCallEnd:
         answer.calls.back().complete = event.complete;
         break;
     }

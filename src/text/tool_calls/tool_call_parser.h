@@ -7,24 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/chat.h"
 #include "text/tool_calls/json_scanner.h"
 #include "text/tool_calls/tool_call_style.h"
 
 namespace nibble {
-
-struct ToolCallEvent {
-  enum class Kind {
-    kContent,    ///< `text` is of the answer's content
-    kBegin,      ///< call number `index`, with `id`, of the function that `text` names
-    kArguments,  ///< `text` goes on with the JSON object of the arguments of call number `index`
-    kEnd,        ///< call number `index` is over
-  };
-  Kind kind = Kind::kContent;
-  int index = 0;
-  std::string text;
-  std::string id;
-  bool complete = true;  ///< of kEnd: the arguments are a whole JSON object
-};
 
 struct ToolCallParserOptions {
   /// The functions that may be called. A call of another one is content.
@@ -36,14 +23,14 @@ struct ToolCallParserOptions {
 /// White space around calls is dropped. Text that begins like a call and is none comes out as content, unchanged. A
 /// call begins when its function and the beginning of its arguments are known; if it breaks off after that it ends with
 /// complete = false, and what follows is content.
-class ToolCallParser {
+class ToolCallParser final : public AnswerReader {
  public:
   ToolCallParser(ToolCallStyle style, ToolCallParserOptions options);
 
   /// The next piece of the text, special tokens' text included.
-  std::vector<ToolCallEvent> feed(std::string_view piece);
+  std::vector<AnswerPiece> feed(std::string_view piece) override;
   /// The text has ended.
-  std::vector<ToolCallEvent> finish();
+  std::vector<AnswerPiece> finish() override;
   int calls() const { return calls_; }
 
   /// The most bytes of a text that may become a call; more is content.
@@ -80,13 +67,13 @@ class ToolCallParser {
     expect_ = what;
   }
 
-  void emit(ToolCallEvent::Kind kind, std::string_view text);
+  void emit(AnswerPiece::Kind kind, std::string_view text);
   void emit_content(std::size_t end);
 
   ToolCallStyle style_;
   ToolCallParserOptions options_;
   std::string_view tag_;
-  std::vector<ToolCallEvent> events_;
+  std::vector<AnswerPiece> events_;
 
   std::string buffer_;         ///< what is not yet given out
   std::size_t at_ = 0;         ///< the next byte of it
@@ -121,7 +108,7 @@ struct ToolCallAnswer {
 };
 
 /// Adds what events say to an answer.
-void add_events(const std::vector<ToolCallEvent>& events, ToolCallAnswer& answer);
+void add_events(const std::vector<AnswerPiece>& events, ToolCallAnswer& answer);
 /// A whole text at once.
 ToolCallAnswer parse_tool_calls(std::string_view text, ToolCallStyle style, ToolCallParserOptions options);
 

@@ -129,7 +129,7 @@ TEST(ToolCallParser, WithoutAStyleEverythingIsContent) {
 }
 
 TEST(ToolCallParser, GivesOutWhatItKnowsAtOnce) {
-  using Kind = ToolCallEvent::Kind;
+  using Kind = AnswerPiece::Kind;
   ToolCallParser parser(ToolCallStyle::kHermes, options());
   auto events = parser.feed("Well, ");
   ASSERT_EQ(events.size(), 1u);
@@ -137,7 +137,7 @@ TEST(ToolCallParser, GivesOutWhatItKnowsAtOnce) {
   EXPECT_EQ(parser.feed("<tool_call>{\"name\": \"f\", \"arg").size(), 0u);
   events = parser.feed("uments\": {\"a");
   ASSERT_EQ(events.size(), 2u);
-  EXPECT_EQ(events[0].kind, Kind::kBegin);
+  EXPECT_EQ(events[0].kind, Kind::kCallBegin);
   EXPECT_EQ(events[0].text, "f");
   EXPECT_EQ(events[0].id, "call_0");
   EXPECT_EQ(events[1].kind, Kind::kArguments);
@@ -145,7 +145,7 @@ TEST(ToolCallParser, GivesOutWhatItKnowsAtOnce) {
   events = parser.feed("\": 1}}");
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].text, "\": 1}");
-  EXPECT_EQ(events[1].kind, Kind::kEnd);
+  EXPECT_EQ(events[1].kind, Kind::kCallEnd);
   EXPECT_TRUE(events[1].complete);
   EXPECT_EQ(parser.calls(), 1);
   EXPECT_TRUE(parser.finish().empty());
