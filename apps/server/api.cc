@@ -93,6 +93,13 @@ const Api::Route* Api::find(std::string_view method, std::string_view path, bool
   return nullptr;
 }
 
+std::string Api::methods_of(std::string_view path) {
+  std::string methods;
+  for (const Route& route : routes())
+    if (route.path == path) methods += (methods.empty() ? "" : ", ") + std::string(route.method);
+  return methods;
+}
+
 Api::Api(ServedModels& models, ApiOptions options)
     : models_(models),
       options_(std::move(options)),
@@ -125,9 +132,12 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   bool other_method = false;
   if (const Route* route = find(request.method, request.path, other_method)) return (this->*route->answer)(*exchange);
   if (asset(*exchange)) return;
-  if (other_method)
-    return exchange->reply(
-        reply_of({405, "this path has another method", "invalid_request_error", "", "method_not_allowed"}));
+  if (other_method) {
+    HttpReply reply =
+        reply_of({405, "this path has another method", "invalid_request_error", "", "method_not_allowed"});
+    reply.headers.emplace_back("Allow", methods_of(request.path));
+    return exchange->reply(std::move(reply));
+  }
   exchange->reply(reply_of({404, "there is nothing at this path", "invalid_request_error", "", "not_found"}));
 }
 

@@ -54,6 +54,7 @@ class Api final : public Handler {
   using Work = std::function<Task(Exchange&, const Json& body, const ServedModel&, Place)>;
 
   static const std::vector<Route>& routes();
+  static std::string methods_of(std::string_view path);
   static const Route* find(std::string_view method, std::string_view path, bool& other_method);
 
   void health(Exchange& exchange);

@@ -32,6 +32,9 @@ bool is_loopback(const std::string& host) {
 }
 
 Result<std::vector<ModelSource>> sources_of(const ServeOptions& options) {
+  if (options.names.size() > options.models.size())
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("{} names for {} models", options.names.size(), options.models.size())};
   std::vector<ModelSource> sources;
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     ModelSource source{i < options.names.size() ? options.names[i] : model_name(options.models[i]), options.models[i]};

@@ -258,6 +258,8 @@ TEST_F(ServerTest, KeysHostsAndOrigins) {
   EXPECT_EQ(client().get("/v1/models", "Authorization: Bearer secret\r\nOrigin: https://evil.example\r\n").status, 403);
   EXPECT_THAT(client().get("/v1/models", "Authorization: Bearer secret\r\nOrigin: https://app.example\r\n").head,
               HasSubstr("Access-Control-Allow-Origin: https://app.example\r\n"));
+  EXPECT_THAT(client().get("/v1/completions", "Authorization: Bearer secret\r\n").head,
+              HasSubstr("\r\nAllow: POST\r\n"));
   stop();
   serve();
   EXPECT_EQ(client().exchange("GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").status,
@@ -299,6 +301,9 @@ TEST_F(ServerTest, FlagsAndEnvironment) {
   f = run_nibble({"serve", model, model});
   EXPECT_EQ(f.status, 2);
   EXPECT_THAT(f.err, HasSubstr("--alias"));
+  f = run_nibble({"serve", model, "--alias", "a", "--alias", "b"});
+  EXPECT_EQ(f.status, 2);
+  EXPECT_THAT(f.err, HasSubstr("2 names for 1 models"));
   f = run_nibble({"serve", model}, [] { setenv("LLAMA_ARG_PORT", "70000", 1); });
   EXPECT_EQ(f.status, 2);
   EXPECT_THAT(f.err, HasSubstr("LLAMA_ARG_PORT"));
