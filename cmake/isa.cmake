@@ -27,6 +27,13 @@ else()
   set(NIBBLE_OTHER_ISAS ${NIBBLE_X86_ISAS} ${NIBBLE_ARM_ISAS})
 endif()
 
+# Instrumented, the kernels of the matrix product alone take a quarter of an hour to compile.
+option(NIBBLE_SANITIZE_KERNELS "With NIBBLE_SANITIZE: also the kernels of instruction sets" ON)
+set(NIBBLE_ISA_OPTIONS -fno-exceptions)
+if(NIBBLE_SANITIZE AND NOT NIBBLE_SANITIZE_KERNELS)
+  list(APPEND NIBBLE_ISA_OPTIONS -fno-sanitize=all)
+endif()
+
 # nibble_isa_sources(LIST): drops sources of other architectures from LIST and sets the flags of the rest.
 function(nibble_isa_sources list_name)
   set(sources ${${list_name}})
@@ -36,7 +43,7 @@ function(nibble_isa_sources list_name)
   foreach(isa ${NIBBLE_ISAS})
     foreach(source ${sources})
       if(source MATCHES "_${isa}\\.cc$")
-        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${NIBBLE_FLAGS_${isa}};-fno-exceptions")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${NIBBLE_FLAGS_${isa}};${NIBBLE_ISA_OPTIONS}")
       endif()
     endforeach()
   endforeach()
