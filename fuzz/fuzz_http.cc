@@ -138,7 +138,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   close(ends[1]);
   world.context.restart();
   world.context.poll();
-  require(world.connections.empty());
+  require(world.connections.open.empty() && world.connections.body_bytes == 0);
   require(world.handler.asked == asked && world.handler.answers == asked);
   if (!has_head) require(check_answers(out) == asked);
   return 0;

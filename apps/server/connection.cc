@@ -45,17 +45,16 @@ bool has_known_length(const http::request<http::string_body>& message) {
 
 }  // namespace
 
-/// The exchange of the request under way. If the handler lets go of it unanswered, the answer is an error.
+/// The exchange of the request under way; ends on the connection's thread. If the handler lets go of it unanswered, or
+/// in the middle of an answer, the connection is cut.
 class Connection::Current final : public Exchange {
  public:
   explicit Current(std::shared_ptr<Connection> connection)
       : connection_(std::move(connection)), body_bytes_(std::move(connection_->body_bytes_)) {}
   ~Current() override {
-    if (is_begun_ && is_ended_) return;
-    // Perhaps not on the connection's thread.
-    asio::post(connection_->stream_.get_executor(), [c = connection_, self = this] {
-      if (c->current_ == self) c->close();
-    });
+    if (connection_->current_ != this) return;
+    connection_->current_ = nullptr;
+    asio::post(connection_->stream_.get_executor(), [c = connection_] { c->close(); });
   }
 
   void post(std::function<void()> task) override {
@@ -348,9 +347,11 @@ void Connection::keep_next_request() {
 void Connection::client_gone() {
   waiting_.clear();
   if (current_ == nullptr) return;
-  handler_.answered(*current_, 499, current_->bytes());
+  const auto exchange = current_->shared_from_this();
+  const std::uint64_t bytes = current_->bytes();
   current_ = nullptr;
   if (const auto gone = std::exchange(gone_, nullptr)) gone();
+  handler_.answered(*exchange, 499, bytes);
 }
 
 void Connection::send(std::string_view bytes) {
