@@ -10,7 +10,7 @@ namespace nibble {
 
 class Heartbeat::Client {
  public:
-  explicit Client(Progress client) : client_(std::move(client)), scope_([this] { return repeat(); }) {}
+  explicit Client(Progress client) : client_(std::move(client)), scope_([this] { return repeat(); }) { repeat(); }
   ~Client() {
     const std::unique_lock lock(mutex_);
     if (unsaid_ && !stopped_) client_(last_.what, last_.done, last_.total, last_.unit);
