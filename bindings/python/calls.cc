@@ -33,8 +33,9 @@ int Watch::on_progress(void* user, const char* what, std::uint64_t done, std::ui
   if (watch.error_) return 1;
   constexpr auto kPause = std::chrono::milliseconds(30);  // taking the GIL waits for other threads
   const auto now = std::chrono::steady_clock::now();
-  if (now - watch.last_look_ < kPause && done < total) return 0;
+  if (now - watch.last_look_ < kPause && done < total && watch.last_what_ == what) return 0;
   watch.last_look_ = now;
+  watch.last_what_ = what;
   return watch.look(what, done, total, unit) ? 0 : 1;
 }
 

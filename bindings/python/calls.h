@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include "nibble/nibble.h"
@@ -44,6 +45,7 @@ class Watch {
   nanobind::object progress_;
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point last_look_;
+  std::string last_what_;
 };
 
 /// Runs Python's signal handlers; raises KeyboardInterrupt where one does.
