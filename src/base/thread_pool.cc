@@ -23,6 +23,8 @@ namespace {
 /// loops (tens of microseconds), short enough that an idle program costs nothing.
 constexpr int kSpins = 20000;
 
+constexpr std::size_t kCacheLine = 64;
+
 inline void pause_briefly() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -44,14 +46,20 @@ struct ThreadPool::State {
   int threads = 1;
   std::vector<std::thread> workers;
 
-  // One loop at a time. `generation` changes when a loop starts; `pending` counts workers still inside it.
-  std::atomic<std::uint64_t> generation{0};
-  std::atomic<int> pending{0};
-  std::atomic<std::size_t> next{0};
-  std::size_t count = 0;
+  // One loop at a time. `generation` changes when a loop starts; it shares a cache line with what a worker then reads.
+  alignas(kCacheLine) std::atomic<std::uint64_t> generation{0};
   std::size_t grain = 1;
   std::optional<LoopBody> body;
   std::atomic<bool> stop{false};
+  alignas(kCacheLine) std::atomic<int> pending{0};  ///< workers still inside the loop
+
+  /// A worker's part of a loop, neighbouring chunks: their data are neighbours too, and counting them disturbs nobody
+  /// else. Who has finished its own takes chunks of the others.
+  struct alignas(kCacheLine) Share {
+    std::atomic<std::size_t> next{0};
+    std::size_t end = 0;
+  };
+  std::vector<Share> shares;
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -62,16 +70,19 @@ struct ThreadPool::State {
   /// `scope`: the caller's, of worker 0 only.
   void work(int worker, InterruptionScope* scope = nullptr) {
     try {
-      for (;;) {
-        const std::size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-        if (begin >= count) return;
-        if (scope != nullptr) scope->look();
-        (*body)(begin, std::min(begin + grain, count), worker);
+      for (int i = 0; i < threads; ++i) {
+        Share& share = shares[static_cast<std::size_t>((worker + i) % threads)];
+        while (share.next.load(std::memory_order_relaxed) < share.end) {
+          const std::size_t begin = share.next.fetch_add(grain, std::memory_order_relaxed);
+          if (begin >= share.end) break;
+          if (scope != nullptr) scope->look();
+          (*body)(begin, std::min(begin + grain, share.end), worker);
+        }
       }
     } catch (...) {
       const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
-      next.store(count, std::memory_order_relaxed);
+      for (Share& share : shares) share.next.store(share.end, std::memory_order_relaxed);
     }
   }
 
@@ -108,6 +119,7 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   state_->threads = threads < 1 ? available_processors() : threads;
+  state_->shares = std::vector<State::Share>(static_cast<std::size_t>(state_->threads));
   for (int worker = 1; worker < state_->threads; ++worker)
     state_->workers.emplace_back([state = state_.get(), worker] { state->worker_main(worker); });
 }
@@ -137,10 +149,13 @@ void ThreadPool::run_loop(std::size_t count, std::size_t grain, LoopBody body) {
     return;
   }
   NIBBLE_CHECK(s.pending.load(std::memory_order_relaxed) == 0);
-  s.count = count;
   s.grain = grain;
   s.body = body;
-  s.next.store(0, std::memory_order_relaxed);
+  const std::size_t chunks = (count + grain - 1) / grain;
+  for (std::size_t i = 0; i < s.shares.size(); ++i) {
+    s.shares[i].next.store(i * chunks / s.shares.size() * grain, std::memory_order_relaxed);
+    s.shares[i].end = std::min((i + 1) * chunks / s.shares.size() * grain, count);
+  }
   s.pending.store(s.threads - 1, std::memory_order_relaxed);
   s.start_generation();
   s.work(0, scope);

@@ -38,7 +38,8 @@ class ThreadPool {
 
   int threads() const noexcept;
 
-  /// Calls body(begin, end, worker) over [0, count) in chunks of at most `grain` items; returns when all are done.
+  /// Calls body(begin, end, worker) over [0, count) in chunks of at most `grain` items, most of a worker's one after
+  /// the other; returns when all are done.
   /// An exception in a body is rethrown here after the others finished; so may be Interrupted (base/interruption.h).
   template <typename F>
   void run(std::size_t count, std::size_t grain, F&& body) {

@@ -95,7 +95,8 @@ class Plan {
     static thread_local Scratch partials;
     partials_ = partial_floats_ > 0 ? partials.floats(static_cast<std::size_t>(partial_floats_)) : nullptr;
     pool.run(items_.size(), 1, [this](std::size_t begin, std::size_t end, int) {
-      for (std::size_t i = begin; i < end; ++i) run_item(items_[i]);
+      // A thread mostly takes items one after the other.
+      for (std::size_t i = begin; i < end; ++i) run_item(items_[i], i + 1 < items_.size() ? &items_[i + 1] : nullptr);
     });
     pool.run(merges_.size(), 1, [this](std::size_t begin, std::size_t end, int) {
       for (std::size_t i = begin; i < end; ++i) merge_item(merges_[i]);
@@ -175,7 +176,8 @@ class Plan {
     return {floats, max, max + rows};
   }
 
-  void run_item(const Item& item) const {
+  /// `next`: what this thread will probably take then.
+  void run_item(const Item& item, const Item* next) const {
     static thread_local Scratch scratch;
     static thread_local std::vector<int> ranges;
     const int rows = rows_of(item);
@@ -212,9 +214,9 @@ class Plan {
       find_keys(item, chunk, c.packed_blocks, ranges.data(), k, v);
       c.k = k;
       c.v = v;
-      c.after = chunk + 1 < item.chunk_end
-                    ? keys_at(item, (chunk + 1) * kChunkBlocks, packed_blocks(item, chunk + 1) > 0)
-                    : nullptr;
+      c.after = chunk + 1 < item.chunk_end ? first_keys(item, chunk + 1)
+                : next != nullptr          ? first_keys(*next, next->chunk_begin)
+                                           : nullptr;
       const AttentionState target =
           item.partials < 0
               ? later
@@ -255,6 +257,10 @@ class Plan {
   const std::byte* keys_at(const Item& item, std::int64_t block, bool packed) const {
     if (packed) return item.sequence->packed[block] + args_.packed_offset + args_.packed->k_offset(item.kv_head);
     return item.sequence->blocks[block] + args_.block_offset + args_.layout.k_offset(item.kv_head);
+  }
+
+  const std::byte* first_keys(const Item& item, std::int64_t chunk) const {
+    return keys_at(item, chunk * kChunkBlocks, packed_blocks(item, chunk) > 0);
   }
 
   void find_keys(const Item& item, std::int64_t chunk, int packed, int* ranges, const std::byte** k,

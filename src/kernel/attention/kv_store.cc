@@ -45,23 +45,32 @@ void store_token(const AttentionKernel& kernel, const KvBlockLayout& layout, con
   }
 }
 
+struct Token {
+  const KvSequence* sequence;
+  std::int64_t row;  ///< of the sequence
+};
+
 }  // namespace
 
 void kv_store_with(const AttentionKernel& kernel, const KvBlockLayout& layout, const float* k, std::int64_t ld_k,
                    const float* v, std::int64_t ld_v, std::span<const KvSequence> sequences, std::size_t block_offset,
                    ThreadPool& pool) {
   const int per_token = layout.kv_heads * layout.head_dim;
-  const auto grain = static_cast<std::size_t>(std::max(1, 16384 / std::max(1, per_token)));
-  for (const KvSequence& s : sequences) {
-    pool.run(static_cast<std::size_t>(s.rows), grain, [&](std::size_t begin, std::size_t end, int) {
-      for (auto t = static_cast<std::int64_t>(begin); t < static_cast<std::int64_t>(end); ++t) {
-        const std::int64_t position = s.first_position + t;
-        std::byte* block = s.blocks[position / KvBlockLayout::kTokens] + block_offset;
-        store_token(kernel, layout, k + (s.first_row + t) * ld_k, v + (s.first_row + t) * ld_v, block,
-                    static_cast<int>(position % KvBlockLayout::kTokens));
-      }
-    });
-  }
+  // One loop for all sequences: many texts have a token each.
+  std::vector<Token> tokens;
+  for (const KvSequence& s : sequences)
+    for (std::int64_t t = 0; t < s.rows; ++t) tokens.push_back({&s, t});
+  const auto grain = static_cast<std::size_t>(std::max(1, 512 / std::max(1, per_token)));
+  pool.run(tokens.size(), grain, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const KvSequence& s = *tokens[i].sequence;
+      const std::int64_t row = s.first_row + tokens[i].row;
+      const std::int64_t position = s.first_position + tokens[i].row;
+      store_token(kernel, layout, k + row * ld_k, v + row * ld_v,
+                  s.blocks[position / KvBlockLayout::kTokens] + block_offset,
+                  static_cast<int>(position % KvBlockLayout::kTokens));
+    }
+  });
 }
 
 void kv_store(const KvBlockLayout& layout, const float* k, std::int64_t ld_k, const float* v, std::int64_t ld_v,

@@ -75,9 +75,10 @@ void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
     bytes += job.items * kPanelsPerItem * job.weights->panel_bytes;
   }
   constexpr std::int64_t kChunksPerThread = 8;
+  constexpr std::int64_t kFewTokens = 8;          // whose chunks begin with getting the activations into order
   constexpr std::int64_t kLeastBytes = 32 << 10;  // a microsecond or two; what is asked for ahead is the thread's own
   std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
-  if (jobs.front().input->tokens == 1 && bytes > 0)
+  if (jobs.front().input->tokens <= kFewTokens && bytes > 0)
     grain = std::max(grain, std::min(items * kLeastBytes / bytes, items / (2 * pool.threads())));
   pool.run(
       static_cast<std::size_t>(items), static_cast<std::size_t>(grain), [&](std::size_t begin, std::size_t end, int) {

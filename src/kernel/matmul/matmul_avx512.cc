@@ -28,6 +28,9 @@ namespace {
 // GCC 12 stores every accumulator in each step when this is written with the intrinsic on an array.
 NIBBLE_LANES void dot_accumulate(I& sum, I u, I q) { __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(q)); }
 
+/// Four activations, in memory as bytes.
+using Quad = std::int32_t __attribute__((may_alias, aligned(1)));
+
 struct VnniDot {
   using Activation = std::int8_t;
   static constexpr int kTile = 6;
@@ -37,9 +40,7 @@ struct VnniDot {
   NIBBLE_LANES void store_line(std::uint8_t* u, int j, I codes) { store_int(u + 64 * j, codes); }
 
   NIBBLE_LANES void add_line(I codes, const std::int8_t* q, I& sum) {
-    std::int32_t quad;
-    __builtin_memcpy(&quad, q, sizeof(quad));
-    dot_accumulate(sum, codes, set1_int(quad));
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Quad*>(q)));
   }
 
   template <int MR, int NP, int Fold>
@@ -53,8 +54,9 @@ struct VnniDot {
       for (int p = 0; p < NP; ++p) line[p] = load_int(u + p * panel_stride + 64 * j);
       NIBBLE_UNROLL
       for (int i = 0; i < MR; ++i) {
+        const I quad = set1_int(*reinterpret_cast<const Quad*>(q + i * ld_q + 4 * j));
         NIBBLE_UNROLL
-        for (int p = 0; p < NP; ++p) add_line(line[p], q + i * ld_q + 4 * j, sum[i][p]);
+        for (int p = 0; p < NP; ++p) dot_accumulate(sum[i][p], line[p], quad);
       }
     }
   }
