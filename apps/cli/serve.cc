@@ -99,6 +99,10 @@ void add_limits(CLI::App& command, Flags& flags, Environment& environment) {
   command.add_option("--max-connections", o.max_connections, "open connections")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
+  command
+      .add_option("--max-connections-per-client", o.max_connections_per_client,
+                  "open connections of one address (default: a quarter of --max-connections; from this machine any)")
+      ->check(CLI::Range(1, 1 << 20));
   environment.emplace_back(
       command.add_option("--timeout", o.timeout_seconds, "seconds that a client may take to send or to read on")
           ->capture_default_str()

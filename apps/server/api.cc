@@ -243,16 +243,17 @@ void Api::chat(Exchange& exchange) { generate(exchange, read_chat); }
 void Api::completion(Exchange& exchange) { generate(exchange, read_completion); }
 
 void Api::generate(Exchange& exchange, ReadBody read_body) {
-  read(exchange, true, [this, read_body](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
-    auto job = std::make_shared<GenerationJob>();
-    job->place = std::move(place);
-    const auto error = read_body(body, model, options_.defaults, *job);
-    return start_or_refuse<Generation>(asked, job, error, metrics_);
-  });
+  read(exchange, For::kEngine,
+       [this, read_body](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
+         auto job = std::make_shared<GenerationJob>();
+         job->place = std::move(place);
+         const auto error = read_body(body, model, options_.defaults, *job);
+         return start_or_refuse<Generation>(asked, job, error, metrics_);
+       });
 }
 
 void Api::embedding(Exchange& exchange) {
-  read(exchange, true, [this](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
+  read(exchange, For::kEngine, [this](Exchange& asked, const Json& body, const ServedModel& model, Place place) {
     auto job = std::make_shared<EmbeddingJob>();
     job->place = std::move(place);
     auto error = read_embedding(body, model, *job);
@@ -261,13 +262,13 @@ void Api::embedding(Exchange& exchange) {
 }
 
 void Api::tokenize(Exchange& exchange) {
-  read(exchange, false, [](Exchange& asked, const Json& body, const ServedModel& model, Place) -> Task {
+  read(exchange, For::kText, [](Exchange& asked, const Json& body, const ServedModel& model, Place) -> Task {
     return [&asked, reply = tokenize_reply(body, model)] { asked.reply(reply); };
   });
 }
 
 void Api::detokenize(Exchange& exchange) {
-  read(exchange, false, [](Exchange& asked, const Json& body, const ServedModel& model, Place) -> Task {
+  read(exchange, For::kText, [](Exchange& asked, const Json& body, const ServedModel& model, Place) -> Task {
     return [&asked, reply = detokenize_reply(body, model)] { asked.reply(reply); };
   });
 }
@@ -282,9 +283,10 @@ Api::Task Api::start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& j
 }
 
 template <typename F>
-void Api::on_worker(F work) {
-  if (options_.workers > 0) return boost::asio::post(workers_, std::move(work));
-  work();
+void Api::on_worker(F work, For what) {
+  if (options_.workers <= 0) return work();
+  if (what == For::kText) return boost::asio::post(text_worker_, std::move(work));
+  boost::asio::post(workers_, std::move(work));
 }
 
 Result<Api::Place> Api::reserve(const ServedModel& model, std::size_t body_bytes) {
@@ -293,10 +295,11 @@ Result<Api::Place> Api::reserve(const ServedModel& model, std::size_t body_bytes
   return model.engine->reserve(most);
 }
 
-void Api::read(Exchange& exchange, bool takes_place, Work work) {
+void Api::read(Exchange& exchange, For what, Work work) {
   if (is_draining_) return exchange.reply(reply_of(busy("the server is shutting down")));
   if (!models_.is_loaded()) return exchange.reply(reply_of(loading()));
-  if (reading_ >= options_.max_reading)
+  const bool takes_place = what == For::kEngine;
+  if (reading_ >= options_.max_reading || (!takes_place && 2 * reading_texts_ >= options_.max_reading))
     return exchange.reply(reply_of(busy("too many requests are being read; try again later")));
   Place place;
   const ServedModel* only = models_.all().size() == 1 ? &models_.all().front() : nullptr;
@@ -306,17 +309,20 @@ void Api::read(Exchange& exchange, bool takes_place, Work work) {
     place = std::move(*reserved);
   }
   ++reading_;
-  on_worker([this, asked = exchange.shared_from_this(), takes_place, place = std::move(place),
-             work = std::move(work)]() mutable {
+  if (!takes_place) ++reading_texts_;
+  auto on_thread = [this, asked = exchange.shared_from_this(), what, place = std::move(place),
+                    work = std::move(work)]() mutable {
     Exchange& home = *asked;
-    Task task = task_of(home, takes_place, std::move(place), work);
+    Task task = task_of(home, what, std::move(place), work);
     --reading_;
+    if (what == For::kText) --reading_texts_;
     // The exchange must not end on this thread.
     home.post([asked = std::move(asked), task = std::move(task)] { task(); });
-  });
+  };
+  on_worker(std::move(on_thread), what);
 }
 
-Api::Task Api::task_of(Exchange& exchange, bool takes_place, Place place, const Work& work) {
+Api::Task Api::task_of(Exchange& exchange, For what, Place place, const Work& work) {
   const auto refuse = [&exchange](const ApiError& error) -> Task {
     return [&exchange, reply = reply_of(error)] { exchange.reply(reply); };
   };
@@ -331,7 +337,7 @@ Api::Task Api::task_of(Exchange& exchange, bool takes_place, Place place, const 
     if (model == nullptr)
       return refuse({404, fmt::format("model: \"{}\" is not served here; /v1/models lists what is", printable(name)),
                      "invalid_request_error", "model", "model_not_found"});
-    if (takes_place && place == nullptr) {
+    if (what == For::kEngine && place == nullptr) {
       auto reserved = reserve(*model, exchange.request.body.size());
       if (!reserved.ok()) return refuse(api_error_of(reserved.error()));
       place = std::move(*reserved);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <functional>
@@ -22,7 +23,7 @@ struct ApiOptions {
   GateOptions gate;
   RequestDefaults defaults;
   int workers = 2;                 ///< threads that read requests; 0: they are read where they come
-  std::int64_t max_reading = 256;  ///< requests that they have not finished with
+  std::int64_t max_reading = 256;  ///< requests that they have not finished with; half as many for /tokenize
   std::function<void(const std::string& line)> access_log;  ///< a line of JSON per answer; may be empty
   bool log_bodies = false;                                  ///< the access log holds what clients sent, prompts and all
   std::function<std::size_t()> connections;                 ///< for metrics; may be empty
@@ -74,16 +75,19 @@ class Api final : public Handler {
   void detokenize(Exchange& exchange);
   bool asset(Exchange& exchange);
 
+  /// What a request is for: an engine, in whose queue it takes a place first, or text alone. The latter are read one
+  /// at a time, so that large ones leave a worker to those that an engine waits for.
+  enum class For { kEngine, kText };
   /// Has a worker read the body and do `work`; refuses when there is no room, before the body is looked at.
-  void read(Exchange& exchange, bool takes_place, Work work);
-  Task task_of(Exchange& exchange, bool takes_place, Place place, const Work& work);
+  void read(Exchange& exchange, For what, Work work);
+  Task task_of(Exchange& exchange, For what, Place place, const Work& work);
   template <typename Owner, typename Job>
   static Task start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& job, const std::optional<ApiError>& error,
                               Metrics& metrics);
   /// Answers with what a worker makes of files.
   void reply_from_worker(Exchange& exchange, std::function<HttpReply()> make);
   template <typename F>
-  void on_worker(F work);
+  void on_worker(F work, For what = For::kEngine);
   static Result<Place> reserve(const ServedModel& model, std::size_t body_bytes);
 
   ServedModels& models_;
@@ -92,7 +96,9 @@ class Api final : public Handler {
   Metrics metrics_;
   std::atomic<std::int64_t> reading_ = 0;
   std::atomic<bool> is_draining_ = false;
+  std::atomic<std::int64_t> reading_texts_ = 0;  ///< of them for For::kText
   boost::asio::thread_pool workers_;
+  boost::asio::strand<boost::asio::thread_pool::executor_type> text_worker_{workers_.get_executor()};
 };
 
 }  // namespace nibble::server

@@ -45,6 +45,16 @@ bool has_known_length(const http::request<http::string_body>& message) {
 
 }  // namespace
 
+std::string client_of(const asio::ip::address& address) {
+  if (!address.is_v6()) return address.to_string();
+  asio::ip::address_v6 v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  if (v6.is_loopback()) return v6.to_string();
+  auto bytes = v6.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return asio::ip::address_v6(bytes).to_string() + "/64";
+}
+
 /// The exchange of the request under way; ends on the connection's thread. If the handler lets go of it unanswered, or
 /// in the middle of an answer, the connection is cut.
 class Connection::Current final : public Exchange {
@@ -166,12 +176,20 @@ Connection::Connection(asio::ip::tcp::socket socket, Handler& handler, const Con
   all_.open.insert(this);
 }
 
-Connection::~Connection() { all_.open.erase(this); }
+Connection::~Connection() {
+  all_.open.erase(this);
+  const auto found = all_.of_client.find(client_);
+  if (found != all_.of_client.end() && --found->second == 0) all_.of_client.erase(found);
+}
 
 void Connection::start() {
   Code error;
   const auto endpoint = stream_.socket().remote_endpoint(error);
-  if (!error) peer_ = endpoint.address().to_string();
+  if (!error) {
+    peer_ = endpoint.address().to_string();
+    client_ = client_of(endpoint.address());
+    ++all_.of_client[client_];
+  }
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), error);
   wait_for_request();
 }

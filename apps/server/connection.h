@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -36,10 +37,14 @@ struct ConnectionLimits {
 
 class Connection;
 
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one machine usually has.
+std::string client_of(const boost::asio::ip::address& address);
+
 /// The open connections, and what they hold together.
 struct ConnectionSet {
   std::unordered_set<Connection*> open;
-  std::size_t body_bytes = 0;  ///< of requests
+  std::unordered_map<std::string, int> of_client;  ///< how many of them, by client_of()
+  std::size_t body_bytes = 0;                      ///< of requests
 };
 
 /// Bytes of a request's body, counted in the set for as long as they are there.
@@ -111,6 +116,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool is_reading_body_ = false;
   boost::asio::steady_timer comments_;
   std::string peer_;
+  std::string client_;
 
   Current* current_ = nullptr;  ///< the request under way; the handler holds it
   std::function<void()> gone_;  ///< what it wants to be told

@@ -105,5 +105,15 @@ TEST(Connection, SaysThatAClientHasGone) {
   EXPECT_EQ(handler.last_status, 499);
 }
 
+TEST(Connection, ClientsAreAddressesOrNetworksOfOne) {
+  const auto client = [](const char* address) { return client_of(boost::asio::ip::make_address(address)); };
+  EXPECT_EQ(client("192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(client("::ffff:192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(client("::1"), "::1");
+  EXPECT_EQ(client("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+  EXPECT_EQ(client("2001:db8:1:2::9"), client("2001:db8:1:2:ffff::"));
+  EXPECT_NE(client("2001:db8:1:2::9"), client("2001:db8:1:3::9"));
+}
+
 }  // namespace
 }  // namespace nibble::server

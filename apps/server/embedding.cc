@@ -7,6 +7,12 @@
 
 namespace nibble::server {
 
+namespace {
+
+constexpr std::size_t kAtOnce = 32;  ///< texts of a request that the engine has
+
+}  // namespace
+
 std::string base64_of(std::string_view bytes) {
   static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
@@ -32,24 +38,27 @@ std::optional<ApiError> read_embedding(const Json& body, const ServedModel& mode
 }
 
 Embedding::Embedding(std::shared_ptr<Exchange> exchange, EmbeddingJob job, Metrics& metrics)
-    : exchange_(std::move(exchange)),
-      job_(std::move(job)),
-      metrics_(metrics),
-      vectors_(job_.prompts.size()),
-      open_(job_.prompts.size()) {
+    : exchange_(std::move(exchange)), job_(std::move(job)), metrics_(metrics), vectors_(job_.prompts.size()) {
   exchange_->record.model = job_.model->id;
 }
 
-void Embedding::start() {
-  for (std::size_t i = 0; i < job_.prompts.size(); ++i) {
+void Embedding::submit_more() {
+  while (ids_.size() < job_.prompts.size() && ids_.size() - done_ < kAtOnce) {
     Request request;
     request.kind = Request::Kind::kEmbedding;
-    request.prompt = std::move(job_.prompts[i].tokens);
+    request.prompt = job_.prompts[ids_.size()].tokens;
     const Result<RequestId> id = job_.model->engine->submit(std::exchange(job_.place, nullptr), std::move(request),
-                                                            sink_of(shared_from_this(), *exchange_, i));
+                                                            sink_of(shared_from_this(), *exchange_, ids_.size()));
+    // The queue is full: there will be a place when one of these texts is done.
+    if (!id.ok() && id.error().code == ErrorCode::kBusy && ids_.size() > done_) return;
     if (!id.ok()) return fail(id.error());
     ids_.push_back(*id);
   }
+}
+
+void Embedding::start() {
+  submit_more();
+  if (is_over_) return;
   exchange_->on_gone([self = shared_from_this()] {
     self->is_over_ = true;
     self->exchange_->record.finish = "gone";
@@ -67,7 +76,7 @@ void Embedding::on_event(std::size_t prompt, Event& event) {
   if (is_over_) return;
   if (outcome.error) return fail(*outcome.error);
   if (outcome.reason == StopReason::kCancelled) return fail({ErrorCode::kCancelled, ""});
-  if (--open_ > 0) return;
+  if (++done_ < vectors_.size()) return submit_more();
   is_over_ = true;
   exchange_->record.finish = "stop";
   exchange_->reply(json_reply(answer()));

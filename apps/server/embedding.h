@@ -29,6 +29,8 @@ class Embedding final : public std::enable_shared_from_this<Embedding> {
   void on_event(std::size_t prompt, Event& event);
 
  private:
+  /// Hands texts to the engine, some at once: a request of many leaves the queue to others too.
+  void submit_more();
   void fail(const Error& error);
   void cancel_all();
   std::string answer() const;
@@ -36,9 +38,9 @@ class Embedding final : public std::enable_shared_from_this<Embedding> {
   std::shared_ptr<Exchange> exchange_;
   EmbeddingJob job_;
   Metrics& metrics_;
-  std::vector<RequestId> ids_;
+  std::vector<RequestId> ids_;  ///< of the prompts that the engine has had, in their order
   std::vector<std::vector<float>> vectors_;
-  std::size_t open_ = 0;
+  std::size_t done_ = 0;
   bool is_over_ = false;
 };
 

@@ -147,6 +147,52 @@ TEST(Connections, BodiesAreBoundedTogether) {
   EXPECT_EQ(LocalClient(server.port()).ask(post_of("/tokenize", R"({"content": "x"})")).status(), 200);
 }
 
+TEST(Connections, OfOneClientAreBounded) {
+  const std::string health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const LocalServer unbounded(small_model());
+  ServerOptions options = local_options();
+  options.max_connections_per_client = 2;
+  const LocalServer server(small_model(), options);
+  LocalClient first(server.port());
+  EXPECT_EQ(first.ask(health).status(), 200);
+  {
+    LocalClient second(server.port());
+    EXPECT_EQ(second.ask(health).status(), 200);
+    const ResponseReader refused = LocalClient(server.port()).ask("");
+    EXPECT_EQ(refused.status(), 503);
+    EXPECT_NE(refused.body().find("from this address"), std::string::npos) << refused.body();
+    EXPECT_EQ(second.ask(health).status(), 200) << "who was there before stays";
+  }
+  int status = 503;
+  for (int i = 0; i < 1000 && status == 503; ++i) status = LocalClient(server.port()).ask(health).status();
+  EXPECT_EQ(status, 200) << "the second has gone";
+  // Without the option this machine may have any number: a proxy speaks for others.
+  std::vector<std::unique_ptr<LocalClient>> many;
+  for (int i = 0; i < 20; ++i) {
+    many.push_back(std::make_unique<LocalClient>(unbounded.port()));
+    EXPECT_EQ(many.back()->ask(health).status(), 200);
+  }
+}
+
+TEST(Embeddings, MayBeOfMoreTextsThanTheQueueHasPlaces) {
+  EmptyModelOptions model = small_model();
+  model.engine.max_running = 2;
+  model.engine.max_waiting = 3;
+  const LocalServer server(model);
+  Json input = Json::array();
+  for (int i = 0; i < 200; ++i) input.push_back(std::string(1, static_cast<char>('a' + i % 7)));
+  const ResponseReader answer =
+      LocalClient(server.port()).ask(post_of("/v1/embeddings", Json{{"input", input}}.dump()));
+  ASSERT_EQ(answer.status(), 200) << answer.body();
+  const Json body = Json::parse(answer.body());
+  ASSERT_EQ(body["data"].size(), 200u);
+  for (std::size_t i = 0; i < 200; ++i) {
+    EXPECT_EQ(body["data"][i]["index"], i);
+    EXPECT_EQ(body["data"][i]["embedding"], body["data"][i % 7]["embedding"]) << "in the order of the texts";
+  }
+  EXPECT_NE(body["data"][0]["embedding"], body["data"][1]["embedding"]);
+}
+
 TEST(TokenRequests, MoreTokensThanAreListedAreRefused) {
   const ServedModel model = empty_model("empty", {});
   const std::size_t most = std::size_t{1} << 20;

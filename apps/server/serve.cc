@@ -112,6 +112,7 @@ Status serve(const ServeOptions& options, ModelLoader loader) {
   server_options.host = options.host;
   server_options.port = options.port;
   server_options.max_connections = options.max_connections;
+  server_options.max_connections_per_client = options.max_connections_per_client;
   server_options.drain_seconds = options.drain_seconds;
   ConnectionLimits& limits = server_options.limits;
   limits.body_bytes = options.max_body_bytes;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,11 @@ struct ServeOptions {
   std::vector<std::string> cors_origins;
   std::uint64_t max_body_bytes = std::uint64_t{16} << 20;
   int max_connections = 4096;
-  double timeout_seconds = 60;  ///< for clients that are slow to write or read
-  double drain_seconds = 30;    ///< for requests under way, after the first SIGTERM or SIGINT
-  std::string access_log;       ///< file; "-": stderr; empty: none
-  bool log_bodies = false;      ///< the log holds what clients sent, prompts and all
+  std::optional<int> max_connections_per_client;  ///< as ServerOptions says
+  double timeout_seconds = 60;                    ///< for clients that are slow to write or read
+  double drain_seconds = 30;                      ///< for requests under way, after the first SIGTERM or SIGINT
+  std::string access_log;                         ///< file; "-": stderr; empty: none
+  bool log_bodies = false;                        ///< the log holds what clients sent, prompts and all
 };
 
 /// Runs until SIGTERM or SIGINT; a second one does not wait for requests under way. Errors: what is wrong with the

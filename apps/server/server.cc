@@ -25,9 +25,8 @@ ApiOptions with_connections(ApiOptions options, const ConnectionSet& connections
 }
 
 /// For a client beyond the number of connections: an answer if it can be sent at once.
-void refuse(asio::ip::tcp::socket& socket) {
-  HttpReply reply =
-      reply_of({503, "too many connections; try again later", "overloaded_error", "", "too_many_connections"});
+void refuse(asio::ip::tcp::socket& socket, std::string message) {
+  HttpReply reply = reply_of({503, std::move(message), "overloaded_error", "", "too_many_connections"});
   const std::string text = head_of(reply, static_cast<std::int64_t>(reply.body.size()), false) + reply.body;
   static_cast<void>(::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
   boost::system::error_code ignored;
@@ -125,11 +124,23 @@ void Server::on_accept(boost::system::error_code error, asio::ip::tcp::socket so
     return;
   }
   if (std::ssize(connections_.open) >= options_.max_connections) {
-    refuse(socket);
+    refuse(socket, "too many connections; try again later");
+  } else if (has_too_many(socket)) {
+    refuse(socket, "too many connections from this address; use fewer, or try again later");
   } else {
     std::make_shared<Connection>(std::move(socket), api_, options_.limits, connections_)->start();
   }
   accept();
+}
+
+bool Server::has_too_many(const asio::ip::tcp::socket& socket) const {
+  boost::system::error_code error;
+  const auto address = socket.remote_endpoint(error).address();
+  if (error) return false;  // it is gone
+  if (!options_.max_connections_per_client && address.is_loopback()) return false;
+  const int most = options_.max_connections_per_client.value_or(std::max(options_.max_connections / 4, 1));
+  const auto found = connections_.of_client.find(client_of(address));
+  return found != connections_.of_client.end() && found->second >= most;
 }
 
 /// Who is being answered is answered; then all ends.

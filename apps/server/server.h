@@ -5,6 +5,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -19,6 +20,9 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;
   int max_connections = 4096;
+  /// Of one client (client_of()). Empty: a quarter of max_connections, but any number from this machine, where a proxy
+  /// speaks for others.
+  std::optional<int> max_connections_per_client;
   double drain_seconds = 30;
   ConnectionLimits limits;
   ApiOptions api;
@@ -45,6 +49,7 @@ class Server {
  private:
   void accept();
   void on_accept(boost::system::error_code error, boost::asio::ip::tcp::socket socket);
+  bool has_too_many(const boost::asio::ip::tcp::socket& socket) const;  ///< its client has
   void begin_drain();
   void end_now();
   void close_connections();
