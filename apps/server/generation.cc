@@ -48,21 +48,27 @@ Result<RequestId> Generation::submit(std::size_t answer) {
                                     sink_of(shared_from_this(), *exchange_, answer));
 }
 
-void Generation::start() {
-  for (std::size_t i = 0; i < answers_.size(); ++i) {
-    const Result<RequestId> id = submit(i);
-    if (!id.ok()) {
-      open_ = i;
-      return fail(id.error());
-    }
+void Generation::submit_more() {
+  while (ids_.size() < answers_.size()) {
+    const Result<RequestId> id = submit(ids_.size());
+    // The queue is full: there will be a place when one of these answers is done.
+    const bool is_any_under_way = ids_.size() + open_ > answers_.size();
+    if (!id.ok() && id.error().code == ErrorCode::kBusy && is_any_under_way) return;
+    if (!id.ok()) return fail(id.error());
     ids_.push_back(*id);
   }
+}
+
+void Generation::start() {
+  submit_more();
+  if (is_over_) return;
   exchange_->on_gone([self = shared_from_this()] {
     self->is_over_ = true;
     self->exchange_->record.finish = "gone";
     self->cancel_all();
   });
-  if (!job_.text.stream || is_over_) return;
+  if (!job_.text.stream) return;
+  has_begun_ = true;
   exchange_->begin_stream(event_stream());
   for (const Answer& answer : answers_) exchange_->write(job_.format->begin(answer));
 }
@@ -108,7 +114,8 @@ void Generation::on_outcome(std::size_t index) {
   if (outcome.reason == StopReason::kCancelled) return fail({ErrorCode::kCancelled, ""});
   if (record.finish.empty()) record.finish = finish_reason(outcome);
   if (job_.text.stream) exchange_->write(job_.format->finish(answer));
-  if (open_ == 0) finish();
+  if (open_ == 0) return finish();
+  submit_more();
 }
 
 void Generation::finish() {
@@ -120,12 +127,11 @@ void Generation::finish() {
 }
 
 void Generation::fail(const Error& error) {
-  const bool has_begun = job_.text.stream && ids_.size() == answers_.size();
   is_over_ = true;
   cancel_all();
   const ApiError api_error = api_error_of(error);
   exchange_->record.finish = "error";
-  if (!has_begun) return exchange_->reply(reply_of(api_error));
+  if (!has_begun_) return exchange_->reply(reply_of(api_error));
   exchange_->write(event_text(error_json(api_error)));
   exchange_->write("data: [DONE]\n\n");
   exchange_->end_stream();

@@ -39,12 +39,14 @@ class Generation final : public std::enable_shared_from_this<Generation> {
  public:
   /// `metrics` outlives it.
   Generation(std::shared_ptr<Exchange> exchange, GenerationJob job, Metrics& metrics);
-  /// Submits all answers, or replies with what is in the way.
+  /// Submits the answers, as many as the queue takes and the others as those are done, or replies with what is in the
+  /// way.
   void start();
   void on_event(std::size_t answer, Event& event);
 
  private:
   Result<RequestId> submit(std::size_t answer);
+  void submit_more();
   void on_outcome(std::size_t answer);
   void finish();
   void fail(const Error& error);
@@ -57,8 +59,9 @@ class Generation final : public std::enable_shared_from_this<Generation> {
   std::vector<Answer> answers_;
   std::vector<RequestId> ids_;
   std::vector<double> first_token_seconds_;
-  std::size_t open_ = 0;  ///< answers without an outcome
-  bool is_over_ = false;  ///< the client has its answer, or is gone
+  std::size_t open_ = 0;    ///< answers without an outcome
+  bool has_begun_ = false;  ///< the stream has
+  bool is_over_ = false;    ///< the client has its answer, or is gone
 };
 
 }  // namespace nibble::server

@@ -193,6 +193,25 @@ TEST(Embeddings, MayBeOfMoreTextsThanTheQueueHasPlaces) {
   EXPECT_NE(body["data"][0]["embedding"], body["data"][1]["embedding"]);
 }
 
+TEST(Completions, MayHaveMoreAnswersThanTheQueueHasPlaces) {
+  EmptyModelOptions model = small_model();
+  model.engine.max_running = 2;
+  model.engine.max_waiting = 3;
+  const LocalServer server(model);
+  Json request = {{"prompt", {"ab", "cd", "ef"}}, {"n", 7}, {"max_tokens", 4}};
+  const ResponseReader whole = LocalClient(server.port()).ask(post_of("/v1/completions", request.dump()));
+  ASSERT_EQ(whole.status(), 200) << whole.body();
+  const Json choices = Json::parse(whole.body())["choices"];
+  ASSERT_EQ(choices.size(), 21u);
+  for (std::size_t i = 0; i < choices.size(); ++i) EXPECT_EQ(choices[i]["text"], request["prompt"][i / 7]);
+  request["stream"] = true;
+  const ResponseReader stream = LocalClient(server.port()).ask(post_of("/v1/completions", request.dump()));
+  ASSERT_EQ(stream.status(), 200);
+  StreamCheck check(false);
+  check.feed(stream.body());
+  EXPECT_EQ(check.finish(), "") << stream.body();
+}
+
 TEST(TokenRequests, MoreTokensThanAreListedAreRefused) {
   const ServedModel model = empty_model("empty", {});
   const std::size_t most = std::size_t{1} << 20;
