@@ -7,9 +7,8 @@
 namespace nibble::kernel::avx512 {
 namespace {
 
-constexpr int kFloatTile = 6;    // tokens in a register tile of the float path
-constexpr int kMostPanels = 4;   // panels of a slab: many tokens go over two pairs while they are in the cache
-constexpr int kFloatBlocks = 2;  // float path: 64 columns, a slab of 4 x 4 KiB
+constexpr int kFloatTile = 6;   // tokens in a register tile of the float path
+constexpr int kMostPanels = 4;  // panels of a slab: many tokens go over two pairs while they are in the cache
 
 // Panels of a register tile. A single token's sums are chains of fused steps: four panels keep the processor busy.
 template <int tokens>

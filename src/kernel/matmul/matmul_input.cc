@@ -18,6 +18,7 @@ struct MatmulInput::State {
   Compute compute = Compute::kF32;
   Part parts[2];
   std::vector<std::uint8_t> has_rest;
+  std::vector<float> chunks;
 
   // The same activations in another column order, for the matrices that want it.
   std::vector<std::int32_t> order;
@@ -75,6 +76,25 @@ void MatmulInput::set(const float* x, std::int64_t tokens, std::int64_t cols, st
   pool.run(static_cast<std::size_t>(tokens), token_grain(cols), [&](std::size_t begin, std::size_t end, int) {
     quantize.run(s.view, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
   });
+}
+
+void MatmulInput::prepare_chunks(ThreadPool& pool) const {
+  State& s = *state_;
+  InputView& v = s.view;
+  constexpr std::int64_t kFewTokens = 4;
+  if (v.chunks != nullptr || v.tokens <= kFewTokens) return;
+  const std::int64_t count = (v.cols + kFloatChunk - 1) / kFloatChunk;
+  float* out = grown(s.chunks, count * v.tokens * kFloatChunk);
+  pool.run(static_cast<std::size_t>(v.tokens), token_grain(v.cols), [&](std::size_t begin, std::size_t end, int) {
+    for (auto t = static_cast<std::int64_t>(begin); t < static_cast<std::int64_t>(end); ++t)
+      for (std::int64_t c = 0; c < count; ++c) {
+        float* to = out + (c * v.tokens + t) * kFloatChunk;
+        const float* from = v.x + t * v.ld + c * kFloatChunk;
+        const std::int64_t cols = std::min<std::int64_t>(v.cols - c * kFloatChunk, kFloatChunk);
+        std::fill(std::copy_n(from, cols, to), to + kFloatChunk, 0.0f);
+      }
+  });
+  v.chunks = out;
 }
 
 const MatmulInput& MatmulInput::permuted(std::span<const std::int32_t> order, ThreadPool& pool) const {

@@ -87,6 +87,9 @@ class MatmulInput {
   /// use.
   const MatmulInput& permuted(std::span<const std::int32_t> order, ThreadPool& pool) const;
 
+  /// Prepares InputView::chunks, where there are enough tokens for them. Not for concurrent use.
+  void prepare_chunks(ThreadPool& pool) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

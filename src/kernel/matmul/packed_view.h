@@ -25,6 +25,7 @@ namespace nibble::kernel {
 inline constexpr int kPanelRows = 16;       ///< output rows that are interleaved
 inline constexpr int kPanelsPerItem = 2;    ///< panels that a kernel computes together: the unit of the parallel loop
 inline constexpr int kBlockCols = 32;       ///< K is padded to this; also the group of int8 activations
+inline constexpr int kFloatChunk = 64;      ///< columns that the float path takes at once
 inline constexpr int kMostChunkBlocks = 8;  ///< most blocks of a chunk
 
 /// How the codes of a matrix lie in its panels; kQN are unsigned codes of N bits.
@@ -149,6 +150,9 @@ struct InputView {
   std::int64_t blocks = 0;  ///< ceil(cols / 32): row length of the arrays below, times what they state
   Int8Part part[2];
   std::uint8_t* has_rest = nullptr;  ///< [tokens, blocks], 0 or 1
+  /// x once more, [ceil(cols / kFloatChunk), tokens, kFloatChunk], padded with zeros, for the float path with many
+  /// tokens: rows of x are often a power of two apart, and of such lines the caches hold few. Null: not prepared.
+  const float* chunks = nullptr;
 };
 
 /// y[t, r] for all tokens t and the rows of items [item_begin, item_end), an item being 2 panels. y overlaps no input.

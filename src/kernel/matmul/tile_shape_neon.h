@@ -6,9 +6,8 @@
 namespace nibble::kernel::neon {
 namespace {
 
-constexpr int kFloatTile = 6;    // tokens in a register tile of the float path
-constexpr int kMostPanels = 4;   // panels of a slab
-constexpr int kFloatBlocks = 2;  // float path: 64 columns, 4 KiB a panel
+constexpr int kFloatTile = 6;   // tokens in a register tile of the float path
+constexpr int kMostPanels = 4;  // panels of a slab
 
 // Panels of a register tile: accumulators, weights and an activation fit in 32 registers.
 template <int tokens>
