@@ -189,7 +189,6 @@ Expression JsonGrammar::string_characters(std::vector<CodePointRange> ranges) {
 }
 
 Expression JsonGrammar::key_besides(std::vector<std::string_view> names) {
-  if (!key_characters_) key_characters_ = builder_.repeat(string_characters(unescaped()), 0, {});
   std::vector<std::u32string> codes;
   for (const std::string_view name : names) {
     std::u32string code;
@@ -205,16 +204,41 @@ Expression JsonGrammar::key_besides(std::vector<std::string_view> names) {
   return builder_.as_rule("key", builder_.sequence({literal("\""), key_rest(codes, 0, codes.size(), 0)}));
 }
 
+// What a key that is no listed one goes on with, up to its closing quote, is the same behind each character of the
+// names: rules, so that a character of a name needs a few states and not all of UTF-8.
+Expression JsonGrammar::free_key_end() {
+  if (!free_key_end_) {
+    free_key_end_ = builder_.declare("rest of a key");
+    builder_.define(*free_key_end_,
+                    builder_.sequence({builder_.repeat(string_characters(unescaped()), 0, {}), literal("\"")}));
+  }
+  return builder_.call(*free_key_end_);
+}
+
+/// A character that is not among `taken`, then anything.
+Expression JsonGrammar::other_key_end(std::vector<CodePointRange> taken) {
+  const CodePointRange beyond_ascii = {0x80, 0x10FFFF};
+  const bool is_ascii =
+      std::all_of(taken.begin(), taken.end(), [](const CodePointRange& range) { return range.last < 0x80; });
+  if (!is_ascii) return builder_.sequence({builder_.characters(complement(std::move(taken))), free_key_end()});
+  if (!wide_key_end_) {
+    wide_key_end_ = builder_.declare("rest of a key, not ASCII");
+    builder_.define(*wide_key_end_, builder_.sequence({builder_.characters({beyond_ascii}), free_key_end()}));
+  }
+  taken.push_back(beyond_ascii);
+  return builder_.choice({builder_.sequence({builder_.characters(complement(std::move(taken))), free_key_end()}),
+                          builder_.call(*wide_key_end_)});
+}
+
 /// What may follow the first `at` characters, which names[begin, end) share, up to the closing quote.
 Expression JsonGrammar::key_rest(const std::vector<std::u32string>& names, std::size_t begin, std::size_t end,
                                  std::size_t at) {
-  const Expression quote = literal("\"");
-  if (begin == end) return builder_.sequence({*key_characters_, quote});
+  if (begin == end) return free_key_end();
   std::vector<Expression> choices;
   if (names[begin].size() == at) {
     ++begin;  // this name itself must go on
   } else {
-    choices.push_back(quote);
+    choices.push_back(literal("\""));
   }
   std::vector<CodePointRange> taken = {{0, 0x1F}, {'"', '"'}, {'\\', '\\'}};
   while (begin < end) {
@@ -226,7 +250,7 @@ Expression JsonGrammar::key_rest(const std::vector<std::u32string>& names, std::
     taken.push_back({code, code});
     begin = next;
   }
-  choices.push_back(builder_.sequence({builder_.characters(complement(std::move(taken))), *key_characters_, quote}));
+  choices.push_back(other_key_end(std::move(taken)));
   return builder_.choice(std::move(choices));
 }
 

@@ -54,11 +54,13 @@ class JsonGrammar {
  private:
   Expression digits(std::uint64_t min, std::uint64_t max);
   Expression string_character();
+  Expression free_key_end();
+  Expression other_key_end(std::vector<CodePointRange> taken);
   Expression key_rest(const std::vector<std::u32string>& names, std::size_t begin, std::size_t end, std::size_t at);
 
   GrammarBuilder& builder_;
-  std::optional<GrammarBuilder::RuleId> white_space_, value_, object_, array_, string_, rare_character_, number_;
-  std::optional<Expression> key_characters_;
+  std::optional<GrammarBuilder::RuleId> white_space_, value_, object_, array_, string_, rare_character_, number_,
+      free_key_end_, wide_key_end_;
 };
 
 /// Any JSON object, for response_format json_object.

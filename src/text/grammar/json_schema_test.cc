@@ -173,6 +173,11 @@ const Case kCases[] = {
      R"({"type": "object", "properties": {"ab": {"type": "integer"}}, "additionalProperties": {"type": "string"}})",
      {"{}", "{\"ab\":1}", "{\"ab\":1,\"x\":\"\"}", "{\"a\":\"\",\"abc\":\"\"}", "{\"\":\"\",\"\xC3\xA9\":\"\"}"},
      {"{\"ab\":\"\"}", "{\"x\":1}", "{\"x\":\"\",\"ab\":1}", "{\"\\u0061b\":\"\"}", "{\"a\\u0062\":\"\"}"}},
+    {"additional_beside_names_beyond_ascii",
+     R"({"properties": {"aé": {"const": 1}, "aéb": {"const": 2}, "€": {"const": 3}}, "additionalProperties": {"const": 4}})",
+     {"{\"a\xC3\xA9\":1,\"a\":4,\"a\xC3\xA8\":4}", "{\"a\xC3\xA9\x62\":2,\"a\xC3\xA9\x62\x62\":4}",
+      "{\"\xE2\x82\xAC\":3,\"\xE2\x82\xAD\":4,\"\xF0\x9F\x98\x80\":4}", "{\"a\xE2\x82\xAC\":4,\"a\xC3\xA9z\":4}"},
+     {"{\"a\xC3\xA9\":4}", "{\"a\xC3\xA9\x62\":4}", "{\"\xE2\x82\xAC\":4}", "{\"a\xC3\":4}", "{\"a\":1}"}},
     {"additional_true",
      R"({"properties": {"k": {"const": 1}}, "required": ["k"], "additionalProperties": true})",
      {"{\"k\":1}", "{\"k\":1,\"l\":[{}]}"},
@@ -374,6 +379,15 @@ TEST(JsonSchema, KeepsItsLimits) {
               HasSubstr("more than 100 alternatives, multiplied out"));
   const std::string long_name(2000, 'a');
   EXPECT_THAT(message(R"({"allOf": [{"required": [")" + long_name + R"("]}, {}]})"), HasSubstr("more than 2000 bytes"));
+}
+
+TEST(JsonSchema, NamesBesideFreeKeysTakeFewStates) {
+  const std::string name(120, 'a');
+  const auto grammar = grammar_of(R"({"required": [")" + name + R"("]})");
+  ASSERT_TRUE(grammar.ok()) << grammar.error().message;
+  EXPECT_LT((*grammar)->automaton().states(), 1500u);
+  EXPECT_TRUE(accepts(*grammar, "{\"" + name + "\":1,\"" + name + "a\":2,\"aa\":3}"));
+  EXPECT_FALSE(accepts(*grammar, "{\"" + name + "\":1,\"" + name + "\":2}"));
 }
 
 TEST(JsonSchema, ManyPropertiesAndValues) {
