@@ -19,6 +19,8 @@ namespace {
 
 using nibble::require;
 
+constexpr std::size_t kMostSteps = 24;  // each needs a walk through the vocabulary
+
 /// Single bytes and pieces over several parts of JSON; the last ends generation.
 std::shared_ptr<const nibble::TokenTrie> vocabulary() {
   std::vector<std::string> pieces;
@@ -37,7 +39,7 @@ void walk(const std::shared_ptr<const nibble::Grammar>& grammar, std::string_vie
   std::vector<std::uint64_t> bitmask((trie->vocab_size() + 63) / 64);
   const auto is_allowed = [&](std::size_t id) { return ((bitmask[id / 64] >> (id % 64)) & 1U) != 0; };
   std::string text;
-  for (const char choice : choices.substr(0, 64)) {
+  for (const char choice : choices.substr(0, kMostSteps)) {
     if (!state.allowed(bitmask).ok() || state.must_end()) break;
     const auto first = static_cast<unsigned char>(choice);
     std::size_t id = first;
