@@ -74,6 +74,7 @@ void ResponseReader::read_head_line() {
 void ResponseReader::end_head() {
   if (status_ < 200) {  // 100 Continue; the answer is still to come
     status_ = 0;
+    has_begun_ = false;
     headers_.clear();
     return;
   }
