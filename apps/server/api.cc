@@ -298,18 +298,17 @@ Result<Api::Place> Api::reserve(const ServedModel& model, std::size_t body_bytes
 void Api::read(Exchange& exchange, For what, Work work) {
   if (is_draining_) return exchange.reply(reply_of(busy("the server is shutting down")));
   if (!models_.is_loaded()) return exchange.reply(reply_of(loading()));
-  const bool takes_place = what == For::kEngine;
-  if (reading_ >= options_.max_reading || (!takes_place && 2 * reading_texts_ >= options_.max_reading))
+  if (reading_ >= options_.max_reading || (what == For::kText && 2 * reading_texts_ >= options_.max_reading))
     return exchange.reply(reply_of(busy("too many requests are being read; try again later")));
   Place place;
   const ServedModel* only = models_.all().size() == 1 ? &models_.all().front() : nullptr;
-  if (takes_place && only != nullptr) {
+  if (what == For::kEngine && only != nullptr) {
     auto reserved = reserve(*only, exchange.request.body.size());
     if (!reserved.ok()) return exchange.reply(reply_of(api_error_of(reserved.error())));
     place = std::move(*reserved);
   }
   ++reading_;
-  if (!takes_place) ++reading_texts_;
+  if (what == For::kText) ++reading_texts_;
   auto on_thread = [this, asked = exchange.shared_from_this(), what, place = std::move(place),
                     work = std::move(work)]() mutable {
     Exchange& home = *asked;

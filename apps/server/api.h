@@ -95,8 +95,8 @@ class Api final : public Handler {
   Gate gate_;
   Metrics metrics_;
   std::atomic<std::int64_t> reading_ = 0;
-  std::atomic<bool> is_draining_ = false;
   std::atomic<std::int64_t> reading_texts_ = 0;  ///< of them for For::kText
+  std::atomic<bool> is_draining_ = false;
   boost::asio::thread_pool workers_;
   boost::asio::strand<boost::asio::thread_pool::executor_type> text_worker_{workers_.get_executor()};
 };

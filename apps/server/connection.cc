@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <algorithm>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
@@ -45,12 +46,15 @@ bool has_known_length(const http::request<http::string_body>& message) {
 
 }  // namespace
 
+asio::ip::address unmapped(const asio::ip::address& address) {
+  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
+  return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+}
+
 std::string client_of(const asio::ip::address& address) {
-  if (!address.is_v6()) return address.to_string();
-  asio::ip::address_v6 v6 = address.to_v6();
-  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
-  if (v6.is_loopback()) return v6.to_string();
-  auto bytes = v6.to_bytes();
+  const asio::ip::address plain = unmapped(address);
+  if (!plain.is_v6() || plain.is_loopback()) return plain.to_string();
+  auto bytes = plain.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
   return asio::ip::address_v6(bytes).to_string() + "/64";
 }

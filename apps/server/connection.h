@@ -37,6 +37,8 @@ struct ConnectionLimits {
 
 class Connection;
 
+/// An IPv4 address that came as an IPv6 one (::ffff:192.0.2.7) as what it is.
+boost::asio::ip::address unmapped(const boost::asio::ip::address& address);
 /// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one machine usually has.
 std::string client_of(const boost::asio::ip::address& address);
 

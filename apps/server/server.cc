@@ -24,11 +24,6 @@ ApiOptions with_connections(ApiOptions options, const ConnectionSet& connections
   return options;
 }
 
-bool is_this_machine(const asio::ip::address& address) {
-  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address.is_loopback();
-  return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
-}
-
 /// For a client beyond the number of connections: an answer if it can be sent at once.
 void refuse(asio::ip::tcp::socket& socket, std::string message) {
   HttpReply reply = reply_of({503, std::move(message), "overloaded_error", "", "too_many_connections"});
@@ -142,7 +137,7 @@ bool Server::has_too_many(const asio::ip::tcp::socket& socket) const {
   boost::system::error_code error;
   const auto address = socket.remote_endpoint(error).address();
   if (error) return false;  // it is gone
-  if (!options_.max_connections_per_client && is_this_machine(address)) return false;
+  if (!options_.max_connections_per_client && unmapped(address).is_loopback()) return false;
   const int most = options_.max_connections_per_client.value_or(std::max(options_.max_connections / 4, 1));
   const auto found = connections_.of_client.find(client_of(address));
   return found != connections_.of_client.end() && found->second >= most;

@@ -81,8 +81,7 @@ void MatmulInput::set(const float* x, std::int64_t tokens, std::int64_t cols, st
 void MatmulInput::prepare_chunks(ThreadPool& pool) const {
   State& s = *state_;
   InputView& v = s.view;
-  constexpr std::int64_t kFewTokens = 4;
-  if (v.chunks != nullptr || v.tokens <= kFewTokens) return;
+  if (v.chunks != nullptr || v.tokens <= kFewFloatTokens) return;
   const std::int64_t count = (v.cols + kFloatChunk - 1) / kFloatChunk;
   float* out = grown(s.chunks, count * v.tokens * kFloatChunk);
   pool.run(static_cast<std::size_t>(v.tokens), token_grain(v.cols), [&](std::size_t begin, std::size_t end, int) {

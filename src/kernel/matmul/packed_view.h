@@ -26,6 +26,7 @@ inline constexpr int kPanelRows = 16;       ///< output rows that are interleave
 inline constexpr int kPanelsPerItem = 2;    ///< panels that a kernel computes together: the unit of the parallel loop
 inline constexpr int kBlockCols = 32;       ///< K is padded to this; also the group of int8 activations
 inline constexpr int kFloatChunk = 64;      ///< columns that the float path takes at once
+inline constexpr int kFewFloatTokens = 4;   ///< up to so many, float weights are multiplied as they lie
 inline constexpr int kMostChunkBlocks = 8;  ///< most blocks of a chunk
 
 /// How the codes of a matrix lie in its panels; kQN are unsigned codes of N bits.
