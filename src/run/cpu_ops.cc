@@ -185,11 +185,11 @@ Value CpuOps::rms_norm(const Value& x, VectorId weight, float eps, bool plus_one
 }
 
 Value CpuOps::rope(const Value& x, std::int64_t head_dim, int rope) {
-  Value out = copy(x);
+  Value out = make(cpu(x).tokens(), x->width);
   const kernel::RopeTable& table = weights_.rope(rope);
-  kernel::rope_rotate_half(cpu(out).data(), cpu(out).tokens(), static_cast<int>(out->width / head_dim),
-                           static_cast<int>(head_dim), table.rotary_dim(), out->width, batch_.positions.data(), table,
-                           pool_);
+  kernel::rope_rotate_half(cpu(x).data(), cpu(x).tokens(), static_cast<int>(x->width / head_dim),
+                           static_cast<int>(head_dim), table.rotary_dim(), x->width, batch_.positions.data(), table,
+                           cpu(out).data(), pool_);
   return out;
 }
 
@@ -237,8 +237,8 @@ Value CpuOps::gated_activation(Activation activation, const Value& gate, const V
 }
 
 Value CpuOps::add(const Value& a, const Value& b) {
-  Value out = copy(a);
-  kernel::add(cpu(out).data(), cpu(b).data(), cpu(out).size(), pool_);
+  Value out = make(cpu(a).tokens(), a->width);
+  kernel::add(cpu(a).data(), cpu(b).data(), cpu(a).size(), cpu(out).data(), pool_);
   return out;
 }
 

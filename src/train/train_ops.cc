@@ -94,8 +94,7 @@ void TrainOps::give(const Handle& value, const Floats& gradient) const {
   // The sum of two goes into a new buffer: values may share theirs.
   const std::int64_t size = value->size();
   const Floats sum = memory_->take(size);
-  std::memcpy(sum->data, value->gradient->data, static_cast<std::size_t>(size) * sizeof(float));
-  kernel::add(sum->data, gradient->data, size, pool_);
+  kernel::add(value->gradient->data, gradient->data, size, sum->data, pool_);
   value->gradient = sum;
 }
 
@@ -258,13 +257,12 @@ void TrainOps::norm_backward(const Handle& x, VectorId weight, float eps, bool p
 Value TrainOps::rope(const Value& x, std::int64_t head_dim, int rope) {
   const Handle in = recorded(x);
   const Handle out = make(in->rows, in->width, in->wants_gradient);
-  std::memcpy(out->numbers->data, in->data(), static_cast<std::size_t>(in->size()) * sizeof(float));
   const kernel::RopeTable& table = weights_.rope(rope);
   std::vector<std::int32_t> positions(static_cast<std::size_t>(in->rows));
   for (std::int64_t t = 0; t < in->rows; ++t)
     positions[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(t % batch_.window);
-  kernel::rope_rotate_half(out->numbers->data, in->rows, static_cast<int>(in->width / head_dim),
-                           static_cast<int>(head_dim), table.rotary_dim(), in->width, positions.data(), table, pool_);
+  kernel::rope_rotate_half(in->data(), in->rows, static_cast<int>(in->width / head_dim), static_cast<int>(head_dim),
+                           table.rotary_dim(), in->width, positions.data(), table, out->numbers->data, pool_);
   remember(out, [this, in, out, head_dim, rope] {
     if (out->gradient != nullptr) give(in, rotated_back(out->gradient, head_dim, rope));
   });
@@ -339,8 +337,7 @@ Value TrainOps::add(const Value& a, const Value& b) {
   const Handle first = recorded(a);
   const Handle second = recorded(b);
   const Handle out = make(first->rows, first->width, first->wants_gradient || second->wants_gradient);
-  std::memcpy(out->numbers->data, first->data(), static_cast<std::size_t>(first->size()) * sizeof(float));
-  kernel::add(out->numbers->data, second->data(), out->size(), pool_);
+  kernel::add(first->data(), second->data(), out->size(), out->numbers->data, pool_);
   remember(out, [this, first, second, out] {
     if (out->gradient == nullptr) return;
     give(first, out->gradient);

@@ -35,8 +35,12 @@ std::span<const ActivationKernel* const> activation_kernels() {
 
 namespace {
 
-/// Values per piece: 16 KiB of each operand. A row is cut only at multiples of it.
+/// Values per piece of a row of a gated activation: 16 KiB of each operand. A row is cut only at multiples of it.
 constexpr std::int64_t kPiece = 4096;
+
+/// Values per piece where there is one step for each: a few tokens of a small model stay with one thread, as what the
+/// other had done would first have to come from its cache.
+constexpr std::int64_t kLongPiece = 8192;
 
 const ActivationKernel& chosen() {
   static const ActivationKernel& kernel = best_kernel(activation_kernels(), cpu_features());
@@ -46,10 +50,8 @@ const ActivationKernel& chosen() {
 /// body(begin, count) for the pieces of n values.
 template <typename F>
 void for_pieces(std::int64_t n, ThreadPool& pool, F&& body) {
-  const std::int64_t pieces = (n + kPiece - 1) / kPiece;
-  pool.run(static_cast<std::size_t>(pieces), 2, [&](std::size_t first, std::size_t last, int) {
-    const std::int64_t begin = static_cast<std::int64_t>(first) * kPiece;
-    body(begin, std::min(static_cast<std::int64_t>(last) * kPiece, n) - begin);
+  pool.run(static_cast<std::size_t>(n), kLongPiece, [&](std::size_t begin, std::size_t end, int) {
+    body(static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin));
   });
 }
 
@@ -70,7 +72,13 @@ void gated_activation(Activation act, const float* gate, const float* up, std::i
   });
 }
 
-void add(float* x, const float* y, std::int64_t n, ThreadPool& pool) { add_scaled(x, y, 1.0f, n, pool); }
+void add(const float* x, const float* y, std::int64_t n, float* out, ThreadPool& pool) {
+  const ActivationKernel& kernel = chosen();
+  for_pieces(n, pool, [&](std::int64_t i, std::int64_t count) {
+    if (out != x) std::copy_n(x + i, count, out + i);
+    kernel.add_scaled(out + i, y + i, 1.0f, count);
+  });
+}
 
 void add_scaled(float* x, const float* y, float factor, std::int64_t n, ThreadPool& pool) {
   const ActivationKernel& kernel = chosen();

@@ -23,8 +23,8 @@ enum class Activation : std::uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu };
 void gated_activation(Activation act, const float* gate, const float* up, std::int64_t tokens, std::int64_t n,
                       std::int64_t ld_gate, std::int64_t ld_up, float* out, std::int64_t ld_out, ThreadPool& pool);
 
-/// x[i] += y[i], i < n.
-void add(float* x, const float* y, std::int64_t n, ThreadPool& pool);
+/// out[i] = x[i] + y[i], i < n; out may be x.
+void add(const float* x, const float* y, std::int64_t n, float* out, ThreadPool& pool);
 
 /// x[i] += y[i] * factor, rounded twice; the sum of experts.
 void add_scaled(float* x, const float* y, float factor, std::int64_t n, ThreadPool& pool);

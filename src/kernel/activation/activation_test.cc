@@ -138,8 +138,8 @@ TEST(Activation, ThreadsAndLeadingDimensions) {
     std::vector<float> out(expected.size(), 9.0f);
     gated_activation(Activation::kSilu, gate.data(), up.data(), tokens, n, n + 5, n + 2, out.data(), n + 1, pool);
     ASSERT_TRUE(testing::same_bits(out, expected));
-    std::vector<float> sum = gate;
-    add(sum.data(), up.data(), static_cast<std::int64_t>(up.size()), pool);
+    std::vector<float> sum(gate.size());
+    add(gate.data(), up.data(), static_cast<std::int64_t>(up.size()), sum.data(), pool);
     scale(sum.data(), 2.0f, static_cast<std::int64_t>(sum.size()), pool);
     for (std::size_t i = 0; i < up.size(); ++i) ASSERT_EQ(sum[i], (gate[i] + up[i]) * 2.0f);
   }

@@ -66,7 +66,17 @@ Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t
           (view.rows + kItemRows - 1) / kItemRows};
 }
 
-/// Runs jobs as one loop. A few chunks per thread: long enough to stream, short enough to balance.
+/// Items [begin, end) of the loop over all jobs.
+void run_items(std::span<const Job> jobs, std::int64_t begin, std::int64_t end) {
+  for (const Job& job : jobs) {
+    const std::int64_t first = std::max(begin - job.first_item, std::int64_t{0});
+    const std::int64_t last = std::min(end - job.first_item, job.items);
+    if (first < last)
+      job.kernel->run(*job.weights, *job.input, job.matrix_item + first, job.matrix_item + last, job.y, job.ld_y);
+  }
+}
+
+/// Runs jobs as one loop.
 void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
   std::int64_t items = 0;
   std::int64_t bytes = 0;
@@ -75,21 +85,32 @@ void run_jobs(std::span<Job> jobs, ThreadPool& pool) {
     items += job.items;
     bytes += job.items * kPanelsPerItem * job.weights->panel_bytes;
   }
-  constexpr std::int64_t kChunksPerThread = 8;
-  constexpr std::int64_t kFewTokens = 8;          // whose chunks begin with getting the activations into order
-  constexpr std::int64_t kLeastBytes = 32 << 10;  // a microsecond or two; what is asked for ahead is the thread's own
-  std::int64_t grain = std::max<std::int64_t>(items / (pool.threads() * kChunksPerThread), 1);
-  if (jobs.front().input->tokens <= kFewTokens && bytes > 0)
-    grain = std::max(grain, std::min(items * kLeastBytes / bytes, items / (2 * pool.threads())));
-  pool.run(
-      static_cast<std::size_t>(items), static_cast<std::size_t>(grain), [&](std::size_t begin, std::size_t end, int) {
-        for (const Job& job : jobs) {
-          const std::int64_t first = std::max(static_cast<std::int64_t>(begin) - job.first_item, std::int64_t{0});
-          const std::int64_t last = std::min(static_cast<std::int64_t>(end) - job.first_item, job.items);
-          if (first < last)
-            job.kernel->run(*job.weights, *job.input, job.matrix_item + first, job.matrix_item + last, job.y, job.ld_y);
-        }
-      });
+  const std::int64_t threads = pool.threads();
+  constexpr std::int64_t kFewTokens = 8;
+  if (jobs.front().input->tokens > kFewTokens) {
+    // A few chunks per thread: long enough to stream, short enough to balance.
+    constexpr std::int64_t kChunksPerThread = 8;
+    const std::int64_t grain = std::max<std::int64_t>(items / (threads * kChunksPerThread), 1);
+    return pool.run(static_cast<std::size_t>(items), static_cast<std::size_t>(grain),
+                    [&](std::size_t begin, std::size_t end, int) {
+                      run_items(jobs, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+                    });
+  }
+  // Each run begins with getting the activations into order and with weights that nobody has asked for, so a thread's
+  // first piece is half of its share, the next a quarter, and the last two are short enough to balance.
+  constexpr std::int64_t kLeastBytes = 16 << 10;  // a microsecond
+  constexpr std::int64_t kMostPieces = 9;
+  std::int64_t pieces = std::min<std::int64_t>(threads, 2);
+  while (threads > 1 && pieces < kMostPieces && (bytes / threads) >> pieces >= kLeastBytes) ++pieces;
+  pool.run(static_cast<std::size_t>(threads * pieces), 1, [&](std::size_t first, std::size_t last, int) {
+    for (auto i = static_cast<std::int64_t>(first); i < static_cast<std::int64_t>(last); ++i) {
+      const std::int64_t share = i / pieces * items / threads;
+      const std::int64_t of_share = (i / pieces + 1) * items / threads - share;
+      const std::int64_t piece = i % pieces;
+      const std::int64_t end = piece + 1 < pieces ? of_share - (of_share >> (piece + 1)) : of_share;
+      run_items(jobs, share + of_share - (of_share >> piece), share + end);
+    }
+  });
 }
 
 }  // namespace

@@ -60,8 +60,8 @@ const float* RopeTable::row(std::int64_t position) const {
   return page.values.get() + static_cast<std::size_t>(position % kPagePositions) * 2 * half;
 }
 
-void rope_rotate_half(float* x, std::int64_t tokens, int heads, int head_dim, int rotary_dim, std::int64_t ld_x,
-                      const std::int32_t* positions, const RopeTable& table, ThreadPool& pool) {
+void rope_rotate_half(const float* x, std::int64_t tokens, int heads, int head_dim, int rotary_dim, std::int64_t ld,
+                      const std::int32_t* positions, const RopeTable& table, float* out, ThreadPool& pool) {
   NIBBLE_CHECK(tokens >= 0 && rotary_dim == table.rotary_dim() && rotary_dim <= head_dim);
   static const RopeKernel& kernel = best_kernel(rope_kernels(), cpu_features());
   const int half = rotary_dim / 2;
@@ -69,7 +69,8 @@ void rope_rotate_half(float* x, std::int64_t tokens, int heads, int head_dim, in
   pool.run(static_cast<std::size_t>(tokens), grain, [&](std::size_t begin, std::size_t end, int) {
     for (auto t = static_cast<std::int64_t>(begin); t < static_cast<std::int64_t>(end); ++t) {
       const float* row = table.row(positions[t]);
-      kernel.rotate(x + t * ld_x, heads, head_dim, half, row, row + half);
+      if (out != x) std::copy_n(x + t * ld, static_cast<std::int64_t>(heads) * head_dim, out + t * ld);
+      kernel.rotate(out + t * ld, heads, head_dim, half, row, row + half);
     }
   });
 }

@@ -79,14 +79,14 @@ class RopeTable {
 };
 
 /// For every token t and head h, with (a, b) = (x[m], x[m + R/2]), R = rotary_dim, m < R/2:
-///   x[m] = a cos - b sin        x[m + R/2] = b cos + a sin        at position positions[t]
+///   out[m] = a cos - b sin        out[m + R/2] = b cos + a sin        at position positions[t]
 ///
-/// x          [tokens, heads, head_dim] float32 in place, token t at x + t * ld_x, its heads adjacent
-/// rotary_dim equals table.rotary_dim() and is at most head_dim; the dimensions after it are unchanged
+/// x, out     [tokens, heads, head_dim] float32, token t at x + t * ld, its heads adjacent; out may be x
+/// rotary_dim equals table.rotary_dim() and is at most head_dim; the dimensions after it are those of x
 /// positions  [tokens], in the table's range
 /// Products and their sum are rounded separately, as in Hugging Face. Equal bits everywhere.
-void rope_rotate_half(float* x, std::int64_t tokens, int heads, int head_dim, int rotary_dim, std::int64_t ld_x,
-                      const std::int32_t* positions, const RopeTable& table, ThreadPool& pool);
+void rope_rotate_half(const float* x, std::int64_t tokens, int heads, int head_dim, int rotary_dim, std::int64_t ld,
+                      const std::int32_t* positions, const RopeTable& table, float* out, ThreadPool& pool);
 
 /// One token: `heads` heads, head_dim apart, `half` = R/2 pairs each.
 struct RopeKernel {

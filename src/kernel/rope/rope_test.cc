@@ -120,7 +120,7 @@ TEST(Rope, RotatesHalves) {
     ThreadPool pool(threads);
     std::vector<float> x = start;
     x.insert(x.end(), start.begin(), start.end());
-    rope_rotate_half(x.data(), 2, 1, 8, 6, 8, positions, table, pool);
+    rope_rotate_half(x.data(), 2, 1, 8, 6, 8, positions, table, x.data(), pool);
     for (std::size_t m = 0; m < 3; ++m) {
       const double angle = 9.0 * std::pow(10000.0, -2.0 * static_cast<double>(m) / 6.0);
       const double a = start[m];
