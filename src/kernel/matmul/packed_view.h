@@ -94,8 +94,8 @@ struct PackedView {
   std::int64_t chunk_bytes = 0;                  ///< from one chunk of a panel to the next
   std::int64_t codes_position = 0;               ///< bytes from a chunk's start to its codes
   std::int64_t ahead_bytes = 512;                ///< how far ahead a single token asks for weights; see cpu_features.h
-  std::int64_t far_ahead_bytes = 6144;           ///< the same for several tokens
-  bool few_into_first_level = false;             ///< what several tokens ask for goes to the first-level cache
+  std::int64_t few_ahead_bytes = 6144;           ///< the same for a few tokens
+  bool few_into_first_level = false;             ///< what a few tokens ask for goes to the first-level cache
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   Layout layout = Layout::kF32;
