@@ -67,7 +67,7 @@ std::string manual_of(const CLI::App& app) {
     text += section_of(*command);
   text +=
       ".SH EXIT STATUS\n.TP\n.B 0\ndone\n.TP\n.B 1\nfailed, with a message on stderr\n.TP\n.B 2\nthe command line is "
-      "wrong\n.SH ENVIRONMENT\n.TP\n.B NIBBLE_ISA\nforces an instruction set: portable, avx2, avxvnni, avx512 "
+      "wrong\n.SH ENVIRONMENT\n.TP\n.B NIBBLE_ISA\nforces an instruction set: portable, avx2, avxvnni, avx512, amx "
       "...\n.TP\n.B "
       "HF_HOME, HF_HUB_CACHE\nwhere models of hf:ORG/NAME lie\n";
   return text;

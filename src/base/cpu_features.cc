@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -18,7 +20,7 @@ struct NamedFeature {
   CpuFeature bit;
   std::string_view name;
 };
-constexpr std::array<NamedFeature, 10> kNames{{{kAvx2, "avx2"},
+constexpr std::array<NamedFeature, 11> kNames{{{kAvx2, "avx2"},
                                                {kFma, "fma"},
                                                {kF16c, "f16c"},
                                                {kAvxVnni, "avx-vnni"},
@@ -27,7 +29,8 @@ constexpr std::array<NamedFeature, 10> kNames{{{kAvx2, "avx2"},
                                                {kAvx512Vbmi, "avx512-vbmi"},
                                                {kNeon, "neon"},
                                                {kDotProd, "dotprod"},
-                                               {kI8mm, "i8mm"}}};
+                                               {kI8mm, "i8mm"},
+                                               {kAmxInt8, "amx-int8"}}};
 
 /// What each value of NIBBLE_ISA allows and what it needs.
 struct IsaLevel {
@@ -38,21 +41,20 @@ struct IsaLevel {
 constexpr CpuFeatures kAvx2Level = kAvx2 | kFma | kF16c;
 constexpr CpuFeatures kAvxVnniLevel = kAvx2Level | kAvxVnni;
 constexpr CpuFeatures kAvx512Level = kAvxVnniLevel | kAvx512 | kAvx512Vnni | kAvx512Vbmi;
+constexpr CpuFeatures kAmxLevel = kAvx512Level | kAmxInt8;
 constexpr CpuFeatures kDotProdLevel = kNeon | kDotProd;
 constexpr CpuFeatures kI8mmLevel = kDotProdLevel | kI8mm;
-constexpr std::array<IsaLevel, 7> kLevels{{{"portable", 0, 0},
+constexpr std::array<IsaLevel, 8> kLevels{{{"portable", 0, 0},
                                            {"avx2", kAvx2Level, kAvx2Level},
                                            {"avxvnni", kAvxVnniLevel, kAvxVnniLevel},
                                            {"avx512", kAvx512Level, kAvx2Level | kAvx512 | kAvx512Vnni},
+                                           {"amx", kAmxLevel, kAvx2Level | kAvx512 | kAvx512Vnni | kAmxInt8},
                                            {"neon", kNeon, kNeon},
                                            {"dotprod", kDotProdLevel, kDotProdLevel},
                                            {"i8mm", kI8mmLevel, kI8mmLevel}}};
 
-constexpr std::int64_t kShortDistance = 512;
-constexpr std::int64_t kLongDistance = 2048;
-
 #if defined(__x86_64__)
-bool fetches_by_itself() {
+bool is_amd() {
   unsigned eax = 0;
   unsigned ebx = 0;
   unsigned ecx = 0;
@@ -66,6 +68,13 @@ std::uint64_t saved_registers() {
   std::uint32_t high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<std::uint64_t>(high) << 32) | low;
+}
+
+/// Linux saves the tiles of those who ask, once for the whole process (Documentation/arch/x86/xstate.rst).
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILE_DATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 CpuFeatures detect() {
@@ -88,6 +97,7 @@ CpuFeatures detect() {
   if ((ebx & (1u << 5)) != 0) found |= kAvx2;
   const unsigned leaf7_ebx = ebx;
   const unsigned leaf7_ecx = ecx;
+  const unsigned leaf7_edx = edx;
   if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 4)) != 0) found |= kAvxVnni;
   constexpr unsigned kF = 1u << 16;
   constexpr unsigned kDq = 1u << 17;
@@ -98,6 +108,10 @@ CpuFeatures detect() {
     if ((leaf7_ecx & (1u << 11)) != 0) found |= kAvx512Vnni;
     if ((leaf7_ecx & (1u << 1)) != 0) found |= kAvx512Vbmi;
   }
+  constexpr unsigned kTiles = 1u << 24;
+  constexpr unsigned kInt8Tiles = 1u << 25;
+  const bool tiles_saved = (saved & 0x60000u) == 0x60000u;
+  if (tiles_saved && (leaf7_edx & kTiles) != 0 && (leaf7_edx & kInt8Tiles) != 0 && may_use_tiles()) found |= kAmxInt8;
   return found;
 }
 #elif defined(__aarch64__)
@@ -109,10 +123,10 @@ CpuFeatures detect() {
   if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) found |= kI8mm;
   return found;
 }
-bool fetches_by_itself() { return false; }
+bool is_amd() { return false; }
 #else
 CpuFeatures detect() { return 0; }
-bool fetches_by_itself() { return false; }
+bool is_amd() { return false; }
 #endif
 
 const IsaLevel* forced_level() {
@@ -138,9 +152,9 @@ CpuFeatures cpu_features() {
   return features;
 }
 
-std::int64_t cpu_prefetch_distance() {
-  static const std::int64_t distance = fetches_by_itself() ? kShortDistance : kLongDistance;
-  return distance;
+bool cpu_prefetcher_stops_at_pages() {
+  static const bool stops = !is_amd();
+  return stops;
 }
 
 Status check_forced_isa() {

@@ -93,8 +93,8 @@ struct PackedView {
   std::int64_t chunk_blocks = kMostChunkBlocks;  ///< blocks of every chunk but the last, which has those that are left
   std::int64_t chunk_bytes = 0;                  ///< from one chunk of a panel to the next
   std::int64_t codes_position = 0;               ///< bytes from a chunk's start to its codes
-  std::int64_t ahead_bytes = 512;                ///< how far ahead a single token asks for weights; see cpu_features.h
-  std::int64_t few_ahead_bytes = 6144;           ///< the same for a few tokens
+  std::int64_t ahead_bytes = 0;                  ///< how far ahead a single token asks for weights
+  std::int64_t few_ahead_bytes = 0;              ///< the same for a few tokens
   bool few_into_first_level = false;             ///< what a few tokens ask for goes to the first-level cache
   std::int64_t rows = 0;
   std::int64_t cols = 0;
