@@ -1,10 +1,11 @@
 # The one table of instruction-set flags. A source named *_<isa>.cc is compiled with the flags of <isa>, and only when
 # the target architecture has it; which kernel runs is chosen at run time.
-set(NIBBLE_X86_ISAS avx2 avxvnni avx512)
+set(NIBBLE_X86_ISAS avx2 avxvnni avx512 amx)
 set(NIBBLE_ARM_ISAS neon dotprod i8mm)
 set(NIBBLE_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(NIBBLE_FLAGS_avxvnni -mavx2 -mfma -mf16c -mavxvnni)
 set(NIBBLE_FLAGS_avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi)
+set(NIBBLE_FLAGS_amx ${NIBBLE_FLAGS_avx512} -mamx-tile -mamx-int8)
 set(NIBBLE_FLAGS_neon -march=armv8-a)
 set(NIBBLE_FLAGS_dotprod -march=armv8.2-a+dotprod)
 set(NIBBLE_FLAGS_i8mm -march=armv8.2-a+dotprod+i8mm)

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=${1:-build}
-objects=$(find "$folder" -path "$folder/*/CMakeFiles" -prune -o -regex '.*_\(avx2\|avxvnni\|avx512\|neon\|dotprod\|i8mm\)\.cc\.o' -print)
+objects=$(find "$folder" -path "$folder/*/CMakeFiles" -prune -o -regex '.*_\(avx2\|avxvnni\|avx512\|amx\|neon\|dotprod\|i8mm\)\.cc\.o' -print)
 if [ -z "$objects" ]; then
   echo "$folder: no objects of instruction-set files; build it first" >&2
   exit 1

@@ -12,9 +12,7 @@ namespace {
 
 constexpr const KernelTable* kTables[] = {
 #if defined(__x86_64__)
-    &avx512::kMatmulKernels,
-    &avxvnni::kMatmulKernels,
-    &avx2::kMatmulKernels,
+    &amx::kMatmulKernels,       &avx512::kMatmulKernels, &avxvnni::kMatmulKernels, &avx2::kMatmulKernels,
 #elif defined(__aarch64__)
     &i8mm::kMatmulKernels,
     &dotprod::kMatmulKernels,

@@ -41,6 +41,9 @@ extern const KernelTable kMatmulKernels;
 namespace avx512 {
 extern const KernelTable kMatmulKernels;
 }
+namespace amx {
+extern const KernelTable kMatmulKernels;
+}
 namespace neon {
 extern const KernelTable kMatmulKernels;
 }
