@@ -28,7 +28,7 @@ Status CpuModel::load_matrix(const ModelWeights& weights, const CpuModelOptions&
     bytes_per_token_ += entry->stored_bytes;
   } else {
     NIBBLE_TRY(const MatrixPtr matrix, matrix_to_run(weights, options.matrix_hook, id));
-    NIBBLE_TRY(matrices_[index], pack_linear(weights, *matrix, id, pool));
+    NIBBLE_TRY(matrices_[index], pack_linear(weights, *matrix, id, pool, &arena_));
     schemes_[index] = to_string(matrix->scheme());
     bytes_per_token_ += matrix->scheme().stored_bytes(info.rows, info.cols);
   }

@@ -69,6 +69,7 @@ class CpuModel final : public CpuWeights {
   ModelConfig config_;
   ModelLayout layout_;
   std::int64_t context_length_ = 0;
+  kernel::PanelArena arena_;  // of the matrices that do not lie in a pack file
   std::vector<kernel::PackedMatrix> matrices_;
   std::vector<std::vector<float>> biases_;
   std::vector<std::vector<float>> vectors_;

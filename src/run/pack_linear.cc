@@ -11,8 +11,8 @@ Result<MatrixPtr> matrix_to_run(const ModelWeights& weights, const MatrixHook& h
 }
 
 Result<kernel::PackedMatrix> pack_linear(const ModelWeights& weights, const MatrixSource& matrix, LinearId id,
-                                         ThreadPool& pool) {
-  Result<kernel::PackedMatrix> packed = kernel::PackedMatrix::pack(matrix, pool);
+                                         ThreadPool& pool, kernel::PanelArena* arena) {
+  Result<kernel::PackedMatrix> packed = kernel::PackedMatrix::pack(matrix, pool, arena);
   if (!packed.ok())
     return with_context(packed.error(),
                         weights.path() + ": " + weights.layout().linears[static_cast<std::size_t>(id)].name);

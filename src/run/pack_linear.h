@@ -16,9 +16,10 @@ using MatrixHook = std::function<Result<MatrixPtr>(const LinearInfo& linear, Mat
 /// A linear's matrix as it runs: the stored one, or what `hook` (optional) makes of it.
 Result<MatrixPtr> matrix_to_run(const ModelWeights& weights, const MatrixHook& hook, LinearId id);
 
-/// The same, packed; the pages of its source leave memory. Errors name the file and the tensor.
+/// The same, packed into `arena` if there is one; the pages of its source leave memory. Errors name the file and the
+/// tensor.
 Result<kernel::PackedMatrix> pack_linear(const ModelWeights& weights, const MatrixSource& matrix, LinearId id,
-                                         ThreadPool& pool);
+                                         ThreadPool& pool, kernel::PanelArena* arena = nullptr);
 
 /// Whether a linear is multiplied with; the embedding of an untied model is only looked up, and is not packed.
 bool is_packed(const ModelLayout& layout, LinearId id);

@@ -480,6 +480,37 @@ TEST(Matmul, BitsDependOnNeitherThreadsNorBatchNorGroup) {
     }
 }
 
+TEST(Matmul, AnArenaHoldsMatricesThatOutliveIt) {
+  ThreadPool pool(2);
+  MatrixMaker maker(11);
+  constexpr std::int64_t kCols = 320;
+  const std::vector<float> x = maker.activations(kCols);
+  MatmulInput input;
+  input.set(x.data(), 1, kCols, kCols, Compute::kInt8, pool);
+  auto arena = std::make_unique<PanelArena>();
+  std::vector<PackedMatrix> packed;
+  std::vector<std::vector<float>> expected;
+  for (const char* name : {"int4-g32-sym", "int4-g7-sym", "bf16", "int8-g32-sym"}) {
+    constexpr std::int64_t kRows = 1000;
+    const QuantizedMatrix m = maker.make(named(name), kRows, kCols);
+    const MatrixPtr source = make_source(QuantizedMatrix(m));
+    packed.push_back(PackedMatrix::pack(*source, pool, arena.get()).value());
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.back().view().data) % 64, 0u);
+    expected.emplace_back(kRows);
+    matmul(pack(m, pool), input, expected.back().data(), kRows, pool);
+    // The next one lies elsewhere, in memory that was asked for anew.
+    const std::shared_ptr<std::uint8_t> large = arena->take(std::size_t{70} << 20);
+    ASSERT_NE(large, nullptr);
+    large.get()[(std::size_t{70} << 20) - 1] = 1;
+  }
+  arena.reset();
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    std::vector<float> y(expected[i].size());
+    matmul(packed[i], input, y.data(), packed[i].rows(), pool);
+    EXPECT_EQ(first_difference(y, expected[i]), -1) << i;
+  }
+}
+
 TEST(Matmul, SortedColumnsSeePermutedActivations) {
   ThreadPool pool(2);
   MatrixMaker maker(4);

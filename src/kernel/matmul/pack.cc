@@ -358,7 +358,7 @@ Status prepare_panels(PackPlan& plan, const QuantizedMatrix& m, PackedMatrix::St
                                           : " int16 table") +
            plane_name("scale", plan.scale, padded) + plane_name("zero", plan.zero, padded) +
            plane_name("offset", plan.offset, padded) + (plan.column_order.empty() ? "" : " sorted columns");
-  s.panels = AlignedBytes(static_cast<std::size_t>(panels * v.panel_bytes));
+  s.panels = AlignedBytes(static_cast<std::size_t>(panels * v.panel_bytes), s.arena);
   if (s.panels.data() == nullptr)
     return fail(ErrorCode::kOutOfMemory, "{} bytes for a packed matrix of {} x {} are not to be had",
                 panels * v.panel_bytes, m.rows, m.cols);
@@ -402,7 +402,7 @@ Result<bool> pack_generic(const MatrixSource& source, ThreadPool& pool, const Qu
 
 }  // namespace
 
-Result<PackedMatrix> PackedMatrix::pack(const MatrixSource& source, ThreadPool& pool) {
+Result<PackedMatrix> PackedMatrix::pack(const MatrixSource& source, ThreadPool& pool, PanelArena* arena) {
   const std::int64_t first_rows = std::min(std::max<std::int64_t>(source.row_step(), 1), source.rows());
   QuantizedMatrix first;
   NIBBLE_TRY_STATUS(source.decode(0, first_rows, first));
@@ -410,11 +410,13 @@ Result<PackedMatrix> PackedMatrix::pack(const MatrixSource& source, ThreadPool& 
   for (const bool wide_zero : {false, true}) {
     auto storage = std::make_unique<Storage>();
     storage->supplement = supplement;
+    storage->arena = arena;
     storage->view.rows = source.rows();
     storage->view.cols = source.cols();
     PackPlan plan = plan_packing(first, wide_zero);
     NIBBLE_TRY(const bool fits, plan.layout == Layout::kGeneric ? pack_generic(source, pool, first, *storage)
                                                                 : pack_panels(source, pool, plan, first, *storage));
+    storage->arena = nullptr;
     if (fits) return PackedMatrix(std::move(storage));
   }
   return fail(ErrorCode::kUnsupported, "a {} x {} matrix of scheme {} could not be packed", source.rows(),

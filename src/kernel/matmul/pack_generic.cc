@@ -63,7 +63,7 @@ Status prepare_generic(const QuantizedMatrix& first, PackedMatrix::Storage& s) {
   g.bits = bits <= 2 ? bits : bits <= 4 ? 4 : 8;
   g.row_bytes = (first.cols * g.bits + 7) / 8;
   g.table_shift = bits;
-  s.panels = AlignedBytes(static_cast<std::size_t>(first.rows * g.row_bytes));
+  s.panels = AlignedBytes(static_cast<std::size_t>(first.rows * g.row_bytes), s.arena);
   if (s.panels.data() == nullptr)
     return fail(ErrorCode::kOutOfMemory, "{} bytes for a packed matrix of {} x {} are not to be had",
                 first.rows * g.row_bytes, first.rows, first.cols);

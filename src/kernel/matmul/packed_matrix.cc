@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -17,25 +18,42 @@ namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kSlabBytes = std::size_t{64} << 20;
+
+constexpr std::size_t round_up_to(std::size_t size, std::size_t unit) { return (size + unit - 1) / unit * unit; }
+
+/// Huge pages are asked for in the first `huge` bytes.
+std::shared_ptr<std::uint8_t> allocate(std::size_t size, std::size_t huge) {
+  const std::size_t alignment = huge > 0 ? kHugePage : kLine;
+  auto* data = static_cast<std::uint8_t*>(std::aligned_alloc(alignment, round_up_to(size + 1, alignment)));
+  if (data == nullptr) return nullptr;
+  if (huge > 0) madvise(data, huge, MADV_HUGEPAGE);
+  return {data, std::free};
+}
 
 }  // namespace
 
-AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
-  const std::size_t alignment = size >= kHugePage ? kHugePage : kLine;
-  const std::size_t rounded = (size + alignment) / alignment * alignment;
-  data_ = static_cast<std::uint8_t*>(std::aligned_alloc(alignment, rounded));
-  // Whole huge pages only: the last one would be taken whole for a part of it, a fourth of all memory with matrices of
-  // a few MiB.
-  if (data_ != nullptr && size >= kHugePage) madvise(data_, size / kHugePage * kHugePage, MADV_HUGEPAGE);
+PanelArena::PanelArena() = default;
+PanelArena::~PanelArena() = default;
+
+std::shared_ptr<std::uint8_t> PanelArena::take(std::size_t size) {
+  size = round_up_to(size, kLine);
+  if (size_ - used_ < size) {
+    // What is not used is not touched, and is no memory.
+    const std::size_t slab = round_up_to(std::max(size, kSlabBytes), kHugePage);
+    slab_ = allocate(slab, slab);
+    if (slab_ == nullptr) return nullptr;
+    size_ = slab;
+    used_ = 0;
+  }
+  used_ += size;
+  return {slab_, slab_.get() + used_ - size};
 }
-AlignedBytes::AlignedBytes(AlignedBytes&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-AlignedBytes& AlignedBytes::operator=(AlignedBytes&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-AlignedBytes::~AlignedBytes() { std::free(data_); }
+
+/// Alone, whole huge pages only: the last one would be taken whole for a part of it, a fourth of all memory with
+/// matrices of a few MiB.
+AlignedBytes::AlignedBytes(std::size_t size, PanelArena* arena)
+    : memory_(arena != nullptr ? arena->take(size) : allocate(size, size / kHugePage * kHugePage)), size_(size) {}
 
 std::size_t PackedMatrix::Storage::bytes() const {
   std::size_t total = panel_bytes().size() + (table.size() + tables.size()) * sizeof(float) + int_table.size() +

@@ -14,26 +14,24 @@
 
 namespace nibble::kernel {
 
-/// Uninitialized memory aligned to 64 bytes, or for large sizes to 2 MiB with huge pages asked for where they fill.
+/// Uninitialized memory aligned to 64 bytes; of its own, or a part of an arena's.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
   /// Holds nothing (data() is null) when the memory is not to be had.
-  explicit AlignedBytes(std::size_t size);
-  AlignedBytes(AlignedBytes&& other) noexcept;
-  AlignedBytes& operator=(AlignedBytes&& other) noexcept;
-  ~AlignedBytes();
-  std::uint8_t* data() const { return data_; }
+  AlignedBytes(std::size_t size, PanelArena* arena);
+  std::uint8_t* data() const { return memory_.get(); }
   std::size_t size() const { return size_; }
 
  private:
-  std::uint8_t* data_ = nullptr;
+  std::shared_ptr<std::uint8_t> memory_;
   std::size_t size_ = 0;
 };
 
 struct PackedMatrix::Storage {
   PackedView view;
-  AlignedBytes panels;  ///< of the generic layout: the codes; empty when they lie in a file
+  PanelArena* arena = nullptr;  ///< while packing: where to take panels
+  AlignedBytes panels;          ///< of the generic layout: the codes; empty when they lie in a file
   std::span<const std::uint8_t> mapped_panels;
   std::shared_ptr<const void> mapping;  ///< keeps mapped_panels valid
   std::string name;
