@@ -194,6 +194,19 @@ Status Sequence::truncate(std::int64_t length) {
   return {};
 }
 
+Status Sequence::adopt_beginning(std::byte* floats, std::int64_t tokens) {
+  NIBBLE_CHECK(length_ % kTokens == 0 && tokens < kTokens);
+  KvBlockPool& pool = cache_->blocks();
+  pool.share(floats);  // else the keeper might give it up for the copy
+  const Status reserved = reserve(tokens);
+  if (reserved.ok()) {
+    std::memcpy(blocks_[full_blocks()], floats, pool.block_bytes());
+    length_ += tokens;
+  }
+  pool.give_back(floats);
+  return reserved;
+}
+
 void Sequence::adopt(std::span<const SharedKvBlock> blocks) {
   NIBBLE_CHECK(length_ % kTokens == 0);
   if (blocks.empty()) return;

@@ -136,6 +136,9 @@ class Sequence {
   /// Continues with full blocks that another sequence computed for the same tokens at the same positions. length() is a
   /// multiple of 64; in a cache that packs, the last of them has floats.
   void adopt(std::span<const SharedKvBlock> blocks);
+  /// Continues with the first `tokens` positions of another sequence's full block of floats, in a copy: what comes next
+  /// differs. length() is a multiple of 64 and tokens < 64. On an error (no memory for it) nothing has changed.
+  Status adopt_beginning(std::byte* floats, std::int64_t tokens);
   /// Full block `index`, for others to share.
   SharedKvBlock full_block(std::size_t index) const { return {blocks_[index], packs() ? packed_[index] : nullptr}; }
   std::size_t full_blocks() const { return static_cast<std::size_t>(length_) / kernel::KvBlockLayout::kTokens; }

@@ -2,11 +2,18 @@
 #include "run/prefix_index.h"
 
 #include <algorithm>
-#include <vector>
+#include <iterator>
+#include <limits>
 
 #include "base/check.h"
 
 namespace nibble {
+namespace {
+
+/// So many tokens take longer to compute than a block takes to copy.
+constexpr std::size_t kLeastBeginning = 8;
+
+}  // namespace
 
 PrefixIndex::PrefixIndex(std::shared_ptr<KvCache> cache) : cache_(std::move(cache)) {
   cache_->blocks().set_keeper([this] { return give_up_floats(); });
@@ -42,9 +49,7 @@ void PrefixIndex::touch(std::span<Node* const> path) {
   }
 }
 
-std::int64_t PrefixIndex::adopt(Sequence& sequence, std::span<const std::int32_t> tokens) {
-  if (tokens.empty()) return 0;
-  const std::size_t have = sequence.full_blocks();
+std::vector<PrefixIndex::Node*> PrefixIndex::path_of(std::span<const std::int32_t> tokens) {
   const std::size_t most = (tokens.size() - 1) / kTokens;
   std::vector<Node*> path;
   for (Node* node = nullptr; path.size() < most;) {
@@ -52,6 +57,13 @@ std::int64_t PrefixIndex::adopt(Sequence& sequence, std::span<const std::int32_t
     if (node == nullptr) break;
     path.push_back(node);
   }
+  return path;
+}
+
+std::int64_t PrefixIndex::adopt(Sequence& sequence, std::span<const std::int32_t> tokens) {
+  if (tokens.empty()) return 0;
+  const std::size_t have = sequence.full_blocks();
+  std::vector<Node*> path = path_of(tokens);
   while (path.size() > have && path.back()->block.floats == nullptr) path.pop_back();
   if (path.size() <= have) return 0;
   touch(path);
@@ -59,6 +71,38 @@ std::int64_t PrefixIndex::adopt(Sequence& sequence, std::span<const std::int32_t
   for (std::size_t i = have; i < path.size(); ++i) blocks.push_back(path[i]->block);
   sequence.adopt(blocks);
   return static_cast<std::int64_t>(blocks.size() * kTokens);
+}
+
+std::int64_t PrefixIndex::adopt_beginning(Sequence& sequence, std::span<const std::int32_t> tokens) {
+  if (tokens.empty()) return 0;
+  std::vector<Node*> path = path_of(tokens);
+  const std::size_t have = sequence.full_blocks();
+  if (path.size() != have || sequence.length() % static_cast<std::int64_t>(kTokens) != 0) return 0;
+  // In the order of the children, the one with the longest beginning in common is beside where these tokens would be.
+  const std::span<const std::int32_t> rest = tokens.subspan(have * kTokens);
+  const std::size_t most = std::min(rest.size() - 1, kTokens - 1);
+  Key key;
+  key.fill(std::numeric_limits<std::int32_t>::min());
+  std::copy_n(rest.begin(), most, key.begin());
+  const std::map<Key, Nodes::iterator>& children = children_of(have > 0 ? path.back() : nullptr);
+  const auto next = children.lower_bound(key);
+  Node* best = nullptr;
+  std::size_t longest = kLeastBeginning - 1;
+  const auto consider = [&](Node& node) {
+    const auto [mine, its] =
+        std::mismatch(key.begin(), key.begin() + static_cast<std::ptrdiff_t>(most), node.tokens.begin());
+    const auto common = static_cast<std::size_t>(mine - key.begin());
+    if (common <= longest || node.block.floats == nullptr) return;
+    longest = common;
+    best = &node;
+  };
+  if (next != children.end()) consider(*next->second);
+  if (next != children.begin()) consider(*std::prev(next)->second);
+  if (best == nullptr) return 0;
+  path.push_back(best);
+  touch(path);
+  if (!sequence.adopt_beginning(best->block.floats, static_cast<std::int64_t>(longest)).ok()) return 0;
+  return static_cast<std::int64_t>(longest);
 }
 
 void PrefixIndex::insert(const Sequence& sequence, std::span<const std::int32_t> tokens) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "run/kv_cache.h"
 
@@ -30,6 +31,10 @@ class PrefixIndex {
   /// for what follows, but leaves at least the last token to compute. Returns how many tokens were adopted.
   std::int64_t adopt(Sequence& sequence, std::span<const std::int32_t> tokens);
 
+  /// The same for the block after those that adopt() finds, where one begins with the same tokens and then differs: its
+  /// beginning is copied. Worth it only when no other sequence is about to compute the whole block.
+  std::int64_t adopt_beginning(Sequence& sequence, std::span<const std::int32_t> tokens);
+
   /// Remembers the full blocks of a sequence. `tokens` [at least sequence.length()].
   void insert(const Sequence& sequence, std::span<const std::int32_t> tokens);
 
@@ -47,6 +52,8 @@ class PrefixIndex {
     std::map<Key, Nodes::iterator> children;
   };
 
+  /// The nodes of the text's full blocks, but for the one with its last token, as far as they are known.
+  std::vector<Node*> path_of(std::span<const std::int32_t> tokens);
   std::map<Key, Nodes::iterator>& children_of(Node* node) { return node != nullptr ? node->children : roots_; }
   /// The child of `node` (null: the root) for block number `block` of the text, or null.
   Node* child(Node* node, std::span<const std::int32_t> tokens, std::size_t block);

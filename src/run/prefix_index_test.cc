@@ -83,6 +83,65 @@ TEST_P(Prefixes, FullBlocksAreFoundByTheirTokens) {
   EXPECT_EQ(cache_->blocks().blocks_in_use(), 0u);
 }
 
+TEST_P(Prefixes, BeginningsOfBlocksAreCopied) {
+  make(100);
+  std::vector<std::vector<std::int32_t>> texts;
+  for (unsigned i = 0; i < 20; ++i) {  // all begin with the same 64 tokens, then some with the same few
+    std::vector<std::int32_t> tokens = text(64, 1);
+    const std::vector<std::int32_t> rest = text(8 + i % 5 * 9, 2 + i % 3);
+    tokens.insert(tokens.end(), rest.begin(), rest.end());
+    const std::vector<std::int32_t> own = text(100, 50 + i);
+    tokens.insert(tokens.end(), own.begin(), own.end());
+    std::unique_ptr<Sequence> sequence;
+    begin(sequence, tokens);
+    texts.push_back(tokens);
+  }
+  std::mt19937 random(3);
+  int copied = 0;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::int32_t> tokens = texts[random() % texts.size()];
+    tokens.resize(66 + random() % (tokens.size() - 66));
+    for (std::size_t i = 64 + random() % (tokens.size() - 64); i < tokens.size(); ++i) tokens[i] = 96 - tokens[i] % 7;
+    // What any text has in common with these, in the second block.
+    std::size_t most = 0;
+    for (const std::vector<std::int32_t>& known : texts) {
+      std::size_t same = 64;
+      while (same < tokens.size() && same < known.size() && known[same] == tokens[same]) ++same;
+      most = std::max(most, same - 64);
+    }
+    most = std::min({most, std::size_t{63}, tokens.size() - 65});
+    Sequence sequence(cache_);
+    if (index_->adopt(sequence, tokens) != 64) continue;  // more, or none where the floats are gone
+    EXPECT_EQ(index_->adopt_beginning(sequence, tokens), most >= 8 ? static_cast<std::int64_t>(most) : 0);
+    EXPECT_EQ(sequence.length(), most >= 8 ? 64 + static_cast<std::int64_t>(most) : 64);
+    if (most >= 8) {
+      ++copied;
+      EXPECT_FALSE(cache_->blocks().is_shared(sequence.blocks()[1]));
+    }
+  }
+  if (GetParam() == 0) {  // else few blocks still have their floats
+    EXPECT_GT(copied, 50);
+  }
+  EXPECT_EQ(pool().blocks_in_use(), pool().blocks_only_kept());
+  index_.reset();
+  EXPECT_EQ(cache_->blocks().blocks_in_use(), 0u);
+}
+
+/// The copy's room is made by giving up others, not the block that is copied.
+TEST_P(Prefixes, AFullPoolStillCopies) {
+  make(2, 2);
+  std::unique_ptr<Sequence> first;
+  begin(first, text(64, 1));
+  first.reset();
+  begin(first, text(64, 2));
+  first.reset();
+  std::vector<std::int32_t> tokens = text(64, 1);
+  tokens[40] ^= 1;
+  Sequence sequence(cache_);
+  EXPECT_EQ(index_->adopt_beginning(sequence, tokens), 40);
+  EXPECT_EQ(cache_->blocks().blocks_in_use(), 2u);
+}
+
 TEST_P(Prefixes, TheLeastRecentlyUsedGoesFirstAndNoneInUse) {
   const std::size_t blocks = GetParam() > 0 ? 10 : 13;  // those of floats hold unfinished blocks too
   make(blocks);

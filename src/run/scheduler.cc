@@ -124,6 +124,11 @@ std::int64_t Scheduler::adopt_known_blocks(Job& job) const {
   return adopted;
 }
 
+std::int64_t Scheduler::adopt_known_beginning(Job& job) const {
+  if (prefixes_ == nullptr || job.embeds() || job.sequence->length() % kBlock != 0) return 0;
+  return prefixes_->adopt_beginning(*job.sequence, job.tokens);
+}
+
 void Scheduler::count_cached(Job& job, std::int64_t tokens) {
   if (job.preempted) return;  // they may be its own
   job.outcome.cached_tokens += tokens;
@@ -231,6 +236,7 @@ void Scheduler::plan_prompts(std::vector<Part>& parts) {
     if (job.missing() <= 1) continue;
     count_cached(job, adopt_known_blocks(job));
     if (job.missing() <= 1 || computed_beside(job, parts)) continue;
+    count_cached(job, adopt_known_beginning(job));
     const std::int64_t tokens = reservable(job, std::min(budget, job.missing()));
     if (tokens == 0) continue;
     parts.push_back({&job, tokens});

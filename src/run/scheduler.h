@@ -83,6 +83,8 @@ class Scheduler {
   bool has_room_for(const Job& job) const;
   /// Returns the number of tokens adopted.
   std::int64_t adopt_known_blocks(Job& job) const;
+  /// The same for the beginning of a block that differs later.
+  std::int64_t adopt_known_beginning(Job& job) const;
   void count_cached(Job& job, std::int64_t tokens);
   void start(Job& job);
   std::vector<Part> plan();

@@ -179,6 +179,22 @@ TEST_P(Schedule, SharedBeginningsChangeNothing) {
   EXPECT_EQ(blocks_in_use(), 0u);
 }
 
+/// As prompts with one system message do: less than a block is the same.
+TEST_P(Schedule, ShortBeginningsAreSharedToo) {
+  std::vector<Request> first;
+  first.push_back(request(90, 1, 4, 0, 30));
+  std::vector<Request> later;
+  for (unsigned i = 2; i < 6; ++i) later.push_back(request(40 + 30 * i, i, 4, 0, 30));
+  later.push_back(request(20, 7, 4, 0, 30));  // all of it but the last token
+  later.push_back(request(80, 8, 4, 0, 7));   // too little to copy
+  const auto schedule = scheduler();
+  EXPECT_EQ(run_all(*schedule, first, 1)[0].outcome->cached_tokens, 0);
+  const std::vector<Answer> answers = run_all(*schedule, later, 2);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(answers[i].outcome->cached_tokens, 30) << i;
+  EXPECT_EQ(answers[4].outcome->cached_tokens, 19);
+  EXPECT_EQ(answers[5].outcome->cached_tokens, 0);
+}
+
 TEST_P(Schedule, TheSameAtOnceIsReadOnce) {
   std::vector<Request> requests;
   for (unsigned i = 0; i < 8; ++i) requests.push_back(request(140, 2, 4));
