@@ -319,7 +319,9 @@ bool are_bytes(const PackedView& w) {
   return w.int_table_high == nullptr && (w.int_bias == 0 || (w.int_bias <= 128 && most - w.int_bias <= 127));
 }
 
-constexpr std::int64_t kFewTokens = 15;  // less than a tile
+/// Up to so many AVX-512 is at least as fast. SmolLM2, two threads: of 20 tokens 1,870 a second without tiles and 1,490
+/// with, of 40 1,920 and 1,900.
+constexpr std::int64_t kFewTokens = 63;
 
 template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
