@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMostPanels = 4;
 template <int tokens>
-constexpr int kTilePanels = 2;
+[[maybe_unused]] constexpr int kTilePanels = 2;  // tiles are its own
 
 }  // namespace
 
