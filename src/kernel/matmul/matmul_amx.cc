@@ -85,6 +85,7 @@ struct PartOfTile {
   const std::int8_t* q;  // of the first token
   std::int64_t ld_q;
   alignas(64) std::int32_t sum[kTileTokens][kFolds];
+  alignas(64) float scaled_sum[kTileTokens][kFolds];  // with offsets in place of the sums
   alignas(64) float scale[kTileTokens][kMostChunkBlocks];
   alignas(64) std::int8_t copy[kTileTokens][kMostChunkBlocks * kBlockCols];
 };
@@ -109,6 +110,14 @@ constexpr int kFewRests = 8;
 constexpr int kStepsAtOnce = 8;  // their sums, of two panels, stay in the first-level cache
 using StepSums = std::int32_t[kStepsAtOnce][2][kTileTokens * kPanelRows];
 
+/// The scales of at most 8 blocks, for each fold.
+template <int Fold>
+NIBBLE_LANES F scale_of_folds(const float* scale) {
+  const F blocks = load_first(scale, kMostChunkBlocks);
+  if (Fold == 32) return blocks;
+  return _mm512_permutexvar_ps(_mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), blocks);
+}
+
 /// A tile of fewer than MR tokens gets its activations copied, as it reads MR rows; scales of those that are not there
 /// are zero.
 template <int MR, int Fold, Extra E>
@@ -121,8 +130,12 @@ static inline void gather_part(const Int8Part& from, const InputView& in, std::i
   for (int i = 0; i < tokens; ++i, at += in.blocks) {
     if (copied) copy_blocks(from.q + at * kBlockCols, blocks, to.copy[i]);
     store_first(to.scale[i], load_first(from.scale + at, blocks), blocks);
-    if constexpr (E != Extra::kNothing)
-      store_int(to.sum[i], load_int_first((Fold == 32 ? from.sum32 : from.sum16) + at * kPerBlock, blocks * kPerBlock));
+    if constexpr (E != Extra::kNothing) {
+      const I sum = load_int_first((Fold == 32 ? from.sum32 : from.sum16) + at * kPerBlock, blocks * kPerBlock);
+      if constexpr (E == Extra::kZeros) store_int(to.sum[i], sum);
+      if constexpr (E == Extra::kOffsets)
+        store(to.scaled_sum[i], mul(to_float(sum), scale_of_folds<Fold>(to.scale[i])));
+    }
   }
   for (int i = tokens; i < MR; ++i) store_first(to.scale[i], zero(), kMostChunkBlocks);
 }
@@ -247,7 +260,8 @@ struct AmxDot {
             const I sum[1][1] = {{load_int(sums[s][p - panel] + i * kPanelRows)}};
             place.q_scale = part.scale[i] + block;
             place.q_sum = part.sum[i] + step.fold;
-            add_fold<E>(place, sum, reinterpret_cast<F(&)[1][1]>(acc[i]));
+            place.q_scaled_sum = part.scaled_sum[i] + step.fold;
+            add_fold<E, true>(place, sum, reinterpret_cast<F(&)[1][1]>(acc[i]));
           }
           if (!step.ends_block || todo.rests[block] == 0) continue;
           F with_rests[MR][1];
