@@ -198,8 +198,7 @@ struct AmxDot {
     return _mm512_sub_epi8(codes, _mm512_set1_epi8(static_cast<char>(bias)));
   }
 
-  /// Where a fold of a panel has its planes, and the tokens of `part` from number `token` of the input on.
-  template <int Fold>
+  /// Where a fold of a panel has its planes; the activations are the caller's to fill in.
   NIBBLE_LANES FoldPlace place_of(const IntTile<AmxDot>& tile, int panel, int f) {
     const IntSlab<AmxDot>& slab = *tile.slab;
     const std::int64_t plane = f * kPanelRows;
@@ -223,7 +222,7 @@ struct AmxDot {
         const int f = block * kPerBlock + n;
         const std::uint8_t* u = tile.slab->u[panel] + f * Fold * kPanelRows;
         const std::int8_t* q = part.q + at * kBlockCols + n * Fold;
-        FoldPlace place = place_of<Fold>(tile, panel, f);
+        FoldPlace place = place_of(tile, panel, f);
         place.q_scale = part.scale + at;
         place.q_sum = (Fold == 32 ? part.sum32 : part.sum16) + at * kPerBlock + n;
         I sum[1][1] = {{set1_int(signed_weights ? -128 * *place.q_sum : 0)}};
@@ -254,7 +253,7 @@ struct AmxDot {
           const Step step = todo.steps[first + s];
           const PartOfTile& part = todo.part[step.part];
           const int block = step.fold / kPerBlock;
-          FoldPlace place = place_of<Fold>(tile, p, step.fold);
+          FoldPlace place = place_of(tile, p, step.fold);
           NIBBLE_UNROLL
           for (int i = 0; i < MR; ++i) {
             const I sum[1][1] = {{load_int(sums[s][p - panel] + i * kPanelRows)}};

@@ -37,12 +37,13 @@ PanelArena::PanelArena() = default;
 PanelArena::~PanelArena() = default;
 
 std::shared_ptr<std::uint8_t> PanelArena::take(std::size_t size) {
-  size = round_up_to(size, kLine);
+  size = round_up_to(size + 1, kLine);
   if (size_ - used_ < size) {
     // What is not used is not touched, and is no memory.
     const std::size_t slab = round_up_to(std::max(size, kSlabBytes), kHugePage);
-    slab_ = allocate(slab, slab);
-    if (slab_ == nullptr) return nullptr;
+    std::shared_ptr<std::uint8_t> memory = allocate(slab, slab);
+    if (memory == nullptr) return nullptr;
+    slab_ = std::move(memory);
     size_ = slab;
     used_ = 0;
   }
