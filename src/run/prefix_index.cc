@@ -77,7 +77,7 @@ std::int64_t PrefixIndex::adopt_beginning(Sequence& sequence, std::span<const st
   if (tokens.empty()) return 0;
   std::vector<Node*> path = path_of(tokens);
   const std::size_t have = sequence.full_blocks();
-  if (path.size() != have || sequence.length() % static_cast<std::int64_t>(kTokens) != 0) return 0;
+  if (path.size() != have) return 0;
   // In the order of the children, the one with the longest beginning in common is beside where these tokens would be.
   const std::span<const std::int32_t> rest = tokens.subspan(have * kTokens);
   const std::size_t most = std::min(rest.size() - 1, kTokens - 1);

@@ -117,16 +117,19 @@ bool Scheduler::has_room_for(const Job& job) const {
   return main_pool().available() >= blocks_promised() + missing;
 }
 
+bool Scheduler::may_adopt(const Job& job) const {
+  return prefixes_ != nullptr && !job.embeds() && job.sequence->length() % kBlock == 0;
+}
+
 std::int64_t Scheduler::adopt_known_blocks(Job& job) const {
-  if (prefixes_ == nullptr || job.embeds() || job.sequence->length() % kBlock != 0) return 0;
+  if (!may_adopt(job)) return 0;
   const std::int64_t adopted = prefixes_->adopt(*job.sequence, job.tokens);
   if (adopted > 0) job.indexed_blocks = job.sequence->full_blocks();
   return adopted;
 }
 
 std::int64_t Scheduler::adopt_known_beginning(Job& job) const {
-  if (prefixes_ == nullptr || job.embeds() || job.sequence->length() % kBlock != 0) return 0;
-  return prefixes_->adopt_beginning(*job.sequence, job.tokens);
+  return may_adopt(job) ? prefixes_->adopt_beginning(*job.sequence, job.tokens) : 0;
 }
 
 void Scheduler::count_cached(Job& job, std::int64_t tokens) {
@@ -201,7 +204,7 @@ void Scheduler::plan_written(std::vector<Part>& parts) {
 bool Scheduler::computed_beside(const Job& job, std::span<const Part> parts) const {
   const std::int64_t begin = job.sequence->length();
   const std::int64_t end = begin + kBlock;
-  if (prefixes_ == nullptr || job.embeds() || begin % kBlock != 0 || end >= std::ssize(job.tokens)) return false;
+  if (!may_adopt(job) || end >= std::ssize(job.tokens)) return false;
   return std::any_of(parts.begin(), parts.end(), [&](const Part& part) {
     const Job& other = *part.job;
     return !other.embeds() && other.sequence->length() <= begin && other.sequence->length() + part.tokens >= end &&

@@ -81,6 +81,8 @@ class Scheduler {
   std::size_t blocks_promised() const;
   void admit();
   bool has_room_for(const Job& job) const;
+  /// Whether what comes next for a job is a block that others may have computed.
+  bool may_adopt(const Job& job) const;
   /// Returns the number of tokens adopted.
   std::int64_t adopt_known_blocks(Job& job) const;
   /// The same for the beginning of a block that differs later.
