@@ -1,6 +1,9 @@
 // The operations. Buffers go back to a free list when their last handle does, so a step allocates almost nothing.
 #include "run/cpu_ops.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -12,46 +15,39 @@
 
 namespace nibble {
 
-/// Floats aligned for vector loads, reused by size.
+/// Floats aligned for vector loads. Buffers are powers of two and are kept for good: of each size there are as many as
+/// were in use at once, so memory stops to grow with the largest step, whatever the lengths of the steps after it.
 class BufferPool {
  public:
   struct Buffer {
     float* data = nullptr;
-    std::size_t capacity = 0;
+    int size_class = 0;
   };
 
   ~BufferPool() {
-    for (const Buffer& buffer : free_) std::free(buffer.data);
+    for (const auto& of_a_size : free_)
+      for (float* data : of_a_size) std::free(data);
   }
 
   Buffer take(std::size_t count) {
-    // The smallest that fits but does not waste more than it holds.
-    std::size_t best = free_.size();
-    for (std::size_t i = 0; i < free_.size(); ++i)
-      if (free_[i].capacity >= count && free_[i].capacity <= 2 * count + 4096 &&
-          (best == free_.size() || free_[i].capacity < free_[best].capacity))
-        best = i;
-    if (best < free_.size()) {
-      const Buffer buffer = free_[best];
-      free_[best] = free_.back();
-      free_.pop_back();
-      return buffer;
+    const auto size_class = static_cast<int>(std::bit_width(std::max(count, kSmallest) - 1));
+    auto& of_this_size = free_[static_cast<std::size_t>(size_class)];
+    if (!of_this_size.empty()) {
+      float* data = of_this_size.back();
+      of_this_size.pop_back();
+      return {data, size_class};
     }
-    const std::size_t bytes = (count * sizeof(float) + 127) / 64 * 64;
+    // A cache line more than a power of two: rows of several buffers would meet in the same sets of the caches.
+    const std::size_t bytes = (sizeof(float) << size_class) + 64;
     auto* data = static_cast<float*>(std::aligned_alloc(64, bytes));
     if (data == nullptr) throw std::bad_alloc();
-    return {data, count};
+    return {data, size_class};
   }
-  void give_back(Buffer buffer) {
-    if (free_.size() >= 64) {
-      std::free(free_.front().data);
-      free_.erase(free_.begin());
-    }
-    free_.push_back(buffer);
-  }
+  void give_back(Buffer buffer) { free_[static_cast<std::size_t>(buffer.size_class)].push_back(buffer.data); }
 
  private:
-  std::vector<Buffer> free_;
+  static constexpr std::size_t kSmallest = 1024;
+  std::array<std::vector<float*>, 64> free_;
 };
 
 namespace {

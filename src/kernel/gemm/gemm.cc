@@ -96,21 +96,38 @@ void pack_columns(const GemmInput& b, const Run& run, std::int64_t col, int widt
         out[p * width + j] = from[j * b.col_stride + p];
 }
 
-/// Rows [row, row + height) of a as GemmKernel's tiles read them; rows that a does not have are 0.
-void pack_rows(const GemmInput& a, const Run& run, std::int64_t row, std::int64_t rows, int height, float* out) {
+/// Asks for `count` floats from `from` on.
+void ask_for(const float* from, std::int64_t count) {
+  constexpr std::int64_t kLine = 16;
+  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
+}
+
+/// Rows of a of one run as GemmKernel's tiles read them, tile after tile of `height` rows; rows that a does not have
+/// are 0. The pieces that are copied lie far apart in memory: those of the next steps are asked for.
+void pack_rows(const GemmInput& a, const Run& run, std::int64_t row, std::int64_t rows, std::int64_t height,
+               std::int64_t tiles, float* out) {
+  constexpr std::int64_t kAhead = 512;  // floats
   const float* from = a.data + row * a.row_stride + run.first * a.col_stride;
   if (a.col_stride == 1) {
-    for (std::int64_t i = 0; i < height; ++i) {
+    const std::int64_t ahead = divide_up(kAhead, run.depth);
+    for (std::int64_t i = 0; i < height * tiles; ++i, out += kGemmRun) {
+      if (i + ahead < rows) ask_for(from + (i + ahead) * a.row_stride, run.depth);
       if (i < rows)
-        std::memcpy(out + i * kGemmRun, from + i * a.row_stride, static_cast<std::size_t>(run.depth) * sizeof(float));
+        std::memcpy(out, from + i * a.row_stride, static_cast<std::size_t>(run.depth) * sizeof(float));
       else
-        std::fill(out + i * kGemmRun, out + i * kGemmRun + run.depth, 0.0f);
+        std::fill_n(out, run.depth, 0.0f);
     }
     return;
   }
+  const std::int64_t ahead = divide_up(kAhead, rows);
   for (std::int64_t p = 0; p < run.depth; ++p) {
-    std::memcpy(out + p * height, from + p * a.col_stride, static_cast<std::size_t>(rows) * sizeof(float));
-    std::fill(out + p * height + rows, out + (p + 1) * height, 0.0f);
+    if (p + ahead < run.depth) ask_for(from + (p + ahead) * a.col_stride, rows);
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      float* tile = out + t * height * kGemmRun + p * height;
+      const std::int64_t there = std::min(height, rows - t * height);
+      std::memcpy(tile, from + p * a.col_stride + t * height, static_cast<std::size_t>(there) * sizeof(float));
+      std::fill(tile + there, tile + height, 0.0f);
+    }
   }
 }
 
@@ -169,11 +186,8 @@ class Product {
     const std::int64_t panel_size = kernel_.rows * kGemmRun;
     float* a = buffer.of(tiles * panel_size);
     tiles = std::min(tiles, divide_up(args_.m - first_row, kernel_.rows));
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      const std::int64_t row = first_row + t * kernel_.rows;
-      pack_rows(args_.a, run, row, std::min<std::int64_t>(kernel_.rows, args_.m - row), kernel_.rows,
-                a + t * panel_size);
-    }
+    const std::int64_t rows = std::min(tiles * kernel_.rows, args_.m - first_row);
+    pack_rows(args_.a, run, first_row, rows, kernel_.rows, tiles, a);
     for (std::int64_t col = 0; col < run.cols; col += kernel_.cols)
       for (std::int64_t t = 0; t < tiles; ++t)
         write_tile(run, a + t * panel_size, b + col * run.depth, first_row + t * kernel_.rows, col);
