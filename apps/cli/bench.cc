@@ -109,6 +109,10 @@ int run(Flags flags) {
   }
   if (flags.options.model.empty() == flags.options.shape.empty())
     return report_error({ErrorCode::kInvalidArgument, "bench needs a MODEL, or --shape with --scheme"});
+  if (!flags.options.shape.empty() &&
+      (flags.load.memory > 0 || !flags.load.pack_cache.empty() || flags.load.head != "int8"))
+    return report_error({ErrorCode::kInvalidArgument,
+                         "bench --shape has no file: --memory and --pack-cache go with a MODEL, and --head does"});
   flags.options.load = flags.load.options(progress_display());
   flags.options.scheme = flags.load.scheme;
   flags.options.load.scheme = flags.options.shape.empty() ? flags.load.scheme : "";
@@ -160,9 +164,9 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("MODEL", flags->options.model, "GGUF file, Hugging Face folder or hf:ORG/NAME");
   command->add_option("--shape", flags->options.shape,
                       "instead of a model: a shape with seeded random weights (" + shapes + ")");
-  command->add_option("-p,--prompt", flags->options.prompt, "tokens of the prompt; 0 skips it")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 20));
+  CLI::Option* prompt = command->add_option("-p,--prompt", flags->options.prompt, "tokens of the prompt; 0 skips it")
+                            ->capture_default_str()
+                            ->check(CLI::Range(0, 1 << 20));
   command->add_option("-n,--decode", flags->options.decode, "tokens to decode; 0 skips it")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
@@ -172,8 +176,11 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--streams", flags->options.streams, "sequences that decode at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  command->add_flag("--engine", flags->engine, "write texts as a server does: one alone, and --streams at once");
-  command->add_flag("--profile", flags->options.profile, "time by operation and block (--json: of every block)");
+  CLI::Option* profile =
+      command->add_flag("--profile", flags->options.profile, "time by operation and block (--json: of every block)");
+  command->add_flag("--engine", flags->engine, "write texts as a server does: one alone, and --streams at once")
+      ->excludes(prompt)
+      ->excludes(profile);
   command->add_option("-r,--repetitions", flags->options.repetitions, "runs of each")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

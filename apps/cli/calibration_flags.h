@@ -12,6 +12,7 @@ inline CLI::Option* add_calibration_flags(CLI::App& command, CalibrationOptions&
   CLI::Option* texts = command.add_option(
       "--calibration", options.texts,
       "text that calibrated methods look at; repeat for several (default: what the model itself writes)");
+  texts->allow_extra_args(false);
   command.add_flag("--chat-template", options.chat_template,
                    "calibration texts become a user's messages in the model's chat template");
   command.add_flag("--per-document", options.per_document,

@@ -41,11 +41,18 @@ std::string zsh_script(const CLI::App& app) {
          "[ \"${funcstack[1]}\" = _nibble ] && _bash_complete -o filenames -F _nibble\ntrue\n";
 }
 
+/// Within single quotes fish reads only these two otherwise.
+std::string fish_quoted(const std::string& text) {
+  std::string quoted;
+  for (const char c : text) quoted += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return quoted;
+}
+
 std::string fish_script(const CLI::App& app) {
   std::string script;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     script += fmt::format("complete -c nibble -n __fish_use_subcommand -a {} -d '{}'\n", command->get_name(),
-                          command->get_description());
+                          fish_quoted(command->get_description()));
     for (const CLI::Option* option : command->get_options())
       for (const std::string& name : option->get_lnames())
         script +=

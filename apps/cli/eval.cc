@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "commands.h"
 #include "json_output.h"
@@ -29,20 +30,37 @@ struct Flags {
 };
 
 /// Token ids separated by white space.
-Result<std::vector<std::int32_t>> read_ids(const std::string& path) {
+struct TokenFile {
+  std::vector<std::int32_t> ids;
+  std::size_t line = 0;  ///< ids in every line; 0: lines differ, or there is one
+};
+
+Result<TokenFile> read_tokens(const std::string& path) {
   std::ifstream file(path);
   if (!file) return Error{ErrorCode::kNotFound, path + ": cannot open"};
-  std::vector<std::int32_t> ids;
-  std::int64_t id = 0;
-  while (file >> id) {
-    if (id < 0 || id > INT32_MAX)
-      return Error{ErrorCode::kCorrupt, path + ": " + std::to_string(id) + " is not a token id"};
-    ids.push_back(static_cast<std::int32_t>(id));
+  TokenFile tokens;
+  std::size_t lines = 0;
+  bool equal = true;
+  for (std::string text; std::getline(file, text);) {
+    const std::size_t before = tokens.ids.size();
+    std::istringstream line(text);
+    std::int64_t id = 0;
+    while (line >> id) {
+      if (id < 0 || id > INT32_MAX)
+        return Error{ErrorCode::kCorrupt, path + ": " + std::to_string(id) + " is not a token id"};
+      tokens.ids.push_back(static_cast<std::int32_t>(id));
+    }
+    if (!line.eof())
+      return Error{ErrorCode::kCorrupt,
+                   path + ": something that is not a number after " + std::to_string(tokens.ids.size()) + " token ids"};
+    const std::size_t count = tokens.ids.size() - before;
+    if (count == 0) continue;
+    equal = equal && (lines == 0 || count == tokens.line);
+    tokens.line = count;
+    ++lines;
   }
-  if (!file.eof())
-    return Error{ErrorCode::kCorrupt,
-                 path + ": something that is not a number after " + std::to_string(ids.size()) + " token ids"};
-  return ids;
+  if (!equal || lines < 2) tokens.line = 0;
+  return tokens;
 }
 
 int run_eval(const Flags& flags) {
@@ -56,11 +74,16 @@ int run_eval(const Flags& flags) {
   EvaluateOptions options;
   options.text_file = flags.text;
   if (!flags.tokens.empty()) {
-    Result<std::vector<std::int32_t>> ids = read_ids(flags.tokens);
-    if (!ids.ok()) return report_error(ids.error());
-    options.tokens = std::move(*ids);
+    Result<TokenFile> tokens = read_tokens(flags.tokens);
+    if (!tokens.ok()) return report_error(tokens.error());
+    options.tokens = std::move(tokens->ids);
     if (options.tokens.empty())
       return report_error({ErrorCode::kInvalidArgument, flags.tokens + ": holds no token ids"});
+    if (tokens->line > 1 && tokens->line != static_cast<std::size_t>(flags.context))
+      fmt::print(
+          stderr,
+          "warning: {}: every line has {} ids; windows of {} begin and end elsewhere, --ctx {} takes the lines\n",
+          flags.tokens, tokens->line, flags.context, tokens->line);
   }
   options.context = flags.context;
   options.chunks = flags.chunks;

@@ -178,7 +178,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command
       ->add_option("--candidates", flags->candidates,
                    "with a target: the schemes to choose from, e.g. int3-g32-sym,int4-g32-sym,int8-g32-sym")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--to", flags->to, "family: compressed-tensors, nibble, gguf (default: by output and scheme)");
   command->add_option("--range", flags->range, "full, absmax, gptq, percentile:P, mse")->capture_default_str();
   command->add_flag("--quantize-head", flags->quantize_head, "quantize embedding and output head too");

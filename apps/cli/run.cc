@@ -86,7 +86,7 @@ int chat(Model& model, const Flags& flags) {
     }
     std::string line;
     if (!read_line(line)) {
-      if (interrupted() && terminal) {
+      if (interrupted() && terminal && !asked_to_end()) {
         fmt::print("\n");
         continue;
       }
@@ -105,6 +105,7 @@ int chat(Model& model, const Flags& flags) {
       if (!terminal) return status;
       messages.resize(before - 1);
     }
+    if (asked_to_end() || (interrupted() && !terminal)) return interrupted_status();
   }
 }
 
@@ -139,8 +140,9 @@ void add_run(CLI::App& app, Action& action) {
   command->add_option("MODEL", flags->model, "GGUF file, Hugging Face folder or hf:ORG/NAME")->required();
   CLI::Option* prompt = command->add_option("-p,--prompt", flags->prompt,
                                             "the question; goes through the chat template where the model has one");
-  command->add_flag("--raw", flags->raw, "continue the prompt as plain text, without the chat template");
-  command->add_option("--system", flags->system, "system message");
+  CLI::Option* raw =
+      command->add_flag("--raw", flags->raw, "continue the prompt as plain text, without the chat template");
+  command->add_option("--system", flags->system, "system message")->excludes(raw);
   command
       ->add_option("-n,--predict", flags->generate.max_tokens,
                    "at most this many tokens (default: until the model ends)")
@@ -150,7 +152,7 @@ void add_run(CLI::App& app, Action& action) {
   add_sampling_flags(*command, sampling);
   CLI::Option* seed =
       command->add_option("-s,--seed", sampling.seed, "seed of the random numbers (default: a new one each time)");
-  command->add_option("--stop", flags->generate.stop, "end before this text; repeatable");
+  command->add_option("--stop", flags->generate.stop, "end before this text; repeatable")->allow_extra_args(false);
   command->add_flag("--ignore-eos", flags->generate.ignore_eos, "go on past the model's end token");
   command->add_flag("--stats", flags->stats, "print speeds on stderr");
   flags->load.add_to(*command);

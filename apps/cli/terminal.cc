@@ -21,10 +21,12 @@ namespace {
 
 std::atomic<int> g_interrupts{0};
 std::atomic<int> g_last_signal{SIGINT};
+std::atomic<bool> g_asked_to_end{false};  ///< by SIGTERM or SIGHUP
 bool g_bar_showing = false;
 
 void on_interrupt(int signal_number) {
   g_last_signal.store(signal_number);
+  if (signal_number != SIGINT) g_asked_to_end.store(true);
   if (g_interrupts.fetch_add(1) == 0) return;
   discard_unfinished_outputs();
   _exit(interrupted_status());
@@ -79,9 +81,10 @@ struct Bar {
   void draw(std::uint64_t done, std::uint64_t total, std::string_view unit, double elapsed) const {
     const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
     const double rate = static_cast<double>(done - std::min(done, done_at_start)) / elapsed;
-    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
-    const std::string line = fmt::format("{} {:3.0f} %  {} {}/s  {} left", task, fraction * 100, human_count(rate),
-                                         unit, human_seconds(left));
+    std::string line = fmt::format("{} {:3.0f} %", task, fraction * 100);
+    if (rate > 0)
+      line += fmt::format("  {} {}/s  {} left", human_count(rate), unit,
+                          human_seconds(static_cast<double>(total - done) / rate));
     if (tty) {
       fmt::print(stderr, "\r\x1b[K{}", line);
       std::fflush(stderr);
@@ -140,7 +143,8 @@ bool read_line(std::string& line) {
 
 int interrupted_status() { return 128 + g_last_signal.load(); }
 
-bool interrupted() { return g_interrupts.load() > 0; }
+bool interrupted() { return g_interrupts.load() > 0 || asked_to_end(); }
+bool asked_to_end() { return g_asked_to_end.load(); }
 void clear_interrupt() { g_interrupts.store(0); }
 
 void install_log(bool quiet) {

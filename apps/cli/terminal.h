@@ -20,9 +20,12 @@ void end_progress();
 void watch_for_signals();
 /// A line of standard input; false at its end, and when Ctrl-C was or is pressed before the line is there.
 bool read_line(std::string& line);
-/// Ctrl-C was pressed since the last clear_interrupt().
+/// Ctrl-C was pressed since the last clear_interrupt(), or asked_to_end().
 bool interrupted();
+/// Ctrl-C stopped one answer; what comes next may run. SIGTERM and SIGHUP stay.
 void clear_interrupt();
+/// SIGTERM or SIGHUP came: nothing else is to be begun.
+bool asked_to_end();
 /// The exit status of what the last signal stopped: 130 for Ctrl-C.
 int interrupted_status();
 

@@ -48,6 +48,10 @@ int run(const Flags& flags) {
   const Result<std::vector<std::vector<std::int32_t>>> lines =
       tokenize_lines(flags.model, text, !flags.no_bos, !flags.no_special);
   if (!lines.ok()) return report_error(lines.error());
+  if (flags.json) {
+    print_json({{"lines", *lines}});
+    return kExitDone;
+  }
   std::string out;
   for (const std::vector<std::int32_t>& ids : *lines) {
     for (std::size_t i = 0; i < ids.size(); ++i) out += (i > 0 ? " " : "") + std::to_string(ids[i]);

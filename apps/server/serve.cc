@@ -46,6 +46,8 @@ Result<std::vector<ModelSource>> sources_of(const ServeOptions& options) {
     sources.push_back(std::move(source));
   }
   if (sources.empty()) return Error{ErrorCode::kInvalidArgument, "no model to serve"};
+  if (sources.size() > 1 && options.load.memory > 0)
+    return Error{ErrorCode::kInvalidArgument, "--memory bounds a process with one model; serve each by one of its own"};
   return sources;
 }
 

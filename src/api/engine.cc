@@ -7,6 +7,7 @@
 
 #include "api/boundary.h"
 #include "api/model_on_cpu.h"
+#include "base/log.h"
 #include "run/engine_loop.h"
 
 namespace nibble {
@@ -19,28 +20,42 @@ std::uint64_t machine_memory() {
          static_cast<std::uint64_t>(std::max(sysconf(_SC_PAGESIZE), 1L));
 }
 
-/// Blocks of keys and values within options.kv_memory, into `run`.
-Status divide_blocks(const LoadedModel& loaded, const EngineOptions& options, CpuExecutor::Options& run) {
+/// Blocks of keys and values within options.kv_memory, into `run`. Where the whole process has a bound, fewer texts run
+/// at once (options.max_running) when as many would leave no room for a full context.
+Status divide_blocks(const LoadedModel& loaded, EngineOptions& options, CpuExecutor::Options& run) {
   const CpuModel& model = *loaded.weights;
   const KvCache sizes(model.config(), kv_cache_options(run));
   const bool packs = sizes.packed_layout() != nullptr;
   const std::uint64_t floats = sizes.block_bytes();
   // Of floats, each text that packs the others has its latest blocks, and those of the prompt that a step reads.
-  const auto latest = static_cast<std::uint64_t>((kernel::kKvRecentBlocks + 2) * options.max_running +
-                                                 run.max_batch_tokens / kBlock + 2);
-  const std::uint64_t fixed = packs ? latest * floats : 0;
+  const auto latest = [&] {
+    return static_cast<std::uint64_t>((kernel::kKvRecentBlocks + 2) * options.max_running +
+                                      run.max_batch_tokens / kBlock + 2);
+  };
   const std::uint64_t block = packs ? sizes.packed_block_bytes() : floats;
   const auto whole = static_cast<std::uint64_t>((model.context_length() + kBlock - 1) / kBlock);  // a full context
   std::uint64_t memory = options.kv_memory > 0 ? options.kv_memory : loaded.kv_memory;
+  if (loaded.kv_memory > 0 && memory > loaded.kv_memory)
+    return fail(ErrorCode::kInvalidArgument,
+                "{} MB for keys and values are more than the bound on memory leaves for a context of {} tokens, {} MB; "
+                "ask for a longer context, or leave them out",
+                memory / 1'000'000, model.context_length(), loaded.kv_memory / 1'000'000);
+  if (packs && loaded.kv_memory > 0) {
+    const std::int64_t asked = options.max_running;
+    while (options.max_running > 1 && latest() * floats + whole * block > memory) --options.max_running;
+    if (options.max_running < asked)
+      log_info("{} texts at once in place of {}: so many fit into the bound on memory", options.max_running, asked);
+  }
+  const std::uint64_t fixed = packs ? latest() * floats : 0;
   if (memory == 0)
     memory = fixed + std::min(static_cast<std::uint64_t>(options.max_running) * whole * block,
                               std::max(machine_memory() / 4, whole * block));
   if (memory < fixed + 2 * block)
     return fail(ErrorCode::kInvalidArgument,
-                "{} MiB for keys and values are too little for {} texts at once: {} MiB are needed at least",
-                memory >> 20, options.max_running, ((fixed + 2 * block) >> 20) + 1);
+                "{} MB for keys and values are too little for {} texts at once: {} MB are needed at least",
+                memory / 1'000'000, options.max_running, (fixed + 2 * block) / 1'000'000 + 1);
   const auto blocks = static_cast<std::size_t>((memory - fixed) / block);
-  run.max_kv_blocks = packs ? static_cast<std::size_t>(latest) : blocks;
+  run.max_kv_blocks = packs ? static_cast<std::size_t>(latest()) : blocks;
   run.max_packed_kv_blocks = packs ? blocks : 0;
   return {};
 }
@@ -61,10 +76,11 @@ Status check(const EngineOptions& o) {
 
 }  // namespace
 
-Result<std::shared_ptr<Engine>> Engine::create(const std::shared_ptr<Model>& model, const EngineOptions& options) {
+Result<std::shared_ptr<Engine>> Engine::create(const std::shared_ptr<Model>& model, const EngineOptions& given) {
   return at_boundary([&]() -> Result<std::shared_ptr<Engine>> {
     const auto on_cpu = std::dynamic_pointer_cast<ModelOnCpu>(model);
     if (on_cpu == nullptr) return fail(ErrorCode::kInvalidArgument, "an engine needs a model that Model::load gave");
+    EngineOptions options = given;
     NIBBLE_TRY_STATUS(check(options));
     const LoadedModel& loaded = on_cpu->loaded();
     CpuExecutor::Options run = loaded.run;

@@ -29,6 +29,9 @@ Result<std::vector<std::int32_t>> windows_of(const EvaluateOptions& options, con
   std::vector<std::int32_t> tokens = options.tokens;
   if (tokens.empty() && saved != nullptr) tokens.assign(saved->tokens().begin(), saved->tokens().end());
   const std::size_t windows = tokens.size() / static_cast<std::size_t>(options.context);
+  if (windows == 0)
+    return fail(ErrorCode::kInvalidArgument, "{} tokens are less than one window of {}; use a shorter --ctx",
+                tokens.size(), options.context);
   const auto wanted = options.chunks > 0 ? static_cast<std::size_t>(options.chunks) : windows;
   tokens.resize(std::min(windows, wanted) * static_cast<std::size_t>(options.context));
   return tokens;

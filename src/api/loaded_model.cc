@@ -92,7 +92,7 @@ Result<LoadedModel> load_model(ModelFiles::Ptr files, const LoadOptions& options
     const ModelConfig& config = model.files->config();
     const std::int64_t context = options.context > 0 ? options.context : config.max_position_embeddings;
     NIBBLE_TRY(const RunMemory memory, divide_memory(config, options, context));
-    model.kv_memory = kv_cache_bytes(config, options.arithmetic, context);
+    model.kv_memory = memory.kv;
     run.max_batch_tokens = memory.batch_tokens;
     load.pack_memory = memory.weights;
     load.around_weights = memory.around_weights;

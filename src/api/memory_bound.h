@@ -10,7 +10,8 @@
 namespace nibble {
 
 struct RunMemory {
-  std::uint64_t weights = 0;         ///< bytes
+  std::uint64_t weights = 0;  ///< bytes
+  std::uint64_t kv = 0;       ///< bytes for keys and values, also where packed ones (LoadOptions::kv_bits) need less
   std::int64_t batch_tokens = 512;   ///< CpuExecutor::Options::max_batch_tokens
   std::uint64_t around_weights = 0;  ///< everything else: the process as it is, the cache of the context, activations
 };

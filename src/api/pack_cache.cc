@@ -17,6 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kExtension = ".pack";
+/// Of how stored weights become those that are packed: rounding to nearest, its ranges, the head in int8. Whoever
+/// changes a result of these counts on, so that packs made before are made anew.
+constexpr std::int64_t kPackedWeightsVersion = 1;
 /// Linux keeps file times in steps of its timer, at most 10 ms.
 constexpr std::chrono::milliseconds kTimeStep{20};
 
@@ -156,6 +159,8 @@ PackKey pack_key(const ModelFiles& files, const std::string& name) {
   const std::vector<MappedFile::Ptr> sources = checkpoint.files();
   wait_for_another_time(sources);
   KeyDigest digest;
+  digest.text(NIBBLE_VERSION);
+  digest.number(kPackedWeightsVersion);
   digest.text(name);
   digest.text(files.config_json().dump());
   digest.text(checkpoint.quantization_config().dump());
@@ -197,7 +202,7 @@ Result<PackFile::Ptr> ready_pack(const ModelFiles& files, const LoadOptions& opt
     return fail(ErrorCode::kOutOfMemory,
                 "{}: making the pack holds a matrix of {} MB; make it once with --pack-cache and without --memory, or "
                 "use --memory {}M",
-                files.path(), largest / 1'000'000, (2 * (largest + largest / 8) >> 20) + 1);
+                files.path(), largest / 1'000'000, 2 * (largest + largest / 8) / 1'000'000 + 1);
   const auto give_up = [&](const std::string& why) -> Result<PackFile::Ptr> {
     if (required)
       return fail(ErrorCode::kIo, "{}; --memory runs from a pack: name a folder for it with --pack-cache=DIR", why);

@@ -47,7 +47,7 @@ Status CpuModel::begin_stream(const CpuModelOptions& options) {
   matrices.push_back({layout_.head, &matrices_[head], pack_->find(layout_.linears[head].name)->offset});
   if (const std::uint64_t least = WeightStream::least_memory(matrices); options.pack_memory < least)
     return fail(ErrorCode::kOutOfMemory, "{}: --memory is too little; --memory {}M is the least", pack_->file()->path(),
-                ((options.around_weights + least) >> 20) + 1);
+                (options.around_weights + least) / 1'000'000 + 1);
   NIBBLE_TRY(stream_, WeightStream::create(pack_->file(), matrices, options.pack_memory));
   return {};
 }

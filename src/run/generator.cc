@@ -43,6 +43,11 @@ Result<GenerateReport> Generator::generate(const std::vector<std::int32_t>& prom
   if (prompt.empty())
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty and the model has no token to begin with");
   GenerateReport report;
+  if (const std::int64_t context = executor_.model().context_length();
+      static_cast<std::int64_t>(prompt.size()) > context)
+    return fail(ErrorCode::kInvalidArgument,
+                "a prompt of {} tokens does not fit into the context of {}; shorten it or ask for a longer context",
+                prompt.size(), context);
   if (sequence_ == nullptr) sequence_ = executor_.new_sequence();
   // Keep the common prefix, but compute at least the last token again for its logits.
   std::size_t common = 0;

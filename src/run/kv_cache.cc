@@ -43,7 +43,18 @@ void KvBlockPool::FreeBytes::operator()(std::byte* bytes) const { std::free(byte
 
 KvBlockPool::Header& KvBlockPool::header(std::byte* block) { return *reinterpret_cast<Header*>(block - kHeaderBytes); }
 
+std::size_t KvBlockPool::blocks_in_use() const {
+  const std::lock_guard lock(mutex_);
+  return in_use_;
+}
+
+std::size_t KvBlockPool::blocks_only_kept() const {
+  const std::lock_guard lock(mutex_);
+  return only_kept_;
+}
+
 std::size_t KvBlockPool::available() const {
+  const std::lock_guard lock(mutex_);
   if (max_blocks_ == 0) return std::numeric_limits<std::size_t>::max();
   return max_blocks_ - in_use_ + (give_up_ ? only_kept_ : 0);
 }
@@ -68,9 +79,15 @@ Status KvBlockPool::grow() {
 }
 
 Result<std::byte*> KvBlockPool::take() {
-  if (max_blocks_ > 0 && in_use_ >= max_blocks_ && !(give_up_ && give_up_()))
-    return fail(ErrorCode::kOutOfMemory, "the key-value cache is full: {} blocks of {} tokens are in use", in_use_,
-                kTokens);
+  std::unique_lock lock(mutex_);
+  while (max_blocks_ > 0 && in_use_ >= max_blocks_) {
+    const std::size_t in_use = in_use_;
+    lock.unlock();  // the keeper drops what it gives up
+    if (!give_up_ || !give_up_())
+      return fail(ErrorCode::kOutOfMemory, "the key-value cache is full: {} blocks of {} tokens are in use", in_use,
+                  kTokens);
+    lock.lock();
+  }
   if (free_.empty()) NIBBLE_TRY_STATUS(grow());
   std::byte* block = free_.back();
   free_.pop_back();
@@ -80,6 +97,7 @@ Result<std::byte*> KvBlockPool::take() {
 }
 
 void KvBlockPool::share(std::byte* block) {
+  const std::lock_guard lock(mutex_);
   Header& h = header(block);
   if (h.kept && h.holders == 1) --only_kept_;
   ++h.holders;
@@ -95,20 +113,26 @@ void KvBlockPool::release(std::byte* block) {
 }
 
 void KvBlockPool::give_back(std::byte* block) {
+  const std::lock_guard lock(mutex_);
   release(block);
   const Header& h = header(block);
   if (h.kept && h.holders == 1) ++only_kept_;
 }
 
-bool KvBlockPool::is_shared(const std::byte* block) const { return header(const_cast<std::byte*>(block)).holders > 1; }
+bool KvBlockPool::is_shared(const std::byte* block) const {
+  const std::lock_guard lock(mutex_);
+  return header(const_cast<std::byte*>(block)).holders > 1;
+}
 
 void KvBlockPool::keep(std::byte* block) {
+  const std::lock_guard lock(mutex_);
   NIBBLE_CHECK(!header(block).kept);
   ++header(block).holders;  // of the keeper and at least one other
   header(block).kept = true;
 }
 
 void KvBlockPool::drop(std::byte* block) {
+  const std::lock_guard lock(mutex_);
   NIBBLE_CHECK(header(block).kept);
   if (header(block).holders == 1) --only_kept_;
   header(block).kept = false;

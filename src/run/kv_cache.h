@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,7 +18,7 @@
 namespace nibble {
 
 /// Hands out blocks of one size and takes them back. A block may have several holders; it is free again when the last
-/// one gave it back. Not thread-safe: one engine, one pool.
+/// one gave it back. Sequences of several threads may share a pool; the keeper's calls come from one of them.
 class KvBlockPool {
  public:
   /// `max_blocks` bounds what may be in use at once (0: only memory does).
@@ -25,9 +26,9 @@ class KvBlockPool {
 
   std::size_t block_bytes() const { return block_bytes_; }
   std::size_t max_blocks() const { return max_blocks_; }
-  std::size_t blocks_in_use() const { return in_use_; }
+  std::size_t blocks_in_use() const;
   /// Those in use that nothing but the keeper holds.
-  std::size_t blocks_only_kept() const { return only_kept_; }
+  std::size_t blocks_only_kept() const;
   /// How many take() can give, one after the other.
   std::size_t available() const;
 
@@ -60,6 +61,7 @@ class KvBlockPool {
 
   std::size_t block_bytes_ = 0;
   std::size_t max_blocks_ = 0;
+  mutable std::mutex mutex_;  ///< of all that follows and of the headers
   std::size_t in_use_ = 0;
   std::size_t only_kept_ = 0;
   std::function<bool()> give_up_;

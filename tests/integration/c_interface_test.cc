@@ -314,6 +314,26 @@ TEST_F(CInterfaceTest, PerplexityIsThatOfTheFile) {
   EXPECT_EQ(nibble_evaluate(model_, &options, &loaded), NIBBLE_INVALID_ARGUMENT);
 }
 
+TEST_F(CInterfaceTest, ABaselineKeepsItsKeysAndValuesInFloats) {
+  nibble_load_options load;
+  nibble_load_options_init(&load, sizeof(load));
+  load.kv_bits = 4;
+  nibble_evaluate_options options;
+  nibble_evaluate_options_init(&options, sizeof(options));
+  std::string words;
+  for (int i = 0; i < 300; ++i) words += contents("text").substr(static_cast<std::size_t>(i) % 5) + " ";
+  put("long", words);
+  const std::string file = at("long");
+  options.text_file = file.c_str();
+  options.context = 200;
+  options.chunks = 1;
+  char* json = nullptr;
+  ASSERT_EQ(nibble_evaluate_files(at("m").c_str(), at("m").c_str(), &options, &load, &json), NIBBLE_OK)
+      << nibble_last_error();
+  EXPECT_GT(parse_untrusted(json, "evaluation").value()["kld_mean"].get<double>(), 0.0);
+  nibble_free(json);
+}
+
 TEST_F(CInterfaceTest, ModelsAreCopiedWhole) {
   ASSERT_EQ(nibble_copy_model(at("m").c_str(), at("copy").c_str(), nullptr, nullptr), NIBBLE_OK) << nibble_last_error();
   EXPECT_EQ(contents("copy/model.safetensors"), contents("m/model.safetensors"));

@@ -47,6 +47,8 @@ class Terminal {
     return read_until([words](std::string_view text) { return text.find(words) != std::string_view::npos; });
   }
 
+  pid_t child() const { return child_; }
+
   int wait() {
     read_until([](std::string_view) { return false; });
     return NibbleProcess::wait_for(child_);
@@ -75,6 +77,21 @@ TEST_F(Chat, InterruptsStopTheAnswerNotTheProgram) {
   ASSERT_TRUE(terminal.read_until("\n> "));
   terminal.type("/exit\n");
   EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST_F(Chat, TerminationEndsTheConversation) {
+  write_chat_model(root_ / "m");
+  for (const bool in_an_answer : {false, true}) {
+    Terminal terminal({"run", (root_ / "m").string(), "--ignore-eos", "-s", "1", "-t", "1"});
+    if (!terminal.opened()) GTEST_SKIP() << "this machine has no pseudo-terminals";
+    ASSERT_TRUE(terminal.read_until("> "));
+    if (in_an_answer) {
+      terminal.type("Hello\n");
+      ASSERT_TRUE(terminal.read_until([](std::string_view text) { return text.size() > 100; }));
+    }
+    kill(terminal.child(), SIGTERM);
+    EXPECT_EQ(terminal.wait(), 128 + SIGTERM);
+  }
 }
 
 TEST_F(Chat, InterruptingASingleAnswerEndsTheProgram) {

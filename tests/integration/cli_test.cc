@@ -65,6 +65,9 @@ TEST_F(CommandLine, WrongFlagsAreUsageErrorsThatNameThem) {
   expect_error({"eval", at("m")}, 2, {"--text"});
   expect_error({"bench", at("m"), "-r", "0"}, 2, {"--repetitions"});
   expect_error({"bench"}, 2, {"MODEL", "--shape"});
+  expect_error({"bench", at("m"), "--engine", "--profile"}, 2, {"--profile", "--engine"});
+  expect_error({"bench", "--shape", "llama-tiny", "--memory", "1G"}, 2, {"--shape", "--memory"});
+  expect_error({"run", at("m"), "-p", "x", "--raw", "--system", "y"}, 2, {"--system", "--raw"});
   expect_error({"bench", "--shape", "llama-9t"}, 2, {"llama-9t", "llama-1.1b"});
   expect_error({"tokenize", at("m")}, 2, {"--text", "--file"});
   expect_error({"completion", "tcsh"}, 2, {"tcsh", "bash"});
@@ -81,6 +84,18 @@ TEST_F(CommandLine, ManualAndCompletionsKnowAllCommands) {
       EXPECT_NE(run_nibble({"completion", shell}).out.find(command), std::string::npos) << command << " " << shell;
   }
   EXPECT_NE(manual.find("\n.B \\-c, \\-\\-ctx, \\-\\-ctx\\-size"), std::string::npos);
+  // Every quote of the fish script is closed on its line.
+  std::istringstream fish(run_nibble({"completion", "fish"}).out);
+  for (std::string line; std::getline(fish, line);) {
+    bool open = false;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      if (line[i] == '\\')
+        ++i;
+      else if (line[i] == '\'')
+        open = !open;
+    }
+    EXPECT_FALSE(open) << line;
+  }
 }
 
 TEST_F(CommandLine, UnknownNamesAreErrorsThatListTheKnown) {
@@ -142,6 +157,8 @@ TEST_F(CommandLine, TextsAreHeldToTheirUse) {
   put("ids", "1 2 3 400");
   expect_error({"eval", at("m"), "--tokens", at("ids"), "--ctx", "2"}, 2, {"400", "vocabulary"});
   expect_error({"eval", at("m"), "--text", at("text"), "--ctx", "16777216"}, 2, {"--ctx"});
+  put("ids", "1 2 3 4 5");
+  expect_error({"eval", at("m"), "--tokens", at("ids"), "--ctx", "8"}, 2, {"5 tokens", "8"});
   expect_error({"tokenize", at("m"), "--file", at("nowhere")}, 1, {at("nowhere")});
 }
 
@@ -177,6 +194,7 @@ TEST_F(CommandLine, JsonIsAloneOnStandardOutput) {
   for (const std::vector<std::string>& args :
        {std::vector<std::string>{"inspect", at("m")},
         {"tokenize", at("m"), "--text", "Hello"},
+        {"tokenize", at("m"), "--file", text, "--lines"},
         {"eval", at("m"), "--text", text, "--ctx", "8", "--baseline", at("m")},
         {"quantize", at("m"), "-o", at("q"), "--scheme", "int4-g16-sym", "--tensors"},
         {"convert", at("m"), "-o", at("m.gguf"), "--to", "gguf:f32"},
@@ -207,6 +225,20 @@ TEST_F(CommandLine, EvaluatesAndAnswers) {
   const Finished answer = run_nibble({"run", at("m"), "-p", "Hello", "-n", "5", "--ignore-eos"});
   EXPECT_EQ(answer.status, 0) << answer.err;
   EXPECT_FALSE(answer.out.empty());
+  const Finished stop_first = run_nibble({"run", "--stop", "never", at("m"), "-p", "Hello", "-n", "5", "--ignore-eos"});
+  EXPECT_EQ(stop_first.status, 0) << stop_first.err;
+  put("ids", "5 6 7 8 9 10 11 12\n13 14 15 16 17 18 19 20\n");
+  EXPECT_THAT(run_nibble({"eval", at("m"), "--tokens", at("ids"), "--ctx", "4"}).err, HasSubstr("--ctx 8"));
+  EXPECT_EQ(run_nibble({"eval", at("m"), "--tokens", at("ids"), "--ctx", "8"}).err, "");
+}
+
+TEST_F(CommandLine, APromptBeyondTheContextIsRefusedAtOnce) {
+  std::string words;
+  for (int i = 0; i < 700; ++i) words += "word ";
+  const Finished refused = run_nibble({"run", at("m"), "--raw", "-p", words, "-c", "600"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_THAT(refused.err, HasSubstr("a prompt of 3"));  // a token for each letter
+  EXPECT_THAT(refused.err, HasSubstr("the context of 600"));
 }
 
 TEST_F(CommandLine, BenchSaysWhereTheTimeGoes) {

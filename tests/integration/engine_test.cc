@@ -87,6 +87,40 @@ TEST_F(EngineTest, MemoryForKeysAndValuesIsBounded) {
   EXPECT_FALSE(Engine::create(model, options).ok());
 }
 
+TEST_F(EngineTest, ABoundOnMemoryIsThatOfItsTextsToo) {
+  LoadOptions load;
+  load.context = 600;
+  load.memory = std::uint64_t{4} << 30;
+  load.pack_folder = (root_ / "packs").string();
+  load.kv_bits = 8;
+  const auto model = Model::load((root_ / "m").string(), load).value();
+  EXPECT_GT(Engine::create(model, {}).value()->stats().kv_blocks, 0) << "fewer texts at once, but it runs";
+  EngineOptions options;
+  options.kv_memory = std::uint64_t{1} << 30;
+  const auto more = Engine::create(model, options);
+  ASSERT_FALSE(more.ok());
+  EXPECT_NE(more.error().message.find("bound on memory"), std::string::npos) << more.error().message;
+}
+
+TEST_F(EngineTest, SessionsOfOneModelRunOnSeveralThreads) {
+  const auto model = load(8);
+  const auto prompt = model->tokenize(random_text(200), true, false).value();
+  const auto text_of = [&](Session& session) {
+    std::string text;
+    EXPECT_TRUE(session.generate(prompt, options(2), [&](std::string_view piece) { return text += piece, true; }).ok());
+    return text;
+  };
+  const std::string alone = text_of(*model->new_session());
+  std::vector<std::future<void>> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.push_back(std::async(std::launch::async, [&] {
+      for (int round = 0; round < 6; ++round) {
+        const auto session = model->new_session();
+        for (int answer = 0; answer < 3; ++answer) EXPECT_EQ(text_of(*session), alone);
+      }
+    }));
+}
+
 TEST_F(EngineTest, LogprobsDoNotDependOnTheTemperature) {
   const auto model = load();
   const auto engine = Engine::create(model, {}).value();

@@ -142,8 +142,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Perplexity of a checkpoint and, beside a baseline, KL divergence and top-1 agreement, in windows of `context`
     tokens. `text` is a text (str) or a file (pathlib.Path); it may be left out where the baseline is a file of logits
-    that `save_logits` made. `load` says how the models run: threads, compute, kv_bits, head, memory, and the scheme and
-    range that `model` alone is quantized with while loading."""
+    that `save_logits` made. `load` says how the models run: threads, compute, head, memory; and of `model` alone
+    kv_bits, and the scheme and range that it is quantized with while loading."""
     with _text_file(text) as file, reporting(progress) as function:
         options = {
             "text_file": file,

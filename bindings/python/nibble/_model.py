@@ -267,7 +267,8 @@ class Model:
         ignore_eos: bool = False,
         skip_special: bool = True,
     ) -> Union[Generation, Stream]:
-        """Continues a prompt: plain text, token ids, or messages, which go through the model's chat template.
+        """Continues a prompt: plain text (special tokens written in it count as such, as in `nibble run --raw`), token ids,
+        or messages, which go through the model's chat template.
 
         stream: True gives an iterator over pieces of text that ends the work when it is closed or dropped; else the
             whole answer comes, a str with `ids`, `logprobs` and `report`.
@@ -331,7 +332,7 @@ class Model:
 
     def _prompt_ids(self, prompt: Prompt) -> npt.NDArray[np.int32]:
         if isinstance(prompt, str):
-            return self.tokenize(prompt)
+            return self.tokenize(prompt, parse_special=True)
         if _is_messages(prompt):
             return self._chat_ids(prompt)  # type: ignore[arg-type]
         return _as_ids(prompt)  # type: ignore[arg-type]

@@ -29,7 +29,8 @@ nibble_status nibble_evaluate_files(const char* model, const char* baseline, con
     NIBBLE_TRY(nibble::EvaluateOptions evaluate, evaluate_options(options));
     NIBBLE_TRY(evaluate.model, load_options(load));
     evaluate.baseline = evaluate.model;
-    evaluate.baseline.scheme.clear();  // the baseline is what the scheme is compared with
+    evaluate.baseline.scheme.clear();  // the baseline is what the scheme and packed keys and values are compared with
+    evaluate.baseline.kv_bits = 0;
     NIBBLE_TRY(const nibble::Evaluation evaluation, nibble::evaluate(model, text_of(baseline), evaluate));
     *json = handed_out(to_json(evaluation));
     return {};
