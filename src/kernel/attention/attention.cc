@@ -143,7 +143,9 @@ class Plan {
     if (threads > 1) cut_long_items(work / (threads * kItemsPerThread));
     // The longest first, so that the loop ends evenly. (Stable: equal items stay in the order of memory.)
     const auto cost = [this](const Item& i) { return (i.chunk_end - i.chunk_begin) * rows_of(i); };
-    std::stable_sort(items_.begin(), items_.end(), [&](const Item& a, const Item& b) { return cost(a) > cost(b); });
+    const auto costs_more = [&](const Item& a, const Item& b) { return cost(a) > cost(b); };
+    if (!std::is_sorted(items_.begin(), items_.end(), costs_more))
+      std::stable_sort(items_.begin(), items_.end(), costs_more);
   }
 
   /// Cuts the spans of items that cost more than `target` (chunks times rows).
@@ -214,9 +216,11 @@ class Plan {
       find_keys(item, chunk, c.packed_blocks, ranges.data(), k, v);
       c.k = k;
       c.v = v;
-      c.after = chunk + 1 < item.chunk_end ? first_keys(item, chunk + 1)
-                : next != nullptr          ? first_keys(*next, next->chunk_begin)
-                                           : nullptr;
+      const std::span<const std::byte> after = chunk + 1 < item.chunk_end ? first_keys(item, chunk + 1)
+                                               : next != nullptr          ? first_keys(*next, next->chunk_begin)
+                                                                          : std::span<const std::byte>();
+      c.after = after.data();
+      c.after_bytes = after.size();
       const AttentionState target =
           item.partials < 0
               ? later
@@ -259,8 +263,20 @@ class Plan {
     return item.sequence->blocks[block] + args_.block_offset + args_.layout.k_offset(item.kv_head);
   }
 
-  const std::byte* first_keys(const Item& item, std::int64_t chunk) const {
-    return keys_at(item, chunk * kChunkBlocks, packed_blocks(item, chunk) > 0);
+  /// The first block of an item's keys in a chunk, as far as they are seen.
+  std::span<const std::byte> first_keys(const Item& item, std::int64_t chunk) const {
+    const std::int64_t first = chunk * kAttentionChunk;
+    const std::int64_t from = visible(*item.sequence, item.token_begin).first - first;
+    const std::int64_t to = visible(*item.sequence, item.token_end - 1).second - first;
+    const std::int64_t block = std::max<std::int64_t>(from, 0) / KvBlockLayout::kTokens;
+    const std::int64_t seen = std::min<std::int64_t>(to - block * KvBlockLayout::kTokens, KvBlockLayout::kTokens);
+    if (block >= kChunkBlocks || seen <= 0) return {};
+    const bool packed = block < packed_blocks(item, chunk);
+    const std::int64_t groups = (seen + KvBlockLayout::kGroup - 1) / KvBlockLayout::kGroup;
+    const std::size_t bytes = packed ? args_.packed->scale_bytes() + args_.packed->code_bytes()
+                                     : args_.layout.k_bytes() / (KvBlockLayout::kTokens / KvBlockLayout::kGroup) *
+                                           static_cast<std::size_t>(groups);
+    return {keys_at(item, chunk * kChunkBlocks + block, packed), bytes};
   }
 
   void find_keys(const Item& item, std::int64_t chunk, int packed, int* ranges, const std::byte** k,

@@ -154,10 +154,11 @@ struct AttentionChunk {
   int rows;
   int head_dim;
   int padded_dim;
-  bool half;                     ///< the cache's type is kF16
-  const std::byte* const* k;     ///< [kChunkBlocks] this head's K part of each block; those needed
-  const std::byte* const* v;     ///< [kChunkBlocks]
-  const std::byte* after;        ///< what is read next: the keys of a later chunk; or null
+  bool half;                  ///< the cache's type is kF16
+  const std::byte* const* k;  ///< [kChunkBlocks] this head's K part of each block; those needed
+  const std::byte* const* v;  ///< [kChunkBlocks]
+  const std::byte* after;     ///< what is read next: keys of a later chunk or item; or null
+  std::size_t after_bytes;
   const KvPackedLayout* packed;  ///< of the first `packed_blocks` of them
   int packed_blocks;
   const int* begin;  ///< [rows] first visible position, counted from the chunk's first
