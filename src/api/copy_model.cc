@@ -1,14 +1,13 @@
 // nibble/output.h: copying models.
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "api/boundary.h"
 #include "api/model_path.h"
 #include "base/atomic_output.h"
+#include "io/gguf_format.h"
 #include "nibble/output.h"
 
 namespace nibble {
@@ -36,15 +35,6 @@ Result<std::vector<SourceFile>> files_of(const fs::path& folder) {
   }
   if (error) return fail(ErrorCode::kIo, "{}: reading the folder: {}", folder.string(), error.message());
   return files;
-}
-
-/// "model-00001-of-00003.gguf"
-bool is_part_of_split(const fs::path& path) {
-  const std::string name = path.stem().string();
-  constexpr std::string_view kPattern = "-#####-of-#####";
-  if (name.size() < kPattern.size()) return false;
-  return std::equal(kPattern.begin(), kPattern.end(), name.end() - static_cast<std::ptrdiff_t>(kPattern.size()),
-                    [](char wanted, char c) { return wanted == '#' ? c >= '0' && c <= '9' : wanted == c; });
 }
 
 /// Copies files, counting bytes.
@@ -102,7 +92,7 @@ Status copy_model(const std::string& model, const std::string& out, const Progre
     if (fs::exists(out, error) && fs::equivalent(path, out, error))
       return fail(ErrorCode::kInvalidArgument, "{}: is the model itself; choose another path for the copy", out);
     if (fs::is_directory(path, error)) return copy_folder(path, out, progress);
-    if (is_part_of_split(path))
+    if (const auto shard = parse_gguf_shard_name(path); shard && shard->count > 1)
       return fail(ErrorCode::kUnsupported, "{}: is one of several files of a model; convert it to gguf instead", path);
     Copier copier({{path, {}, fs::file_size(path, error)}}, progress);
     return copier.copy(path, out);

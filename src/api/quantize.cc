@@ -20,8 +20,12 @@ namespace nibble {
 namespace {
 
 Status refuse_same_path(const std::string& model, const std::string& out) {
+  namespace fs = std::filesystem;
   std::error_code error;
-  if (std::filesystem::exists(out, error) && std::filesystem::equivalent(model, out, error))
+  const fs::path around =
+      fs::absolute(model, error).parent_path();  // of a file: an output folder there would replace it
+  const bool in_it = fs::is_regular_file(model, error) && fs::equivalent(around, out, error);
+  if (fs::exists(out, error) && (fs::equivalent(model, out, error) || in_it))
     return fail(ErrorCode::kInvalidArgument,
                 "{}: the output would replace the model it is made from; choose another -o", out);
   return {};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/log.h"
 #include "base/utf8.h"
 #include "io/gguf_format.h"
 #include "io/pytorch.h"
@@ -25,22 +26,29 @@ bool is_companion(const std::string& path) {
   return false;
 }
 
-std::vector<std::string> at_root_ending(const HubListing& listing, std::string_view suffix) {
+std::vector<std::string> at_root_ending(const std::vector<std::string>& paths, std::string_view suffix) {
   std::vector<std::string> found;
-  for (const HubListing::File& file : listing.files)
-    if (is_at_root(file.path) && file.path.ends_with(suffix)) found.push_back(file.path);
+  for (const std::string& path : paths)
+    if (is_at_root(path) && path.ends_with(suffix)) found.push_back(path);
   std::sort(found.begin(), found.end());
   return found;
 }
 
+std::vector<std::string> paths_of(const HubListing& listing) {
+  std::vector<std::string> paths;
+  for (const HubListing::File& file : listing.files) paths.push_back(file.path);
+  return paths;
+}
+
 /// Weights at the root: of the first kind that is there.
 std::vector<std::string> root_weights(const HubListing& listing) {
-  std::vector<std::string> found = at_root_ending(listing, ".safetensors");
+  const std::vector<std::string> paths = paths_of(listing);
+  std::vector<std::string> found = at_root_ending(paths, ".safetensors");
   if (found.size() > 1)  // a second copy of the same weights in the vendor's own names
     std::erase_if(found, [](const std::string& name) { return name.starts_with("consolidated"); });
   for (const char* suffix : {".bin", ".pth", ".pt"}) {
     if (!found.empty()) break;
-    found = at_root_ending(listing, suffix);
+    found = at_root_ending(paths, suffix);
     std::erase_if(found, [](const std::string& name) { return !is_pytorch_name(name); });  // a trainer's
   }
   for (const char* whole : {"model.safetensors", "pytorch_model.bin"})
@@ -72,32 +80,43 @@ std::string listed(const HubListing& listing, std::string_view suffix) {
 Result<std::vector<std::string>> select_files(const HubListing& listing, const std::vector<std::string>& include,
                                               const std::string& what) {
   std::vector<std::string> selected;
+  const std::string index = weight_index_of(paths_of(listing));
   for (const HubListing::File& file : listing.files) {
     const bool matches = std::any_of(include.begin(), include.end(), [&](const std::string& pattern) {
       return fnmatch(pattern.c_str(), file.path.c_str(), 0) == 0;
     });
-    const bool is_index = is_at_root(file.path) &&
-                          (file.path == "model.safetensors.index.json" || file.path == "pytorch_model.bin.index.json");
-    if (include.empty() ? is_companion(file.path) || is_index : matches) selected.push_back(file.path);
+    if (include.empty() ? is_companion(file.path) || file.path == index : matches) selected.push_back(file.path);
   }
   if (selected.empty() && !include.empty())
     return fail(ErrorCode::kNotFound, "{}: no file matches --include; there are:{}", what, listed(listing, ""));
-  if (weight_index_of(selected) == "model.safetensors.index.json" || !at_root_ending(listing, ".safetensors").empty())
-    if (include.empty()) std::erase(selected, "pytorch_model.bin.index.json");
   return selected;
 }
 
-std::string weight_index_of(const std::vector<std::string>& selected) {
-  for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"})
-    if (std::find(selected.begin(), selected.end(), name) != selected.end()) return name;
+std::string weight_index_of(const std::vector<std::string>& paths) {
+  for (const auto& [stem, suffix] : {std::pair("model", ".safetensors"), std::pair("pytorch_model", ".bin")}) {
+    const auto has = [&](const std::string& name) {
+      return std::find(paths.begin(), paths.end(), name) != paths.end();
+    };
+    const std::string whole = std::string(stem) + suffix;
+    if (has(whole + ".index.json")) return whole + ".index.json";
+    const std::vector<std::string> others = at_root_ending(paths, std::string(suffix) + ".index.json");
+    if (others.size() == 1 && !has(whole)) return others.front();
+    if (!at_root_ending(paths, suffix).empty()) return {};
+  }
   return {};
 }
 
 Result<std::vector<std::string>> select_weights(const HubListing& listing, const std::vector<std::string>& indexed,
                                                 const std::string& what) {
-  if (!indexed.empty()) {
-    std::set<std::string> present;
-    for (const HubListing::File& file : listing.files) present.insert(file.path);
+  std::set<std::string> present;
+  for (const HubListing::File& file : listing.files) present.insert(file.path);
+  const bool safetensors = !indexed.empty() && indexed.front().ends_with(".safetensors");
+  const bool left_over =
+      present.contains(safetensors ? "model.safetensors" : "pytorch_model.bin") &&
+      std::none_of(indexed.begin(), indexed.end(), [&](const std::string& name) { return present.contains(name); });
+  if (!indexed.empty() && left_over)
+    log_warning("{}: the repository holds none of the files that its index lists; the index is ignored", what);
+  if (!indexed.empty() && !left_over) {
     for (const std::string& name : indexed)
       if (!present.contains(name))
         return fail(ErrorCode::kNotFound, "{}: its index lists \"{}\", which the repository does not hold", what,

@@ -15,12 +15,14 @@ Result<std::vector<std::string>> select_files(const HubListing& listing, const s
                                               const std::string& what);
 
 /// The weights, without `include`: safetensors, else PyTorch files, else the only GGUF model. `indexed` are the files
-/// that the downloaded index lists; empty when there is no index. Errors: kNotFound when there are no weights,
-/// kInvalidArgument when there are several GGUF models to choose from, with their names and sizes.
+/// that the downloaded index lists, ignored when none is there but the model in one file; empty when there is no index.
+/// Errors: kNotFound when there are no weights, kInvalidArgument when there are several GGUF models to choose from,
+/// with their names and sizes.
 Result<std::vector<std::string>> select_weights(const HubListing& listing, const std::vector<std::string>& indexed,
                                                 const std::string& what);
 
-/// The index that select_weights() wants read, among `selected`; empty when there is none.
-std::string weight_index_of(const std::vector<std::string>& selected);
+/// The index that select_weights() wants read, among these: as the readers of folders, safetensors before PyTorch, the
+/// usual name before the only other one. Empty when there is none.
+std::string weight_index_of(const std::vector<std::string>& paths);
 
 }  // namespace nibble

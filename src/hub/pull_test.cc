@@ -142,6 +142,8 @@ TEST_F(PullTest, ThePreferenceIsSafetensorsThenPytorchThenGguf) {
 
 TEST_F(PullTest, AnIndexSaysWhichWeights) {
   put("hub/org/tiny/model.safetensors.index.json", R"({"weight_map":{"a":"model-00001-of-00001.safetensors"}})");
+  EXPECT_EQ(pull()->files.back(), "model.safetensors") << "the index of other weights was left there";
+  fs::remove(root_ / "hub/org/tiny/model.safetensors");
   EXPECT_ERROR(pull(), ErrorCode::kNotFound, "which the repository does not hold");
   put("hub/org/tiny/model-00001-of-00001.safetensors", "one");
   fs::remove_all(root_ / "cache");
@@ -149,6 +151,22 @@ TEST_F(PullTest, AnIndexSaysWhichWeights) {
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_EQ(report->files, (std::vector<std::string>{"config.json", "model.safetensors.index.json", "tokenizer.json",
                                                      "model-00001-of-00001.safetensors"}));
+}
+
+/// AutoGPTQ names shards and index after the method.
+TEST_F(PullTest, TheOnlyIndexMayHaveAnotherName) {
+  fs::remove(root_ / "hub/org/tiny/model.safetensors");
+  put("hub/org/tiny/gptq_model-4bit-128g.safetensors.index.json",
+      R"({"weight_map":{"a":"gptq_model-4bit-128g-00001-of-00002.safetensors",
+                        "b":"gptq_model-4bit-128g-00002-of-00002.safetensors"}})");
+  for (const char* part : {"1", "2", "3"})
+    put("hub/org/tiny/gptq_model-4bit-128g-0000" + std::string(part) + "-of-00002.safetensors", "x");
+  const auto report = pull();
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_EQ(report->files,
+            (std::vector<std::string>{"config.json", "gptq_model-4bit-128g.safetensors.index.json", "tokenizer.json",
+                                      "gptq_model-4bit-128g-00001-of-00002.safetensors",
+                                      "gptq_model-4bit-128g-00002-of-00002.safetensors"}));
 }
 
 TEST_F(PullTest, TheTokenGoesToTheHubOnly) {

@@ -316,6 +316,16 @@ Status encode(const QuantizedMatrix& m, const std::string&, const EncodedSink& s
   return is_int8(m.scheme) ? encode_int8(m, sink) : encode_4bit(m, sink);
 }
 
+/// The configuration says 4 or 8 bits for all modules, and one threshold of outliers; what else differs is beside each
+/// weight.
+Result<QuantScheme> scheme_among(const QuantScheme& scheme, std::span<const QuantScheme> all) {
+  for (const QuantScheme& other : all)
+    if (is_int8(other) != is_int8(scheme) || other.activations != scheme.activations)
+      return fail(ErrorCode::kUnsupported, "bitsandbytes has 4 or 8 bits for all modules, here are {} and {}",
+                  to_string(scheme), to_string(other));
+  return scheme;
+}
+
 std::int64_t encode_row_step(const QuantScheme& scheme) { return is_int8(scheme) ? 1 : 2; }
 
 Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) {
@@ -350,6 +360,7 @@ constinit const Family kBitsandbytesFamily{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .scheme_among = scheme_among,
     .encode_row_step = encode_row_step,
 };
 

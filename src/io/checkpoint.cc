@@ -85,14 +85,19 @@ Error no_model(const fs::path& folder, const std::vector<std::string>& names) {
 Status CheckpointOpener::open_folder(const fs::path& folder, Checkpoint& checkpoint) const {
   const std::vector<std::string> names = names_in(folder);
   const bool has_safetensors = std::any_of(names.begin(), names.end(), is_safetensors);
+  const bool has_pytorch = std::any_of(names.begin(), names.end(), is_pytorch_name);
   if (!has_safetensors) {
     std::vector<std::string> ggufs;
     std::copy_if(names.begin(), names.end(), std::back_inserter(ggufs), is_openable_gguf);
+    if (ggufs.empty() && !has_pytorch) {  // repositories may keep each quantization in a folder of its own
+      ggufs = names_below(folder, ".gguf");
+      std::erase_if(ggufs, [](const std::string& name) { return !is_openable_gguf(name); });
+    }
     if (ggufs.size() == 1) return open_file(folder / ggufs.front(), checkpoint);
     if (ggufs.size() > 1)
       return fail(ErrorCode::kInvalidArgument, "{}: holds several GGUF files; name one of them, for example {}",
                   folder.string(), (folder / ggufs.front()).string());
-    if (std::none_of(names.begin(), names.end(), is_pytorch_name)) return no_model(folder, names);
+    if (!has_pytorch) return no_model(folder, names);
   }
   NIBBLE_TRY_STATUS(read_configs(folder, checkpoint));
   checkpoint.container_ = has_safetensors ? "safetensors" : "pytorch";
@@ -114,7 +119,7 @@ Status CheckpointOpener::open_file(const fs::path& path, Checkpoint& checkpoint)
   checkpoint.path_ = path;
   const bool is_pytorch = is_pytorch_name(path.filename().string()) && path.extension() != ".json";
   if (path.extension() == ".safetensors" || is_pytorch) {
-    NIBBLE_TRY_STATUS(read_configs(path.parent_path(), checkpoint));
+    NIBBLE_TRY_STATUS(read_configs(checkpoint.folder(), checkpoint));
     checkpoint.container_ = is_pytorch ? "pytorch" : "safetensors";
     const auto open = is_pytorch ? open_pytorch : open_safetensors;
     NIBBLE_TRY(checkpoint.file_bytes_, open(path, checkpoint.tensors_));
@@ -210,6 +215,12 @@ Result<Checkpoint::Ptr> CheckpointOpener::open(const fs::path& path) const {
 }
 
 Result<Checkpoint::Ptr> Checkpoint::open(const fs::path& path) { return CheckpointOpener(all_families()).open(path); }
+
+fs::path Checkpoint::folder() const {
+  std::error_code error;
+  if (fs::is_directory(path_, error)) return path_;
+  return path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+}
 
 std::string_view Checkpoint::family_name() const { return family_ == nullptr ? "float" : family_->name; }
 

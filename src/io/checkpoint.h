@@ -30,6 +30,8 @@ class Checkpoint {
   /// "gguf", "safetensors" or "pytorch".
   std::string_view container() const { return container_; }
   const std::filesystem::path& path() const { return path_; }
+  /// Where a model's other files are: the folder, or the one that holds the weights file that was named.
+  std::filesystem::path folder() const;
   /// Total bytes of the files that hold tensors.
   std::uint64_t file_bytes() const { return file_bytes_; }
 

@@ -190,7 +190,14 @@ TEST_F(CheckpointTest, Gguf) {
   put("other.gguf", file + std::string(96, '\x3C'));
   EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kInvalidArgument, "holds several GGUF files");
   std::filesystem::remove(root_ / "other.gguf");
-  std::filesystem::rename(root_ / "model.gguf", root_ / "m-00001-of-00002.gguf");
+  std::filesystem::create_directories(root_ / "Q4_K_M");  // a repository's folder for each quantization
+  std::filesystem::rename(root_ / "model.gguf", root_ / "Q4_K_M/model.gguf");
+  EXPECT_EQ((*Checkpoint::open(root_))->path(), root_ / "Q4_K_M/model.gguf");
+  put("Q8_0/deep/model.gguf", "x");
+  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kInvalidArgument, "name one of them, for example");
+  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kInvalidArgument, "Q4_K_M/model.gguf");
+  std::filesystem::remove_all(root_ / "Q8_0");
+  std::filesystem::rename(root_ / "Q4_K_M/model.gguf", root_ / "m-00001-of-00002.gguf");
   put("m-00002-of-00002.gguf", file + std::string(96, '\x3C'));
   EXPECT_TRUE(Checkpoint::open(root_).ok()) << "other shards are not files to choose from";
 }
@@ -214,6 +221,25 @@ TEST_F(CheckpointTest, TensorsAloneAndASingleFileCanBeInspected) {
   ASSERT_TRUE(checkpoint.ok());
   EXPECT_EQ((*checkpoint)->config().at("x"), 1);
   EXPECT_EQ((*checkpoint)->modules().size(), 1u);
+  EXPECT_EQ((*checkpoint)->folder(), root_) << "where its companions are";
+  EXPECT_EQ((*Checkpoint::open(root_))->folder(), root_);
+}
+
+TEST_F(CheckpointTest, ALeftoverIndexIsIgnored) {
+  put_model({{"a.weight", {1, 1}, ElementType::kF32, "1234"}});
+  put("model.safetensors.index.json", R"({"weight_map":{"a.weight":"model-00001-of-00002.safetensors",
+                                                        "b.weight":"model-00002-of-00002.safetensors"}})");
+  std::string warning;
+  set_log_sink([&](LogLevel, std::string_view message) { warning = message; });
+  const auto opened = Checkpoint::open(root_);
+  set_log_sink({});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_NE(warning.find("model.safetensors is used"), std::string::npos) << warning;
+  put("model-00001-of-00002.safetensors", contents("model.safetensors"));
+  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kNotFound, "model-00002-of-00002.safetensors");
+  std::filesystem::remove(root_ / "model-00001-of-00002.safetensors");
+  std::filesystem::remove(root_ / "model.safetensors");
+  EXPECT_ERROR(Checkpoint::open(root_), ErrorCode::kNotFound, "is the download complete?");
 }
 
 }  // namespace

@@ -107,6 +107,26 @@ TEST(GptqConfig, WrittenConfigTellsModulesApart) {
   EXPECT_EQ(own["sym"], false);
 }
 
+/// What readers would otherwise look for quantized tensors of; the head has a field of its own.
+TEST(GptqConfig, WrittenConfigNamesTheLinearsInFloat) {
+  const WrittenModule up{"model.layers.0.up", parse_scheme("int4-g32-sym").value(), true, 64, 96};
+  const std::vector<std::string> floats{"model.layers.0.down", "lm_head"};
+  const Json config = kGptqFamily.quantization_config({&up, 1}, floats);
+  const Json expected = {{"-:^model\\.layers\\.0\\.down$", Json::object()}};
+  EXPECT_EQ(config["dynamic"], expected);
+  EXPECT_FALSE(kGptqFamily.quantization_config({&up, 1}, std::vector<std::string>{"lm_head"}).contains("dynamic"));
+}
+
+/// Files without act-order whose g_idx was never filled.
+TEST(GptqConfig, AGroupIndexOfZerosIsNone) {
+  Written module(kGptqFamily, "int4-g32-sym");
+  auto& index = module.tensors.at("m.g_idx").bytes;
+  std::fill(index.begin(), index.end(), std::byte{0});
+  const auto opened = module.open(kGptqFamily, {{"bits", 4}, {"group_size", 32}, {"sym", true}});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  testing::expect_same_matrix(decode_rows(*opened->front().weight, 0, 64), module.matrix);
+}
+
 TEST(AwqConfig, OldNamesAndRefusals) {
   const Written module(kAwqFamily, "int4-g32-asym");
   const auto opened = module.open(kAwqFamily, {{"w_bit", 4}, {"q_group_size", 32}, {"version", "GEMM"}});
@@ -344,6 +364,18 @@ TEST(FamilyConfig, ModulesOfOneCheckpointAgree) {
   EXPECT_TRUE(kAwqFamily.scheme_among(symmetric, alone).ok());
   const std::vector<QuantScheme> sizes{symmetric, parse_scheme("int4-g64-sym").value()};
   EXPECT_THAT(kAwqFamily.scheme_among(symmetric, sizes).error().message, HasSubstr("int4-g64-sym"));
+  const std::vector<QuantScheme> blocks{parse_scheme("fp8-e4m3-block32x32-scale:f32").value(),
+                                        parse_scheme("fp8-e4m3-tensor-scale:f32").value()};
+  EXPECT_TRUE(kFp8Family.scheme_among(blocks[0], std::span(blocks).first(1)).ok());
+  EXPECT_THAT(kFp8Family.scheme_among(blocks[0], blocks).error().message, HasSubstr("fp8-e4m3-tensor"));
+  QuantScheme with_static = blocks[1];
+  with_static.activations.kind = ActivationScheme::Kind::kStatic;
+  const std::vector<QuantScheme> activations{blocks[1], with_static};
+  EXPECT_FALSE(kFp8Family.scheme_among(blocks[1], activations).ok());
+  const std::vector<QuantScheme> tables{parse_scheme("nf4-g64-scale:f32").value(), parse_scheme("nf4-g32-dq").value()};
+  EXPECT_TRUE(kBitsandbytesFamily.scheme_among(tables[0], tables).ok());
+  const std::vector<QuantScheme> widths{tables[0], parse_scheme("int8-channel-sym-scale:f32+dyn-token").value()};
+  EXPECT_THAT(kBitsandbytesFamily.scheme_among(tables[0], widths).error().message, HasSubstr("int8"));
 }
 
 TEST(AutoRoundConfig, OtherFormatsAndExactNames) {

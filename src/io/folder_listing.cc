@@ -20,6 +20,24 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
+std::vector<std::string> names_below(const fs::path& folder, std::string_view suffix) {
+  constexpr int kMaxDepth = 2;  // subfolders of subfolders
+  constexpr std::size_t kMaxNames = 10000;
+  std::vector<std::string> names;
+  std::error_code error;
+  std::size_t seen = 0;
+  fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error);
+  for (const fs::recursive_directory_iterator end; !error && it != end && seen < kMaxNames;
+       it.increment(error), ++seen) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with('.') || it.depth() == kMaxDepth) it.disable_recursion_pending();
+    if (it.depth() > 0 && !name.starts_with('.') && name.ends_with(suffix))
+      names.push_back(it->path().lexically_relative(folder).string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::vector<std::string> names_ending(const std::vector<std::string>& names, std::string_view suffix) {
   std::vector<std::string> found;
   std::copy_if(names.begin(), names.end(), std::back_inserter(found),

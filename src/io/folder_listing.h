@@ -11,6 +11,10 @@ namespace nibble {
 /// Names in a folder, sorted, hidden ones left out. Empty when it cannot be listed.
 std::vector<std::string> names_in(const std::filesystem::path& folder);
 
+/// Paths relative to `folder` of what lies in its subfolders and ends so, sorted. Looks a few levels deep, at a bounded
+/// number of names, and not into hidden folders.
+std::vector<std::string> names_below(const std::filesystem::path& folder, std::string_view suffix);
+
 /// The names that end so.
 std::vector<std::string> names_ending(const std::vector<std::string>& names, std::string_view suffix);
 

@@ -200,8 +200,10 @@ Result<std::vector<FamilyModule>> open(const FamilyInput& input) {
 // ---- writing: block and tensor scales ----
 
 Status can_express(const QuantScheme& scheme, std::int64_t, std::int64_t) {
+  const bool activations =
+      scheme.activations.kind == ActivationScheme::Kind::kNone || scheme.activations.element == kE4m3;
   const bool code = scheme.code == CodeFormat::floating(kE4m3) && scheme.scale && !scheme.offset &&
-                    scheme.zero_kind == ZeroKind::kNone && scheme.post_scale == 1.0f;
+                    scheme.zero_kind == ZeroKind::kNone && scheme.post_scale == 1.0f && activations;
   if (code) {
     const PlaneFormat& scale = *scheme.scale;
     const bool block = scale.grouping.kind == Grouping::Kind::kBlock;
@@ -232,6 +234,18 @@ Status encode(const QuantizedMatrix& m, const std::string&, const EncodedSink& s
   return sink(1, static_cast<std::uint64_t>(owned.first) * element_size(m.scheme.scale->element), m.scale.entries);
 }
 
+/// The configuration has one size of blocks and one kind of activations.
+Result<QuantScheme> scheme_among(const QuantScheme& scheme, std::span<const QuantScheme> all) {
+  const auto is_static = [](const QuantScheme& each) {
+    return each.activations.kind == ActivationScheme::Kind::kStatic;
+  };
+  for (const QuantScheme& other : all)
+    if (other.scale->grouping != scheme.scale->grouping || is_static(other) != is_static(scheme))
+      return fail(ErrorCode::kUnsupported, "fp8 has one kind of scales for all modules, here are {} and {}",
+                  to_string(scheme), to_string(other));
+  return scheme;
+}
+
 std::int64_t encode_row_step(const QuantScheme& scheme) { return is_block(scheme) ? scheme.scale->grouping.rows : 1; }
 
 Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) {
@@ -259,6 +273,7 @@ constinit const Family kFp8Family{
     .plan = plan,
     .encode = encode,
     .quantization_config = quantization_config,
+    .scheme_among = scheme_among,
     .encode_row_step = encode_row_step,
 };
 

@@ -122,6 +122,7 @@ Result<Grouping> column_grouping(GptqModule& m) {
   if (m.tensors.find(".g_idx") == nullptr) return ascending;
   NIBBLE_TRY(const StoredTensor* index, m.tensors.need(".g_idx", {ElementType::kI32, ElementType::kI64}, {cols}));
   bool trivial = true;
+  bool all_zero = true;
   std::vector<std::int32_t> group_index(static_cast<std::size_t>(cols));
   for (std::int64_t c = 0; c < cols; ++c) {
     const std::int64_t group = integer_element(*index, c);
@@ -129,9 +130,13 @@ Result<Grouping> column_grouping(GptqModule& m) {
       return m.tensors.error(ErrorCode::kCorrupt, "\"g_idx\" holds {} for column {}, there are {} groups", group, c,
                              groups);
     trivial = trivial && group == c / size;
+    all_zero = all_zero && group == 0;
     group_index[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(group);
   }
-  if (trivial) return ascending;
+  if (all_zero && !trivial)  // as other readers take it; a matrix of one group would have one row of scales
+    log_warning("module \"{}\": \"g_idx\" is all zeros beside {} groups; it was never filled and is ignored",
+                m.tensors.module(), groups);
+  if (trivial || all_zero) return ascending;
   m.parts.group_index = std::move(group_index);
   return Grouping::indexed(groups);
 }
@@ -443,7 +448,14 @@ std::int64_t group_size_of(const WrittenModule& module) {
   return grouping.kind == Grouping::Kind::kIndexed ? module.cols / grouping.size : grouping.size;
 }
 
-Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string>) {
+/// A pattern of `dynamic` that matches this module alone.
+std::string pattern_of(std::string_view kind, std::string_view module) {
+  std::string pattern = std::string(kind) + "^";
+  for (const char c : module) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
+  return pattern + "$";
+}
+
+Json quantization_config(std::span<const WrittenModule> modules, std::span<const std::string> unquantized) {
   Json config = {{"bits", 4},
                  {"group_size", 128},
                  {"desc_act", false},
@@ -470,10 +482,10 @@ Json quantization_config(std::span<const WrittenModule> modules, std::span<const
     if (module.module == "lm_head") config["lm_head"] = true;
     Json own = settings(module);
     if (own == common) continue;
-    std::string pattern = "+:^";
-    for (const char c : module.module) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
-    dynamic[pattern + "$"] = own;
+    dynamic[pattern_of("+:", module.module)] = own;
   }
+  for (const std::string& module : unquantized)
+    if (module != "lm_head") dynamic[pattern_of("-:", module)] = Json::object();  // of the head, "lm_head" says it
   if (!dynamic.empty()) config["dynamic"] = dynamic;
   return config;
 }

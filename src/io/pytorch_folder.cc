@@ -1,6 +1,7 @@
 // A folder of PyTorch files: the index if there is one, else the one file that holds a model.
 #include <algorithm>
 
+#include "base/log.h"
 #include "io/folder_listing.h"
 #include "io/pytorch.h"
 #include "io/weight_index.h"
@@ -31,7 +32,11 @@ Result<std::uint64_t> open_pytorch_folder(const fs::path& folder, TensorSet& ten
   std::erase_if(names, [](const std::string& name) { return !is_pytorch_name(name); });
   const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   const auto through = [&](const fs::path& index) { return open_weight_index(folder, index, open_pytorch, tensors); };
-  if (has("pytorch_model.bin.index.json")) return through(folder / "pytorch_model.bin.index.json");
+  const fs::path index = folder / "pytorch_model.bin.index.json";
+  if (has("pytorch_model.bin.index.json")) {
+    if (!has("pytorch_model.bin") || !is_leftover_index(folder, index)) return through(index);
+    log_warning("{}: none of the files that it lists is there; pytorch_model.bin is used", index.string());
+  }
   if (has("pytorch_model.bin")) return open_pytorch(folder / "pytorch_model.bin", tensors);
   const std::vector<std::string> indexes = names_ending(names, kIndexSuffix);
   if (indexes.size() == 1) return through(folder / indexes.front());

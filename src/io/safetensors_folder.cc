@@ -1,4 +1,5 @@
 // A folder of safetensors files: the index if there is one, else the one file.
+#include "base/log.h"
 #include "io/folder_listing.h"
 #include "io/safetensors.h"
 #include "io/weight_index.h"
@@ -12,9 +13,14 @@ Result<std::uint64_t> open_safetensors_folder(const fs::path& folder, TensorSet&
   const auto through = [&](const fs::path& index) {
     return open_weight_index(folder, index, open_safetensors, tensors);
   };
-  if (fs::exists(folder / "model.safetensors.index.json", error))
-    return through(folder / "model.safetensors.index.json");
-  if (fs::exists(folder / "model.safetensors", error)) return open_safetensors(folder / "model.safetensors", tensors);
+  const fs::path index = folder / "model.safetensors.index.json";
+  const fs::path whole = folder / "model.safetensors";
+  const bool has_whole = fs::exists(whole, error);
+  if (fs::exists(index, error)) {
+    if (!has_whole || !is_leftover_index(folder, index)) return through(index);
+    log_warning("{}: none of the files that it lists is there; model.safetensors is used", index.string());
+  }
+  if (has_whole) return open_safetensors(whole, tensors);
   const std::vector<std::string> names = names_in(folder);
   const std::vector<std::string> indexes = names_ending(names, ".safetensors.index.json");
   if (indexes.size() == 1) return through(folder / indexes.front());

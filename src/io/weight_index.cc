@@ -1,6 +1,7 @@
 // Reading a sharded model through its index: paths are checked, and what it says of tensors is compared with the files.
 #include "io/weight_index.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -78,6 +79,16 @@ Result<std::uint64_t> open_weight_index(const fs::path& folder, const fs::path& 
   if (unlisted != 0)
     log_warning("{}: does not list {} tensors that its files hold; they are used", index.string(), unlisted);
   return total;
+}
+
+bool is_leftover_index(const fs::path& folder, const fs::path& index) {
+  const Result<WeightMap> weights = read_index(index);
+  if (!weights.ok()) return false;
+  const std::vector<std::string> files = files_of(*weights);
+  return std::none_of(files.begin(), files.end(), [&](const std::string& file) {
+    std::error_code error;
+    return fs::exists(folder / file, error);
+  });
 }
 
 Result<std::vector<std::string>> files_of_weight_index(const fs::path& index) {

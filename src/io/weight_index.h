@@ -19,6 +19,10 @@ using TensorFileReader = Result<std::uint64_t> (*)(const std::filesystem::path& 
 Result<std::uint64_t> open_weight_index(const std::filesystem::path& folder, const std::filesystem::path& index,
                                         TensorFileReader read, TensorSet& tensors);
 
+/// None of the files that the index lists is in `folder`: it was left there by other weights. False where it cannot be
+/// read.
+bool is_leftover_index(const std::filesystem::path& folder, const std::filesystem::path& index);
+
 /// The files that an index lists, sorted; relative paths that stay below its folder.
 Result<std::vector<std::string>> files_of_weight_index(const std::filesystem::path& index);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "model/llama3_rope.h"
 #include "tensor/permuted_rows.h"
 
 namespace nibble {
@@ -12,26 +13,24 @@ namespace {
 
 /// GGUF stores Llama 3's frequency scaling as a tensor of divisors; config.json states it by four numbers. Finds the
 /// numbers that give these divisors, with the published low and high factors.
-std::optional<Json> llama3_scaling(const std::vector<float>& divisors, double theta, std::int64_t head_dim) {
-  constexpr double kPi = 3.14159265358979323846;
-  if (divisors.empty()) return std::nullopt;
-  const auto factor = static_cast<double>(*std::max_element(divisors.begin(), divisors.end()));
-  for (double original = 16; original <= 1048576; original *= 2) {
-    bool same = true;
-    for (std::size_t i = 0; i < divisors.size() && same; ++i) {
-      const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-      const double wavelength = 2.0 * kPi / frequency;
-      const double smooth = (original / wavelength - 1.0) / 3.0;
-      const double between = 1.0 / ((1.0 - smooth) / factor + smooth);
-      const double expected = wavelength < original / 4.0 ? 1.0 : wavelength > original ? factor : between;
-      same = std::fabs(static_cast<double>(divisors[i]) - expected) <= 1e-5 * expected;
-    }
+std::optional<Json> llama3_scaling(const std::vector<float>& divisors, double theta) {
+  constexpr std::size_t kMost = 1 << 16;
+  if (divisors.empty() || divisors.size() > kMost) return std::nullopt;
+  kernel::RopeConfig rope;
+  rope.rope_theta = theta;
+  rope.rotary_dim = static_cast<int>(2 * divisors.size());
+  rope.factor = static_cast<double>(*std::max_element(divisors.begin(), divisors.end()));
+  for (std::int64_t original = 16; original <= 1048576; original *= 2) {
+    rope.original_max_position_embeddings = original;
+    const std::vector<float> expected = llama3_divisors(rope);
+    const bool same = std::equal(divisors.begin(), divisors.end(), expected.begin(),
+                                 [](float found, float wanted) { return std::fabs(found - wanted) <= 1e-5f * wanted; });
     if (same)
       return Json{{"rope_type", "llama3"},
-                  {"factor", factor},
-                  {"low_freq_factor", 1.0},
-                  {"high_freq_factor", 4.0},
-                  {"original_max_position_embeddings", static_cast<std::int64_t>(original)}};
+                  {"factor", rope.factor},
+                  {"low_freq_factor", rope.low_freq_factor},
+                  {"high_freq_factor", rope.high_freq_factor},
+                  {"original_max_position_embeddings", original}};
   }
   return std::nullopt;
 }
@@ -46,8 +45,7 @@ Result<Json> config_of_gguf(const Checkpoint& checkpoint, const Architecture& ar
   const StoredTensor* divisors = checkpoint.tensors().find("rope_freqs.weight");
   if (divisors == nullptr) return config;
   NIBBLE_TRY(const std::vector<float> values, read_floats(*divisors));
-  const auto head_dim = static_cast<std::int64_t>(values.size()) * 2;
-  if (const auto scaling = llama3_scaling(values, config["rope_theta"].get<double>(), head_dim)) {
+  if (const auto scaling = llama3_scaling(values, config["rope_theta"].get<double>())) {
     config["rope_scaling"] = *scaling;
   } else {
     log_warning(

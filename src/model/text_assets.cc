@@ -2,6 +2,7 @@
 #include "model/text_assets.h"
 
 #include "base/log.h"
+#include "io/folder_listing.h"
 #include "text/gguf_vocab.h"
 #include "text/hugging_face.h"
 
@@ -60,29 +61,87 @@ Result<GgufVocab> vocab_of(const GgufMetadata& metadata) {
   return vocab;
 }
 
-/// chat_template.jinja, else the string (or the default of the list) in tokenizer_config.json, else chat_template.json.
-Result<std::optional<std::string>> folder_template(const std::filesystem::path& folder, const Json& tokenizer_config) {
-  if (std::filesystem::exists(folder / "chat_template.jinja")) {
-    NIBBLE_TRY(std::string text, read_text_file(folder / "chat_template.jinja", std::size_t{4} << 20));
-    return std::optional(std::move(text));
+constexpr std::size_t kMaxTemplate = std::size_t{4} << 20;
+constexpr const char* kDefault = "default";
+
+/// A template, or a list of named ones.
+void take_templates(const Json& value, TextAssets& assets) {
+  if (value.is_string()) assets.chat_template = value.get<std::string>();
+  if (!value.is_array()) return;
+  for (const Json& entry : value) {
+    if (!entry.is_object() || !entry.contains("template") || !entry["template"].is_string()) continue;
+    const Json name = entry.value("name", Json());
+    if (name == kDefault) {
+      assets.chat_template = entry["template"].get<std::string>();
+    } else if (name.is_string() && !name.get_ref<const std::string&>().empty()) {
+      assets.named_templates[name.get<std::string>()] = entry["template"].get<std::string>();
+    }
   }
-  const auto from_json = [](const Json& value) -> std::optional<std::string> {
-    if (value.is_string()) return value.get<std::string>();
-    if (!value.is_array()) return std::nullopt;
-    for (const Json& entry : value)
-      if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
-          entry["template"].is_string())
-        return entry["template"].get<std::string>();
-    return std::nullopt;
-  };
-  if (tokenizer_config.is_object() && tokenizer_config.contains("chat_template"))
-    return from_json(tokenizer_config["chat_template"]);
-  if (std::filesystem::exists(folder / "chat_template.json")) {
-    NIBBLE_TRY(const std::string text, read_text_file(folder / "chat_template.json", std::size_t{4} << 20));
+}
+
+/// chat_template.jinja and additional_chat_templates/NAME.jinja, else what tokenizer_config.json holds, else
+/// chat_template.json.
+Status read_folder_templates(const std::filesystem::path& folder, const Json& tokenizer_config, TextAssets& assets) {
+  const bool has_file = std::filesystem::exists(folder / "chat_template.jinja");
+  if (tokenizer_config.is_object()) take_templates(tokenizer_config.value("chat_template", Json()), assets);
+  if (!has_file && !assets.chat_template && assets.named_templates.empty() &&
+      std::filesystem::exists(folder / "chat_template.json")) {
+    NIBBLE_TRY(const std::string text, read_text_file(folder / "chat_template.json", kMaxTemplate));
     NIBBLE_TRY(const Json json, parse_untrusted(text, (folder / "chat_template.json").string()));
-    if (json.is_object() && json.contains("chat_template")) return from_json(json["chat_template"]);
+    if (json.is_object()) take_templates(json.value("chat_template", Json()), assets);
   }
-  return std::optional<std::string>{};
+  if (has_file) {
+    NIBBLE_TRY(assets.chat_template, read_text_file(folder / "chat_template.jinja", kMaxTemplate));
+  }
+  for (const std::string& name : names_ending(names_in(folder / "additional_chat_templates"), ".jinja")) {
+    const std::string stem = std::filesystem::path(name).stem().string();
+    NIBBLE_TRY(assets.named_templates[stem], read_text_file(folder / "additional_chat_templates" / name, kMaxTemplate));
+  }
+  return {};
+}
+
+GgufValue string_array(std::vector<std::string> strings) {
+  GgufArray array;
+  array.element = GgufType::kString;
+  array.strings = std::move(strings);
+  return {GgufType::kArray, std::move(array)};
+}
+
+// GGUF: the default under a key of its own, the names of the others in a list, each under a key with its name.
+constexpr const char* kTemplateKey = "tokenizer.chat_template";
+constexpr const char* kTemplateNamesKey = "tokenizer.chat_templates";
+std::string template_key(const std::string& name) { return fmt::format("{}.{}", kTemplateKey, name); }
+
+Status read_gguf_templates(const GgufMetadata& metadata, TextAssets& assets) {
+  NIBBLE_TRY(assets.chat_template, metadata.string(kTemplateKey));
+  const std::string prefix = template_key("");
+  for (const auto& [key, value] : metadata.all())
+    if (key.starts_with(prefix) && key.size() > prefix.size() && value.type == GgufType::kString)
+      assets.named_templates[key.substr(prefix.size())] = std::get<std::string>(value.value);
+  return {};
+}
+
+/// Names as keys have them: letters, digits and underscores.
+void set_gguf_templates(const TextAssets& assets, GgufMetadata& metadata) {
+  if (assets.chat_template) metadata.set_string(kTemplateKey, *assets.chat_template);
+  std::vector<std::string> names;
+  for (const auto& [given, text] : assets.named_templates) {
+    std::string name = given;
+    for (char& c : name)
+      if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))) c = '_';
+    metadata.set_string(template_key(name), text);
+    names.push_back(std::move(name));
+  }
+  if (!names.empty()) metadata.set(kTemplateNamesKey, string_array(std::move(names)));
+}
+
+/// As tokenizer_config.json has them: one as a string, several as a list.
+Json templates_json(const TextAssets& assets) {
+  if (assets.named_templates.empty()) return *assets.chat_template;
+  Json list = Json::array();
+  if (assets.chat_template) list.push_back({{"name", kDefault}, {"template", *assets.chat_template}});
+  for (const auto& [name, text] : assets.named_templates) list.push_back({{"name", name}, {"template", text}});
+  return list;
 }
 
 Result<std::string> optional_file(const std::filesystem::path& path) {
@@ -106,7 +165,7 @@ Result<TextAssets> read_folder(const std::filesystem::path& folder) {
   if (!config.empty()) {
     NIBBLE_TRY(config_json, parse_untrusted(config, (folder / "tokenizer_config.json").string()));
   }
-  NIBBLE_TRY(assets.chat_template, folder_template(folder, config_json));
+  NIBBLE_TRY_STATUS(read_folder_templates(folder, config_json, assets));
   if (!generation.empty()) {
     NIBBLE_TRY(assets.generation_config, parse_untrusted(generation, (folder / "generation_config.json").string()));
   }
@@ -127,13 +186,6 @@ Json generation_config_of(const TokenizerSpec& spec) {
   return config;
 }
 
-GgufValue string_array(std::vector<std::string> strings) {
-  GgufArray array;
-  array.element = GgufType::kString;
-  array.strings = std::move(strings);
-  return {GgufType::kArray, std::move(array)};
-}
-
 template <typename T>
 GgufValue number_array(GgufType type, const std::vector<T>& numbers) {
   GgufArray array;
@@ -146,18 +198,19 @@ GgufValue number_array(GgufType type, const std::vector<T>& numbers) {
 }  // namespace
 
 Result<TextAssets> read_text_assets(const Checkpoint& checkpoint) {
-  if (!checkpoint.is_gguf()) return read_folder(checkpoint.path());
+  if (!checkpoint.is_gguf()) return read_folder(checkpoint.folder());
   TextAssets assets;
   NIBBLE_TRY(GgufVocab vocab, vocab_of(*checkpoint.gguf()));
   NIBBLE_TRY(assets.tokenizer, from_gguf(std::move(vocab), checkpoint.path().string()));
-  NIBBLE_TRY(assets.chat_template, checkpoint.gguf()->string("tokenizer.chat_template"));
+  NIBBLE_TRY_STATUS(read_gguf_templates(*checkpoint.gguf(), assets));
   assets.generation_config = generation_config_of(assets.tokenizer);
   return assets;
 }
 
 Result<std::map<std::string, std::string>> text_assets_as_files(const TextAssets& assets) {
   NIBBLE_TRY(HuggingFaceDocuments documents, to_hugging_face(assets.tokenizer));
-  if (assets.chat_template) documents.tokenizer_config["chat_template"] = *assets.chat_template;
+  if (assets.chat_template || !assets.named_templates.empty())
+    documents.tokenizer_config["chat_template"] = templates_json(assets);
   std::map<std::string, std::string> files;
   files["tokenizer.json"] = documents.tokenizer.dump(2) + "\n";
   files["tokenizer_config.json"] = documents.tokenizer_config.dump(2) + "\n";
@@ -182,7 +235,7 @@ Status text_assets_to_gguf(const TextAssets& assets, std::int64_t vocab_size, Gg
   if (vocab.add_bos) metadata.set_bool("tokenizer.ggml.add_bos_token", *vocab.add_bos);
   if (vocab.add_eos) metadata.set_bool("tokenizer.ggml.add_eos_token", *vocab.add_eos);
   if (vocab.add_space_prefix) metadata.set_bool("tokenizer.ggml.add_space_prefix", *vocab.add_space_prefix);
-  if (assets.chat_template) metadata.set_string("tokenizer.chat_template", *assets.chat_template);
+  set_gguf_templates(assets, metadata);
   return {};
 }
 

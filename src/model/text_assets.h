@@ -17,6 +17,7 @@ namespace nibble {
 struct TextAssets {
   TokenizerSpec tokenizer;
   std::optional<std::string> chat_template;
+  std::map<std::string, std::string> named_templates;  ///< those beside the default: "tool_use", "rag"
   Json generation_config = Json::object();
 };
 

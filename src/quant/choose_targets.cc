@@ -92,7 +92,8 @@ Status settle_schemes(const ModelFiles& files, const Family& family, std::vector
     if (target.family == nullptr) continue;
     const Result<QuantScheme> among = family.scheme_among(target.matrix->scheme(), all);
     if (!among.ok())
-      return with_context(among.error(), files.layout().linears[static_cast<std::size_t>(target.id)].name);
+      return fail(among.error().code, "{}: {}; use --to nibble, which holds them beside each other",
+                  files.layout().linears[static_cast<std::size_t>(target.id)].name, among.error().message);
     if (*among != target.matrix->scheme()) target.matrix = regrid_source(target.matrix, *among, PlaneRounding::kRefuse);
   }
   return {};

@@ -118,19 +118,29 @@ Result<FoundTarget> find_target(const MatrixPtr& source, const Family& family, c
   if (as_it_is.ok() && (!only || *only == scheme)) return FoundTarget{source, true, false};
   QuantScheme weights = scheme;
   weights.activations = {};
+  std::vector<Candidate> possible = only ? std::vector<Candidate>{{*only, 0}} : candidates(weights, rows, cols);
+  std::erase_if(possible, [&](const Candidate& candidate) {
+    return can_keep_codes(weights, candidate.scheme, rows, cols) == Regrid::kNever;
+  });
+  // Where the family's configuration can say what the source does to activations, that comes first.
   std::vector<Candidate> tried;
-  for (Candidate& candidate : only ? std::vector<Candidate>{{*only, 0}} : candidates(weights, rows, cols)) {
-    const bool possible = can_keep_codes(weights, candidate.scheme, rows, cols) != Regrid::kNever;
-    if (possible && family.expresses(candidate.scheme, rows, cols).ok()) tried.push_back(std::move(candidate));
-  }
-  const bool drops = scheme.activations.kind != ActivationScheme::Kind::kNone;
+  const auto try_with = [&](const ActivationScheme& activations) {
+    for (Candidate candidate : possible) {
+      candidate.scheme.activations = activations;
+      if (family.expresses(candidate.scheme, rows, cols).ok()) tried.push_back(std::move(candidate));
+    }
+  };
+  const bool has_activations = scheme.activations.kind != ActivationScheme::Kind::kNone;
+  if (has_activations && !only && family.quantization_config != nullptr) try_with(scheme.activations);
+  try_with({});
+  const auto drops = [&](const Candidate& candidate) { return candidate.scheme.activations != scheme.activations; };
   for (const Candidate& candidate : tried)
     if (holds(*source, candidate.scheme))
-      return FoundTarget{regrid_source(source, candidate.scheme, PlaneRounding::kRefuse), true, drops};
+      return FoundTarget{regrid_source(source, candidate.scheme, PlaneRounding::kRefuse), true, drops(candidate)};
   for (const Candidate& candidate : tried)
     if (can_keep_codes(weights, candidate.scheme, rows, cols) == Regrid::kAlways &&
         try_regrid(*source, candidate.scheme, PlaneRounding::kNearest).ok())
-      return FoundTarget{regrid_source(source, candidate.scheme, PlaneRounding::kNearest), false, drops};
+      return FoundTarget{regrid_source(source, candidate.scheme, PlaneRounding::kNearest), false, drops(candidate)};
   if (is_act_order(scheme))
     return fail(ErrorCode::kUnsupported,
                 "its groups of columns are in no order (act-order, g_idx), which {} cannot say; "

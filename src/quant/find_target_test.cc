@@ -119,6 +119,22 @@ TEST(FindTarget, KeepsTheCodesWhereTheNamedTypeRoundsItsOffsets) {
   EXPECT_EQ(from.codes, to.codes);
 }
 
+/// Scales move to f32 for the family fp8, which can say that activations have static scales.
+TEST(FindTarget, ActivationsAreKeptWhereTheFamilySaysThem) {
+  QuantScheme scheme = *parse_scheme("fp8-e4m3-tensor-scale:bf16");
+  scheme.activations.kind = ActivationScheme::Kind::kStatic;
+  scheme.activations.element = ElementType::kE4m3;
+  const auto found = find_target(matrix_of(scheme, 32, 64), *find_family("fp8"));
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_TRUE(found->exact);
+  EXPECT_FALSE(found->drops_activations);
+  EXPECT_EQ(found->matrix->scheme().activations, scheme.activations);
+  scheme.activations.element = ElementType::kI8;  // which it cannot say
+  const auto dropped = find_target(matrix_of(scheme, 32, 64), *find_family("fp8"));
+  ASSERT_TRUE(dropped.ok()) << dropped.error().message;
+  EXPECT_TRUE(dropped->drops_activations);
+}
+
 TEST(FindTarget, ActOrderGoesOnlyWhereThereAreGroupIndices) {
   QuantScheme scheme = *parse_scheme("int4-g64-sym");
   scheme.scale->grouping = Grouping::indexed(4);

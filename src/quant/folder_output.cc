@@ -1,5 +1,6 @@
 // Writing a Hugging Face folder.
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -11,6 +12,10 @@
 
 namespace nibble {
 namespace {
+
+/// How compressed-tensors says that keys and values are quantized.
+constexpr const char* kCacheScheme = "kv_cache_scheme";
+bool is_cache_scale(std::string_view tensor) { return tensor.ends_with(".k_scale") || tensor.ends_with(".v_scale"); }
 
 /// A tensor of the output and where its bytes come from.
 struct PlainTensor {
@@ -28,6 +33,21 @@ bool is_replaced(const std::string& name) {
   return kReplaced.contains(name);
 }
 
+/// The values are the same after they were stored in `type`.
+bool survives(const std::vector<float>& values, ElementType type) {
+  std::vector<std::byte> stored(values.size() * static_cast<std::size_t>(element_info(type).bits) / 8);
+  std::vector<float> read(values.size());
+  encode_elements(type, values.data(), values.size(), stored.data());
+  decode_elements(type, stored.data(), values.size(), read.data());
+  return std::memcmp(read.data(), values.data(), values.size() * sizeof(float)) == 0;
+}
+
+/// What the source says of its own quantization, under either of the names that readers know.
+void erase_quantization(Json& config) {
+  if (!config.is_object()) return;
+  for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
+}
+
 class FolderWriter {
  public:
   FolderWriter(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
@@ -41,6 +61,7 @@ class FolderWriter {
           "{}: rope_freqs.weight is not a Llama 3 scaling, so config.json cannot say it; keep the model in GGUF",
           files_.path());
     NIBBLE_TRY_STATUS(plan());
+    warn_of_cache_scheme();
     NIBBLE_TRY(AtomicFolder folder, AtomicFolder::create(out));
     const std::map<std::string, std::string> metadata = file_metadata();
     const std::uint64_t shard = options_.shard_bytes > 0 ? options_.shard_bytes : 5'000'000'000;
@@ -94,8 +115,22 @@ class FolderWriter {
   }
 
   void add_vector(const std::string& name, std::vector<float> values) {
-    plan_.push_back({name, {static_cast<std::int64_t>(values.size())}, options_.float_type});
+    const ElementType type =
+        options_.convert_plain || survives(values, float_type()) ? float_type() : ElementType::kF32;
+    plan_.push_back({name, {static_cast<std::int64_t>(values.size())}, type});
     plain_.push_back({nullptr, std::move(values)});
+  }
+
+  /// The type of a folder's floats: the one asked for, else of most weights that a GGUF source keeps in floats.
+  ElementType float_type() const {
+    if (options_.convert_plain) return options_.float_type;
+    std::map<ElementType, std::int64_t> weights;
+    for (const MatrixTarget& target : targets_)
+      if (target.family == nullptr)
+        weights[target.matrix->scheme().code.float_type] += target.matrix->rows() * target.matrix->cols();
+    const auto most = std::max_element(weights.begin(), weights.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    return most == weights.end() ? options_.float_type : most->first;
   }
 
   /// The changes under the names of the tensors that they replace.
@@ -108,13 +143,44 @@ class FolderWriter {
     return out;
   }
 
+  /// The family of the output's quantized matrices; nullptr: all are floats.
+  const Family* family() const {
+    for (const MatrixTarget& target : targets_)
+      if (target.family != nullptr) return target.family;
+    return nullptr;
+  }
+
+  /// What the source says of a quantized KV cache stays where the output is of the source's own family.
+  bool keeps_cache_scales() const { return family() != nullptr && family()->name == files_.checkpoint().family_name(); }
+
+  /// The modules whose inputs the output quantizes as the source does.
+  std::set<std::string> modules_with_same_activations() const {
+    std::set<std::string> modules;
+    for (const MatrixTarget& target : targets_) {
+      const ActivationScheme& activations = target.matrix->scheme().activations;
+      if (activations.kind != ActivationScheme::Kind::kNone && activations == target.original->scheme().activations)
+        modules.insert(files_.layout().linears[static_cast<std::size_t>(target.id)].name);
+    }
+    return modules;
+  }
+
+  /// A scale of quantized inputs, keys or values which the output does not quantize: nobody would read it.
+  bool scales_what_is_not_quantized(const std::string& tensor, const std::set<std::string>& quantizes_inputs) const {
+    if (files_.checkpoint().family_name() == "float") return false;
+    if (is_cache_scale(tensor)) return !keeps_cache_scales();
+    for (const std::string_view suffix : {".input_scale", ".input_zero_point", ".input_global_scale"})
+      if (tensor.ends_with(suffix)) return !quantizes_inputs.contains(tensor.substr(0, tensor.size() - suffix.size()));
+    return false;
+  }
+
   /// A folder: every tensor that is not part of a matrix of the model, whatever it is.
   Status plan_stored() {
     const std::map<std::string, std::vector<float>> changes = changes_by_name();
+    const std::set<std::string> quantizes_inputs = modules_with_same_activations();
     std::set<std::string> planned;
     for (const SafetensorsPlan& tensor : plan_) planned.insert(tensor.name);
     const auto carry = [&](const StoredTensor& tensor) -> Status {
-      if (!planned.insert(tensor.name).second) return {};
+      if (!planned.insert(tensor.name).second || scales_what_is_not_quantized(tensor.name, quantizes_inputs)) return {};
       ElementType type = tensor.element;
       PlainTensor plain{&tensor, {}};
       const auto change = changes.find(tensor.name);
@@ -167,6 +233,17 @@ class FolderWriter {
     });
   }
 
+  void warn_of_cache_scheme() const {
+    if (keeps_cache_scales() || files_.checkpoint().family_name() == "float") return;
+    const Json& before = files_.checkpoint().quantization_config();
+    const std::vector<const StoredTensor*> plain = files_.checkpoint().plain_tensors();
+    const bool has_scales = std::any_of(plain.begin(), plain.end(),
+                                        [](const StoredTensor* tensor) { return is_cache_scale(tensor->name); });
+    if (has_scales || (before.is_object() && before.contains(kCacheScheme) && !before[kCacheScheme].is_null()))
+      log_warning("{}: how its KV cache is quantized (kv_cache_scheme, k_scale, v_scale) is left out of the output",
+                  files_.path());
+  }
+
   Status write_plain(std::size_t index, const PlainTensor& plain, SafetensorsWriter& writer) {
     if (plain.stored != nullptr) return writer.write(index, 0, plain.stored->bytes);
     const ElementType type = plan_[index].element;
@@ -177,21 +254,18 @@ class FolderWriter {
 
   Json config() const {
     Json config = files_.config_json();
-    config.erase("quantization_config");
-    const bool all_float =
-        std::all_of(targets_.begin(), targets_.end(), [](const MatrixTarget& t) { return t.family == nullptr; });
+    erase_quantization(config);
+    if (config.contains("text_config")) erase_quantization(config["text_config"]);
     if (files_.checkpoint().is_gguf() || options_.convert_plain) {
       const char* key = config.contains("dtype") ? "dtype" : "torch_dtype";
-      config[key] = element_info(options_.float_type).torch;
+      config[key] = element_info(float_type()).torch;
     }
-    if (all_float) return config;
+    if (family() == nullptr) return config;
     std::vector<WrittenModule> written;
     std::vector<std::string> unquantized;
-    const Family* family = nullptr;
     for (const MatrixTarget& target : targets_) {
       const LinearInfo& info = files_.layout().linears[static_cast<std::size_t>(target.id)];
       if (target.family != nullptr) {
-        family = target.family;
         const bool is_linear = info.role != LinearInfo::Role::kEmbedding;
         written.push_back({info.name, target.matrix->scheme(), is_linear, info.rows, info.cols});
       } else if (info.role != LinearInfo::Role::kEmbedding) {
@@ -199,7 +273,11 @@ class FolderWriter {
       }
     }
     if (files_.layout().head == files_.layout().embedding) unquantized.emplace_back("lm_head");
-    config["quantization_config"] = family->quantization_config(written, unquantized);
+    Json quantization = family()->quantization_config(written, unquantized);
+    const Json& before = files_.checkpoint().quantization_config();
+    if (keeps_cache_scales() && before.is_object() && before.contains(kCacheScheme))
+      quantization[kCacheScheme] = before[kCacheScheme];
+    config["quantization_config"] = std::move(quantization);
     return config;
   }
 
@@ -215,7 +293,7 @@ class FolderWriter {
       for (const auto& [name, text] : companions) NIBBLE_TRY_STATUS(folder.write_file(name, text));
       return {};
     }
-    return copy_other_files(files_.checkpoint().path(), folder);
+    return copy_other_files(files_.checkpoint().folder(), folder);
   }
 
   static Status copy_other_files(const std::filesystem::path& source, AtomicFolder& folder) {
@@ -255,10 +333,7 @@ class FolderWriter {
       for (const std::int64_t d : tensor.shape) count *= static_cast<std::uint64_t>(d);
       written += element_bytes(tensor.element, count).value_or(0);
     }
-    std::string_view family = "float";
-    for (const MatrixTarget& target : targets_)
-      if (target.family != nullptr) family = target.family->name;
-    return ledger_.close(family, written);
+    return ledger_.close(family() != nullptr ? family()->name : "float", written);
   }
 
   const ModelFiles& files_;

@@ -1,12 +1,12 @@
 // Writing a GGUF file.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
 
 #include "base/log.h"
 #include "format/ggml_types.h"
 #include "io/gguf.h"
+#include "model/llama3_rope.h"
 #include "model/text_assets.h"
 #include "quant/ggml/recipe.h"
 #include "quant/model_output.h"
@@ -17,27 +17,6 @@ namespace nibble {
 namespace {
 
 constexpr int kGgmlF32 = 0;
-
-/// The divisors of Llama 3's frequency scaling (gguf.md 2.5).
-std::vector<float> llama3_divisors(const kernel::RopeConfig& rope) {
-  constexpr double kPi = 3.14159265358979323846;
-  std::vector<float> divisors;
-  const auto length = static_cast<double>(rope.original_max_position_embeddings);
-  for (int i = 0; i < rope.rotary_dim / 2; ++i) {
-    const double frequency = std::pow(rope.rope_theta, -2.0 * i / rope.rotary_dim);
-    const double wavelength = 2.0 * kPi / frequency;
-    double divisor = 1.0;
-    if (wavelength > length / rope.low_freq_factor) {
-      divisor = rope.factor;
-    } else if (wavelength >= length / rope.high_freq_factor) {
-      const double smooth =
-          (length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-      divisor = 1.0 / ((1.0 - smooth) / rope.factor + smooth);
-    }
-    divisors.push_back(static_cast<float>(divisor));
-  }
-  return divisors;
-}
 
 /// One tensor of the file: a matrix with its rows in GGUF's order, or a vector of floats.
 struct Entry {
@@ -154,7 +133,7 @@ class GgufOutput {
       metadata_.set_string("general.type", "model");
       NIBBLE_TRY(const auto given, JsonFields(files_.config_json(), files_.path()).string("_name_or_path"));
       std::string name = given.value_or("");
-      if (name.empty()) name = std::filesystem::weakly_canonical(checkpoint.path()).filename().string();
+      if (name.empty()) name = std::filesystem::weakly_canonical(checkpoint.folder()).filename().string();
       metadata_.set_string("general.name", name);
       NIBBLE_TRY_STATUS(files_.architecture().config_to_gguf(files_.config_json(), files_.config(), metadata_));
       const Result<TextAssets> assets = read_text_assets(checkpoint);

@@ -33,7 +33,7 @@ struct MatrixTarget {
 
 struct OutputOptions {
   std::string what;                            ///< the word for progress: "quantizing"
-  ElementType float_type = ElementType::kF32;  ///< hf:T, and the type of small vectors that come from GGUF
+  ElementType float_type = ElementType::kF32;  ///< hf:T; without, a GGUF source's where it keeps no matrix in floats
   bool convert_plain = false;                  ///< store float tensors that are no matrices as float_type too
   bool measure_error = true;                   ///< sample the relative error of matrices that are not exact
   std::uint64_t shard_bytes = 0;               ///< 0: the container's default

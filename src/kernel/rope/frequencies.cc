@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "kernel/rope/rope.h"
+#include "kernel/rope/yarn.h"
 
 namespace nibble::kernel {
 namespace {
@@ -57,8 +58,6 @@ std::vector<float> llama3(const RopeConfig& c) {
   return inv_freq;
 }
 
-double yarn_mscale(double scale, double mscale) { return scale <= 1.0 ? 1.0 : 0.1 * mscale * std::log(scale) + 1.0; }
-
 /// The factor given, or else the ratio of the two lengths.
 double context_factor(const RopeConfig& c) {
   NIBBLE_CHECK(c.original_max_position_embeddings > 0);
@@ -97,9 +96,10 @@ RopeFrequencies yarn(const RopeConfig& c) {
   if (c.attention_factor)
     result.attention_factor = static_cast<float>(*c.attention_factor);
   else if (c.mscale != 0.0 && c.mscale_all_dim != 0.0)
-    result.attention_factor = static_cast<float>(yarn_mscale(factor, c.mscale) / yarn_mscale(factor, c.mscale_all_dim));
+    result.attention_factor =
+        static_cast<float>(yarn_attention_factor(factor, c.mscale) / yarn_attention_factor(factor, c.mscale_all_dim));
   else
-    result.attention_factor = static_cast<float>(yarn_mscale(factor, 1.0));
+    result.attention_factor = static_cast<float>(yarn_attention_factor(factor));
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "kernel/rope/yarn.h"
 
 namespace nibble {
 namespace {
@@ -21,7 +22,7 @@ Result<Activation> activation_named(const std::string& name, const JsonFields& f
 }
 
 /// Keys that change nothing about inference, or that decoders read themselves.
-constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
+constexpr std::array<std::string_view, 63> kKnownKeys{"architectures",
                                                       "model_type",
                                                       "torch_dtype",
                                                       "dtype",
@@ -38,6 +39,7 @@ constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
                                                       "num_key_value_heads",
                                                       "head_dim",
                                                       "max_position_embeddings",
+                                                      "original_max_position_embeddings",
                                                       "rms_norm_eps",
                                                       "rope_theta",
                                                       "rope_scaling",
@@ -88,6 +90,28 @@ constexpr std::array<std::string_view, 62> kKnownKeys{"architectures",
 constexpr double kMinFactor = 1e-6;
 constexpr double kMaxFactor = 1e9;
 
+Status read_attention_factor(const JsonFields& scaling, kernel::RopeConfig& rope) {
+  if (!scaling.has("attention_factor")) return {};
+  NIBBLE_TRY(rope.attention_factor, read_number(scaling, "attention_factor", 1.0, kMinFactor, kMaxFactor));
+  return {};
+}
+
+/// A number for each pair of rotated dimensions.
+Result<std::vector<float>> read_divisors(const JsonFields& scaling, std::string_view key, int count) {
+  const Json* list = scaling.child(key);
+  const auto wrong = [&] {
+    return fail(ErrorCode::kCorrupt, "{}: \"{}\" must be a list of {} numbers from {} to {}", scaling.what(), key,
+                count, kMinFactor, kMaxFactor);
+  };
+  if (list == nullptr || !list->is_array() || list->size() != static_cast<std::size_t>(count)) return wrong();
+  std::vector<float> divisors;
+  for (const Json& value : *list) {
+    if (!value.is_number() || !(value.get<double>() >= kMinFactor && value.get<double>() <= kMaxFactor)) return wrong();
+    divisors.push_back(value.get<float>());
+  }
+  return divisors;
+}
+
 Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
   NIBBLE_TRY(std::optional<std::string> type, scaling.string("rope_type"));
   if (!type) {
@@ -97,7 +121,8 @@ Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
   NIBBLE_TRY(rope.rope_theta, read_number(scaling, "rope_theta", rope.rope_theta, kMinTheta, kMaxTheta));
   NIBBLE_TRY(rope.factor, read_number(scaling, "factor", 1.0, kMinFactor, kMaxFactor));
   NIBBLE_TRY(rope.original_max_position_embeddings,
-             read_integer(scaling, "original_max_position_embeddings", rope.max_position_embeddings, 1, kMaxPositions));
+             read_integer(scaling, "original_max_position_embeddings", rope.original_max_position_embeddings, 1,
+                          kMaxPositions));
   if (kind == "default" || kind == "none") {
     rope.scaling = kernel::RopeScaling::kNone;
   } else if (kind == "linear") {
@@ -117,12 +142,22 @@ Status read_rope_scaling(const JsonFields& scaling, kernel::RopeConfig& rope) {
     rope.scaling = kernel::RopeScaling::kYarn;
     NIBBLE_TRY(rope.beta_fast, read_number(scaling, "beta_fast", 32.0, kMinFactor, kMaxFactor));
     NIBBLE_TRY(rope.beta_slow, read_number(scaling, "beta_slow", 1.0, kMinFactor, kMaxFactor));
-    if (scaling.has("attention_factor")) {
-      NIBBLE_TRY(rope.attention_factor, read_number(scaling, "attention_factor", 1.0, kMinFactor, kMaxFactor));
-    }
+    NIBBLE_TRY(rope.mscale, read_number(scaling, "mscale", 0.0, 0.0, kMaxFactor));
+    NIBBLE_TRY(rope.mscale_all_dim, read_number(scaling, "mscale_all_dim", 0.0, 0.0, kMaxFactor));
+    NIBBLE_TRY(const std::optional<bool> truncate, scaling.boolean("truncate"));
+    rope.truncate = truncate.value_or(true);
+    NIBBLE_TRY_STATUS(read_attention_factor(scaling, rope));
+  } else if (kind == "longrope" || kind == "su") {
+    rope.scaling = kernel::RopeScaling::kLongRope;
+    if (!scaling.has("factor")) rope.factor = 0.0;  // the ratio of the two lengths
+    if (rope.original_max_position_embeddings < 2)
+      return fail(ErrorCode::kCorrupt, "{}: \"original_max_position_embeddings\" must exceed 1", scaling.what());
+    NIBBLE_TRY(rope.short_factor, read_divisors(scaling, "short_factor", rope.rotary_dim / 2));
+    NIBBLE_TRY(rope.long_factor, read_divisors(scaling, "long_factor", rope.rotary_dim / 2));
+    NIBBLE_TRY_STATUS(read_attention_factor(scaling, rope));
   } else {
     return fail(ErrorCode::kUnsupported,
-                "{}: \"rope_type\" \"{}\" is not implemented; known: default, linear, dynamic, llama3, yarn",
+                "{}: \"rope_type\" \"{}\" is not implemented; known: default, linear, dynamic, llama3, longrope, yarn",
                 scaling.what(), kind);
   }
   return {};
@@ -162,7 +197,8 @@ Result<kernel::RopeConfig> read_rope(const JsonFields& fields, double default_th
   kernel::RopeConfig rope;
   rope.rotary_dim = static_cast<int>(rotary_dim);
   rope.max_position_embeddings = max_positions;
-  rope.original_max_position_embeddings = max_positions;
+  NIBBLE_TRY(rope.original_max_position_embeddings,
+             read_integer(fields, "original_max_position_embeddings", max_positions, 1, kMaxPositions));
   NIBBLE_TRY(rope.rope_theta, read_number(fields, "rope_theta", default_theta, kMinTheta, kMaxTheta));
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const Json* scaling = fields.child(key);
@@ -239,6 +275,96 @@ Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& f
   return std::optional(std::move(sliding));
 }
 
+void warn_of_lost_windows(const ModelConfig& config, const GgufMetadata& metadata) {
+  for (const LayerKind& layer : config.layers) {
+    if (layer.window == 0 || layer.window >= config.max_position_embeddings) continue;
+    log_warning(
+        "{}: some layers see {} positions back, which GGUF cannot say of this architecture: beyond {} positions the "
+        "output computes something else than the model",
+        metadata.what(), layer.window, layer.window);
+    return;
+  }
+}
+
+namespace {
+
+/// The keys of YaRN and their like, which are refused where they say something that config.json cannot.
+Status yarn_from_gguf(const GgufMetadata& metadata, std::string_view prefix, Json& scaling) {
+  const bool yarn = scaling["rope_type"] == "yarn";
+  const auto number = [&](std::string_view name) { return metadata.number(fmt::format("{}{}", prefix, name)); };
+  const auto refuse = [&](std::string_view name, double value) {
+    return fail(ErrorCode::kUnsupported, "{}: {}{} is {} for the scaling \"{}\", which is not implemented",
+                metadata.what(), prefix, name, value, scaling["rope_type"].get<std::string>());
+  };
+  for (const std::string_view name : {"beta_fast", "beta_slow"}) {
+    NIBBLE_TRY(const std::optional<double> beta, number(fmt::format("yarn_{}", name)));
+    if (beta && yarn) scaling[std::string(name)] = shortest_double(*beta);
+  }
+  NIBBLE_TRY(const std::optional<double> magnitude, number("attn_factor"));  // multiplies the default
+  if (magnitude && *magnitude != 1.0) {
+    if (!yarn) return refuse("attn_factor", *magnitude);
+    const double factor = *magnitude * kernel::yarn_attention_factor(scaling["factor"].get<double>());
+    scaling["attention_factor"] = shortest_double(factor);
+  }
+  NIBBLE_TRY(const std::optional<double> ramp, number("yarn_ext_factor"));  // negative: the type says
+  if (ramp && *ramp >= 0 && *ramp != (yarn ? 1.0 : 0.0)) return refuse("yarn_ext_factor", *ramp);
+  NIBBLE_TRY(const std::optional<double> logarithm, number("yarn_log_multiplier"));
+  if (logarithm && *logarithm != 0) return refuse("yarn_log_multiplier", *logarithm);
+  NIBBLE_TRY(const std::optional<double> unused, number("yarn_attn_factor"));
+  if (unused && *unused != 1.0)
+    log_warning("{}: {}yarn_attn_factor is {}; like llama.cpp, Nibble does not use it", metadata.what(), prefix,
+                *unused);
+  return {};
+}
+
+/// rope_scaling of config.json, or nothing where frequencies are not scaled.
+Result<std::optional<Json>> rope_scaling_from_gguf(const GgufMetadata& metadata, std::string_view arch) {
+  const std::string prefix = fmt::format("{}.rope.scaling.", arch);
+  NIBBLE_TRY(const std::optional<std::string> type, metadata.string(prefix + "type"));
+  NIBBLE_TRY(std::optional<double> factor, metadata.number(prefix + "factor"));
+  if (!factor) {
+    NIBBLE_TRY(factor, metadata.number(fmt::format("{}.rope.scale_linear", arch)));  // the key's old name
+  }
+  const std::string kind = type.value_or("linear");
+  if (kind != "none" && kind != "linear" && kind != "yarn")
+    return fail(ErrorCode::kUnsupported, "{}: {}type is \"{}\", which is not implemented; known: none, linear, yarn",
+                metadata.what(), prefix, kind);
+  const double scale = factor.value_or(0.0) == 0.0 ? 1.0 : shortest_double(*factor);  // 0: none
+  Json scaling = {{"rope_type", kind}, {"factor", scale}};
+  NIBBLE_TRY_STATUS(yarn_from_gguf(metadata, prefix, scaling));
+  if (kind == "none" || (kind == "linear" && scale == 1.0)) return std::optional<Json>();
+  NIBBLE_TRY(const auto original, metadata.integer(prefix + "original_context_length"));
+  if (original) scaling["original_max_position_embeddings"] = *original;
+  return std::optional(std::move(scaling));
+}
+
+/// The keys that say a scaling; Llama 3's goes into the rope_freqs tensor.
+Status rope_scaling_to_gguf(const kernel::RopeConfig& rope, std::string_view arch, GgufMetadata& metadata) {
+  const std::string prefix = fmt::format("{}.rope.scaling.", arch);
+  using kernel::RopeScaling;
+  if (rope.scaling == RopeScaling::kNone || rope.scaling == RopeScaling::kLlama3) return {};
+  const bool yarn = rope.scaling == RopeScaling::kYarn;
+  if ((rope.scaling != RopeScaling::kLinear && !yarn) || (yarn && !rope.truncate))
+    return fail(ErrorCode::kUnsupported, "{}: this rope scaling cannot be said in GGUF", metadata.what());
+  metadata.set_string(prefix + "type", yarn ? "yarn" : "linear");
+  metadata.set_f32(prefix + "factor", static_cast<float>(rope.factor));
+  if (!yarn) return {};
+  metadata.set_u32(prefix + "original_context_length",
+                   static_cast<std::uint32_t>(rope.original_max_position_embeddings));
+  const kernel::RopeConfig defaults;
+  if (rope.beta_fast != defaults.beta_fast)
+    metadata.set_f32(prefix + "yarn_beta_fast", static_cast<float>(rope.beta_fast));
+  if (rope.beta_slow != defaults.beta_slow)
+    metadata.set_f32(prefix + "yarn_beta_slow", static_cast<float>(rope.beta_slow));
+  const double magnitude = static_cast<double>(kernel::rope_frequencies(rope, 0).attention_factor);
+  const double usual = kernel::yarn_attention_factor(rope.factor);
+  if (static_cast<float>(usual) != static_cast<float>(magnitude))
+    metadata.set_f32(prefix + "attn_factor", static_cast<float>(magnitude / usual));
+  return {};
+}
+
+}  // namespace
+
 Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_view arch, bool tied) {
   Json config = Json::object();
   const auto key = [&](std::string_view name) { return fmt::format("{}.{}", arch, name); };
@@ -272,14 +398,8 @@ Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_
     return fail(ErrorCode::kCorrupt, "{}: {} is {}, expected {} to {}", metadata.what(), key("rope.freq_base"), *theta,
                 kMinTheta, kMaxTheta);
   config["rope_theta"] = shortest_double(theta.value_or(10000.0));
-  NIBBLE_TRY(const std::optional<std::string> scaling, metadata.string(key("rope.scaling.type")));
-  NIBBLE_TRY(const std::optional<double> factor, metadata.number(key("rope.scaling.factor")));
-  if (scaling && *scaling != "none" && factor && *factor > 0 && (*factor != 1.0 || *scaling == "yarn")) {
-    Json rope = {{"rope_type", *scaling}, {"factor", shortest_double(*factor)}};
-    NIBBLE_TRY(const auto original, metadata.integer(key("rope.scaling.original_context_length")));
-    if (original) rope["original_max_position_embeddings"] = *original;
-    config["rope_scaling"] = rope;
-  }
+  NIBBLE_TRY(const std::optional<Json> scaling, rope_scaling_from_gguf(metadata, arch));
+  if (scaling) config["rope_scaling"] = *scaling;
   config["tie_word_embeddings"] = tied;
   for (const auto& [gguf, hf] :
        {std::pair("bos", "bos_token_id"), std::pair("eos", "eos_token_id"), std::pair("padding", "pad_token_id")}) {
@@ -304,22 +424,7 @@ Status decoder_config_to_gguf(const ModelConfig& config, std::string_view arch, 
   metadata.set_f32(key("attention.layer_norm_rms_epsilon"), config.rms_norm_eps);
   u32("attention.key_length", config.head_dim);
   u32("attention.value_length", config.head_dim);
-  const kernel::RopeConfig& rope = config.ropes.front();
-  switch (rope.scaling) {
-    case kernel::RopeScaling::kNone:
-    case kernel::RopeScaling::kLlama3:  // goes into the rope_freqs tensor
-      break;
-    case kernel::RopeScaling::kLinear:
-    case kernel::RopeScaling::kYarn:
-      metadata.set_string(key("rope.scaling.type"), rope.scaling == kernel::RopeScaling::kLinear ? "linear" : "yarn");
-      metadata.set_f32(key("rope.scaling.factor"), static_cast<float>(rope.factor));
-      if (rope.scaling == kernel::RopeScaling::kYarn)
-        u32("rope.scaling.original_context_length", rope.original_max_position_embeddings);
-      break;
-    default:
-      return fail(ErrorCode::kUnsupported, "{}: this rope scaling cannot be said in GGUF", metadata.what());
-  }
-  return {};
+  return rope_scaling_to_gguf(config.ropes.front(), arch, metadata);
 }
 
 }  // namespace nibble

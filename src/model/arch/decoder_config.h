@@ -54,8 +54,11 @@ Result<std::optional<std::vector<bool>>> read_sliding_layers(const JsonFields& f
 /// embedding's rows always do).
 Result<Json> decoder_config_from_gguf(const GgufMetadata& metadata, std::string_view arch, bool tied);
 
-/// The inverse: `<arch>.` keys.
+/// The inverse: `<arch>.` keys. Windows are the architecture's business.
 Status decoder_config_to_gguf(const ModelConfig& config, std::string_view arch, GgufMetadata& metadata);
+
+/// For architectures whose GGUF readers know no sliding window: warns where some layer's is shorter than the context.
+void warn_of_lost_windows(const ModelConfig& config, const GgufMetadata& metadata);
 
 /// The double whose decimal digits are the shortest that give this float: 1e-5 rather than 9.99999974e-06.
 double shortest_double(double stored_float);

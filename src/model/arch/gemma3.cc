@@ -47,7 +47,7 @@ Status read_layers(const JsonFields& fields, ModelConfig& config) {
 }
 
 /// Rope 0 is the global one (rope_theta and rope_scaling), rope 1 the sliding layers' (rope_local_base_freq, unscaled).
-Status read_ropes(const JsonFields& fields, const Json& json, ModelConfig& config) {
+Status read_ropes(const JsonFields& fields, ModelConfig& config) {
   const Json* parameters = fields.child("rope_parameters");
   if (parameters != nullptr && parameters->contains("full_attention")) {
     config.ropes.clear();
@@ -59,7 +59,6 @@ Status read_ropes(const JsonFields& fields, const Json& json, ModelConfig& confi
     }
     return {};
   }
-  (void)json;
   kernel::RopeConfig rope;
   NIBBLE_TRY(rope.rope_theta, read_number(fields, "rope_local_base_freq", 10000.0, kMinTheta, kMaxTheta));
   rope.rotary_dim = static_cast<int>(config.head_dim);
@@ -108,10 +107,15 @@ Result<ModelConfig> read_config(const Json& json, const std::string& what) {
   config.embedding_scale = dtype == "bfloat16"  ? bf16_to_f32(f32_to_bf16(root))
                            : dtype == "float16" ? f16_to_f32(f32_to_f16(root))
                                                 : root;
-  NIBBLE_TRY_STATUS(read_ropes(fields, json, config));
+  NIBBLE_TRY_STATUS(read_ropes(fields, config));
   NIBBLE_TRY_STATUS(read_layers(fields, config));
   report_unknown_keys(fields, json, {});
   return config;
+}
+
+/// GGUF has no key for query_pre_attn_scalar: the number of layers tells the 27B model, which has a rule of its own.
+std::int64_t gguf_query_scalar(std::int64_t layers, std::int64_t hidden, std::int64_t heads, std::int64_t head_dim) {
+  return layers == 62 && heads > 0 ? hidden / heads : head_dim;
 }
 
 Result<Json> config_from_gguf(const GgufMetadata& metadata, bool tied, bool biased) {
@@ -131,7 +135,7 @@ Result<Json> config_from_gguf(const GgufMetadata& metadata, bool tied, bool bias
   const std::int64_t heads = config["num_attention_heads"].get<std::int64_t>();
   const std::int64_t hidden = config["hidden_size"].get<std::int64_t>();
   const std::int64_t head_dim = config.value("head_dim", std::int64_t{256});
-  config["query_pre_attn_scalar"] = layers == 62 && heads > 0 ? hidden / heads : head_dim;  // the 27B model's rule
+  config["query_pre_attn_scalar"] = gguf_query_scalar(layers, hidden, heads, head_dim);
   config["sliding_window_pattern"] = 6;
   return config;
 }
@@ -139,6 +143,18 @@ Result<Json> config_from_gguf(const GgufMetadata& metadata, bool tied, bool bias
 Status config_to_gguf(const Json& json, const ModelConfig& config, GgufMetadata& metadata) {
   NIBBLE_TRY_STATUS(decoder_config_to_gguf(config, "gemma3", metadata));
   (void)json;
+  const std::int64_t scalar =
+      gguf_query_scalar(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.head_dim);
+  if (config.attention_scale != static_cast<float>(1.0 / std::sqrt(static_cast<double>(scalar))))
+    return fail(ErrorCode::kUnsupported,
+                "{}: this \"query_pre_attn_scalar\" cannot be said in GGUF, where it is {} for such a model",
+                metadata.what(), scalar);
+  if (config.attn_logit_softcapping > 0)
+    return fail(ErrorCode::kUnsupported, "{}: \"attn_logit_softcapping\" cannot be said in GGUF of this architecture",
+                metadata.what());
+  if (config.ropes.back().scaling != kernel::RopeScaling::kNone)
+    return fail(ErrorCode::kUnsupported, "{}: a rope scaling of the sliding layers cannot be said in GGUF",
+                metadata.what());
   for (std::size_t i = 0; i < config.layers.size(); ++i)
     if ((config.layers[i].window > 0) != (i % 6 < 5))
       return fail(ErrorCode::kUnsupported, "{}: this pattern of sliding layers cannot be said in GGUF",

@@ -62,6 +62,7 @@ Result<Json> config_from_gguf(const GgufMetadata& metadata, bool tied, bool bias
 
 Status config_to_gguf(const Json& json, const ModelConfig& config, GgufMetadata& metadata) {
   (void)json;
+  warn_of_lost_windows(config, metadata);
   NIBBLE_TRY_STATUS(decoder_config_to_gguf(config, "llama", metadata));
   metadata.set_u32("llama.vocab_size", static_cast<std::uint32_t>(config.vocab_size));
   metadata.set_u32("llama.rope.dimension_count", static_cast<std::uint32_t>(config.head_dim));

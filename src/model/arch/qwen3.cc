@@ -55,6 +55,7 @@ Result<Json> config_from_gguf(const GgufMetadata& metadata, bool tied, bool bias
 
 Status config_to_gguf(const Json& json, const ModelConfig& config, GgufMetadata& metadata) {
   (void)json;
+  warn_of_lost_windows(config, metadata);
   return decoder_config_to_gguf(config, "qwen3", metadata);
 }
 
