@@ -98,6 +98,10 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
+    if (what.options.act_order != ActOrder::kGroups && block) {
+      const Status ordered = check_act_order(scheme);
+      if (!ordered.ok()) return with_context(ordered.error(), info.name);
+    }
     if (what.options.act_order == ActOrder::kFull && block) {
       const Status fits = what.format.family->expresses(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);

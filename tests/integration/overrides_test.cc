@@ -109,6 +109,21 @@ TEST_F(Overrides, AreMadeByCalibratedMethods) {
   }
 }
 
+/// Columns in another order than their groups are for every linear that is quantized, whatever gave it its scheme.
+TEST_F(Overrides, AreOrderedByActivationsToo) {
+  for (const ActOrder order : {ActOrder::kFull, ActOrder::kStatic}) {
+    for (const char* one : {"down_proj=int4-channel-sym", "down_proj=nf4-g16"}) {
+      QuantizeOptions options = wanted("gptq", "int4-g16-sym", "nibble", {one});
+      options.act_order = order;
+      EXPECT_NE(refusal(options).find("down_proj: act-order"), std::string::npos) << one;
+    }
+    QuantizeOptions floats = wanted("gptq", "int4-g16-sym", "nibble", {"q_proj=f32", "down_proj=int8-g16-sym"});
+    floats.act_order = order;
+    EXPECT_TRUE(quantize(at("m"), at("ordered"), floats).ok());
+    fs::remove_all(root_ / "ordered");
+  }
+}
+
 /// By the names of GGUF files, with their types and llama-quantize's fallback for rows that are no whole blocks.
 TEST_F(Overrides, OfGgufTypes) {
   const auto expected = [](const std::string& name) {
