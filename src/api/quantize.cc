@@ -9,6 +9,7 @@
 #include "api/model_path.h"
 #include "api/quantize_calibrated.h"
 #include "api/report.h"
+#include "api/source_files.h"
 #include "quant/bits/bit_candidates.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
@@ -18,14 +19,6 @@
 
 namespace nibble {
 namespace {
-
-Status refuse_same_path(const std::string& model, const std::string& out) {
-  std::error_code error;
-  if (std::filesystem::exists(out, error) && std::filesystem::equivalent(model, out, error))
-    return fail(ErrorCode::kInvalidArgument,
-                "{}: the output would replace the model it is made from; choose another -o", out);
-  return {};
-}
 
 /// What llama-quantize writes about the importance matrix.
 std::vector<std::pair<std::string, GgufValue>> imatrix_metadata(const Imatrix& imatrix, const std::string& file) {
@@ -156,8 +149,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
     if (!options.statistics.empty()) NIBBLE_TRY_STATUS(check_saved_statistics(*method, options));
     NIBBLE_TRY(const std::string path, model_path(model));
-    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, options.calibration.texts, out));
     if (options.bias_correction) NIBBLE_TRY_STATUS(check_bias_correction(*method, *files));
     ThreadPool pool(options.threads);
     OutputOptions output;
@@ -212,8 +205,8 @@ Result<ConversionReport> convert(const std::string& model, const std::string& ou
     const Heartbeat heartbeat(options.progress);
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, nullptr));
     NIBBLE_TRY(const std::string path, model_path(model));
-    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, {}, out));
     ThreadPool pool(options.threads);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets, conversion_targets(*files, format, options.lossy, pool));
     OutputOptions output;

@@ -9,6 +9,7 @@
 #include "api/bit_choice.h"
 #include "api/calibration.h"
 #include "api/report.h"
+#include "api/source_files.h"
 #include "api/statistics_input.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -23,24 +24,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Name, size and time of every file of a model: another one under the same name is another model.
-Json identity(const fs::path& path) {
+/// Name, size and time of every file that a model is read from: another one under the same name is another model. What
+/// else lies beside them, outputs among it, may come and go.
+Json identity(const ModelFiles& model) {
   Json files = Json::array();
-  const auto add = [&](const fs::path& file) {
+  for (const fs::path& file : source_files(model)) {
     std::error_code error;
     const auto time = fs::last_write_time(file, error).time_since_epoch().count();
     files.push_back({file.filename().string(), fs::file_size(file, error), time});
-  };
-  std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    add(path);
-    return files;
   }
-  std::vector<fs::path> found;
-  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    if (it->is_regular_file(error)) found.push_back(it->path());
-  std::sort(found.begin(), found.end());
-  for (const fs::path& file : found) add(file);
   return files;
 }
 
@@ -56,7 +48,7 @@ Json run_description(const CalibratedOutput& what, const StatisticsInput& statis
   for (const std::string& text : c.texts) texts.push_back(fs::absolute(text, error).string());
   return {{"nibble", NIBBLE_VERSION},
           {"model", fs::absolute(what.path, error).string()},
-          {"model_files", identity(what.path)},
+          {"model_files", identity(what.files)},
           {"method", o.method},
           {"scheme", one_scheme.ok() ? to_string(*one_scheme) : wanted_bits(o)},
           {"overrides", o.overrides},
@@ -233,13 +225,13 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   for (const auto& [id, linear] : finished.all())
     if (!linear.bias.empty()) output.changes.biases[id] = linear.bias;
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
-  journal->remove();
   add_errors(targets, finished, report);
   if (!what.schemes) report.bit_choice = std::move(chosen.report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Status reported =
       add_report({what.path, what.files, what.out, what.options, store}, report_level(what.options), report, pool);
   if (!reported.ok()) log_warning("{} is whole, but there is no report: {}", what.out, reported.error().message);
+  journal->remove();  // last, so that a run that is killed before its report makes that when it is resumed
   return report;
 }
 
