@@ -158,7 +158,13 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe) return quantize_by_recipe(*files, out, options, overrides, std::move(output), pool);
+    const auto reported = [&](Result<ConversionReport> report) {
+      if (!report.ok()) return report;
+      const Status status =
+          add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), *report, pool);
+      return status.ok() ? std::move(report) : Result<ConversionReport>(status.error());
+    };
+    if (by_recipe) return reported(quantize_by_recipe(*files, out, options, overrides, std::move(output), pool));
     if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) &&
         !parse_scheme(options.scheme).ok()) {
       if (!gguf || !calibrated)
@@ -192,10 +198,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                hqq ? hqq_targets(*files, schemes, with_head, format)
                    : rtn_targets(*files, schemes, RtnOptions{range}, with_head, format, pool));
-    NIBBLE_TRY(ConversionReport report, write_model(*files, targets, out, format, output, pool));
-    NIBBLE_TRY_STATUS(
-        add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), report, pool));
-    return report;
+    return reported(write_model(*files, targets, out, format, output, pool));
   });
 }
 
