@@ -146,7 +146,11 @@ ReportLevel report_level(const QuantizeOptions& options) {
 /// Where activations wait, of calibrating and of the report.
 Result<ActivationStore::Options> plan_run(const CalibratedMethod& method, const CalibratedOutput& what,
                                           std::int64_t window) {
-  std::uint64_t bytes = method.bytes(what.files, window, what.options);
+  std::uint64_t beside = 0;
+  if (what.schemes) beside = beside_codes_bytes(what.files.layout(), *what.schemes);
+  for (const QuantScheme& scheme : what.candidates)
+    beside = std::max(beside, beside_codes_bytes(what.files.layout(), scheme));
+  std::uint64_t bytes = method.bytes(what.files, window, what.options) + beside;
   if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
   if (window == 0 && report_level(what.options) != ReportLevel::kOff) window = report_window(what.files);
   return plan_memory(what.files, {what.options.max_memory, window, bytes}, what.out);

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "api/calibrated_methods.h"
 #include "chat_model_test.h"
 #include "model/model_files.h"
 #include "nibble/quantize.h"
@@ -122,6 +123,15 @@ TEST_F(Overrides, AreOrderedByActivationsToo) {
     EXPECT_TRUE(quantize(at("m"), at("ordered"), floats).ok());
     fs::remove_all(root_ / "ordered");
   }
+}
+
+TEST_F(Overrides, CountInThePlanOfMemory) {
+  const ModelFiles::Ptr files = ModelFiles::open(at("m")).value();
+  const ModelLayout& layout = files->layout();
+  std::vector<QuantScheme> schemes(layout.linears.size(), parse_scheme("int4-g16-sym").value());
+  EXPECT_EQ(beside_codes_bytes(layout, LinearSchemes(schemes)), 0u);
+  schemes[static_cast<std::size_t>(layout.blocks[1].down_proj)] = parse_scheme("int4-g16-sym-rank4").value();
+  EXPECT_GT(beside_codes_bytes(layout, LinearSchemes(schemes)), 0u);
 }
 
 /// By the names of GGUF files, with their types and llama-quantize's fallback for rows that are no whole blocks.
