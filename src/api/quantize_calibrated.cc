@@ -131,10 +131,9 @@ Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int
     if (auto tokens = tokens_of(*text, window, what.files.config().vocab_size)) return *std::move(tokens);
     log_warning("{}: the journal's calibration tokens are damaged; they are made again", what.out);
   }
-  if (what.options.calibration.texts.empty())
-    NIBBLE_TRY_STATUS(check_memory_for_writing(what.files, what.options.max_memory));
-  NIBBLE_TRY(CalibrationTokens tokens, calibration_tokens(what.path, what.files, what.options.calibration,
-                                                          what.options.threads, what.options.progress));
+  const QuantizeOptions& o = what.options;
+  NIBBLE_TRY(CalibrationTokens tokens,
+             calibration_tokens(what.path, what.files, o.calibration, o.threads, o.max_memory, o.progress));
   NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json(tokens.ids).dump()));
   return tokens;
 }
@@ -152,8 +151,9 @@ Result<ActivationStore::Options> plan_run(const CalibratedMethod& method, const 
     beside = std::max(beside, beside_codes_bytes(what.files.layout(), scheme));
   std::uint64_t bytes = method.bytes(what.files, window, what.options) + beside;
   if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
-  if (window == 0 && report_level(what.options) != ReportLevel::kOff) window = report_window(what.files);
-  return plan_memory(what.files, {what.options.max_memory, window, bytes}, what.out);
+  const bool reports = report_level(what.options) != ReportLevel::kOff;
+  return plan_memory(what.files, {what.options.max_memory, window, bytes, reports ? report_window(what.files) : 0},
+                     what.out);
 }
 
 /// The report's tensors stand in the order of the targets, under the names of the output.

@@ -67,9 +67,8 @@ Result<StatisticsReport> make_statistics(const std::string& model, const std::st
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
     NIBBLE_TRY_STATUS(refuse_replacing(*files, options.calibration.texts, out));
     NIBBLE_TRY(const std::int64_t window, calibration_window(*files, options.calibration));
-    if (options.calibration.texts.empty()) NIBBLE_TRY_STATUS(check_memory_for_writing(*files, options.max_memory));
-    NIBBLE_TRY(const CalibrationTokens tokens,
-               calibration_tokens(path, *files, options.calibration, options.threads, options.progress));
+    NIBBLE_TRY(const CalibrationTokens tokens, calibration_tokens(path, *files, options.calibration, options.threads,
+                                                                  options.max_memory, options.progress));
     const MemoryNeeds needs{options.max_memory, window, gram_bytes(files->layout(), window)};
     NIBBLE_TRY(const ActivationStore::Options store, plan_memory(*files, needs, out));
     NIBBLE_TRY(const std::string fingerprint, model_fingerprint(*files));
