@@ -70,6 +70,7 @@ void show_held_out(const ConversionReport& r) {
     int count = 0;
     double error = 0;
     double rtn_error = 0;
+    int rtn_count = 0;  ///< matrices of which that is known
     double bits = 0;
     double seconds = 0;
   };
@@ -80,14 +81,15 @@ void show_held_out(const ConversionReport& r) {
     ++kind.count;
     kind.error += *t.output_error;
     kind.rtn_error += t.rtn_output_error.value_or(0);
+    kind.rtn_count += t.rtn_output_error ? 1 : 0;
     kind.bits += t.bits_per_weight;
     kind.seconds += t.seconds;
   }
   fmt::print("\n  {:<12} {:>8} {:>6} {:>22} {:>14} {:>9}\n", "matrices", "count", "bits", "error if to nearest",
              "error", "seconds");
   for (const auto& [name, k] : kinds)
-    fmt::print("  {:<12} {:>8} {:>6.3f} {:>22.5f} {:>14.5f} {:>9.1f}\n", name, k.count, k.bits / k.count,
-               k.rtn_error / k.count, k.error / k.count, k.seconds);
+    fmt::print("  {:<12} {:>8} {:>6.3f} {:>22} {:>14.5f} {:>9.1f}\n", name, k.count, k.bits / k.count,
+               k.rtn_count > 0 ? fmt::format("{:.5f}", k.rtn_error / k.rtn_count) : "", k.error / k.count, k.seconds);
   const Evaluation& e = *r.held_out;
   const Evaluation::Comparison& c = *e.comparison;
   fmt::print("\n  on {} tokens of {}:\n", e.tokens, r.held_out_text);

@@ -29,18 +29,8 @@ GptqSettings gptq_settings(const QuantizeOptions& options) {
 
 Status check_gptq(const QuantScheme& scheme) { return check_gptq_scheme(scheme); }
 
-/// What fitting beside the codes takes, where the scheme asks for it.
-std::uint64_t beside_codes_bytes(const ModelLayout& layout, const QuantizeOptions& options) {
-  const Result<QuantScheme> scheme = parse_scheme(options.scheme);
-  if (!scheme.ok() || scheme->supplement.empty()) return 0;
-  std::uint64_t largest = 0;
-  for (const LinearInfo& info : layout.linears)
-    if (info.role == LinearInfo::Role::kBlock) largest = std::max(largest, supplement_bytes(info.rows, info.cols));
-  return largest;
-}
-
-std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions& options) {
-  return second_order_bytes(files.layout()) + beside_codes_bytes(files.layout(), options);
+std::uint64_t gptq_bytes(const ModelFiles& files, std::int64_t, const QuantizeOptions&) {
+  return second_order_bytes(files.layout());
 }
 
 std::uint64_t best_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
@@ -119,7 +109,7 @@ std::uint64_t bytes_of_auto_round(const ModelFiles& files, std::int64_t window, 
 
 std::uint64_t wnam_bytes(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options) {
   if (options.importance != ImportanceSource::kGradients) return gptq_bytes(files, window, options);
-  return wnam_gradient_bytes(files, window) + beside_codes_bytes(files.layout(), options);
+  return wnam_gradient_bytes(files, window);
 }
 
 Result<CalibratedModel> run_wnam(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool) {
@@ -154,6 +144,16 @@ constexpr std::array kMethods = {
 };
 
 }  // namespace
+
+std::uint64_t beside_codes_bytes(const ModelLayout& layout, const LinearSchemes& schemes) {
+  std::uint64_t largest = 0;
+  for (std::size_t i = 0; i < layout.linears.size(); ++i) {
+    const LinearInfo& info = layout.linears[i];
+    if (info.role == LinearInfo::Role::kBlock && !schemes.of(static_cast<LinearId>(i)).supplement.empty())
+      largest = std::max(largest, supplement_bytes(info.rows, info.cols));
+  }
+  return largest;
+}
 
 Status check_bias_correction(const CalibratedMethod& method, const ModelFiles& files) {
   if (!method.corrects_biases) {

@@ -32,7 +32,7 @@ struct CalibratedMethod {
   std::string_view name;
   /// Why it cannot make a scheme, with the way out.
   Status (*check_scheme)(const QuantScheme& scheme);
-  /// Bytes that it holds at most beside a block and a slice of activations.
+  /// Bytes that it holds at most beside a block and a slice of activations, but for beside_codes_bytes().
   std::uint64_t (*bytes)(const ModelFiles& files, std::int64_t window, const QuantizeOptions& options);
   /// Finishes every block linear; null: all are made by `unfinished`.
   Result<CalibratedModel> (*run)(const CalibratedRun& run, FinishedLinears& finished, ThreadPool& pool);
@@ -43,6 +43,9 @@ struct CalibratedMethod {
   bool corrects_biases = false;  ///< heeds QuantizeOptions::bias_correction
   bool by_linear = false;        ///< takes linears that share an input one by one: each its own scheme, or floats
 };
+
+/// Bytes that fitting kept columns and products of low rank takes besides, where a block linear's scheme has them.
+std::uint64_t beside_codes_bytes(const ModelLayout& layout, const LinearSchemes& schemes);
 
 /// Whether there is anything to correct; else the way out.
 Status check_bias_correction(const CalibratedMethod& method, const ModelFiles& files);

@@ -6,28 +6,11 @@
 
 #include "api/calibration_documents.h"
 #include "api/text_windows.h"
+#include "api/written_windows.h"
 #include "base/log.h"
-#include "nibble/evaluate.h"
 
 namespace nibble {
 namespace {
-
-/// Windows of documents: of all of them back to back, or the beginning of each that is long enough.
-std::vector<std::vector<std::int32_t>> windows_of(const std::vector<std::vector<std::int32_t>>& documents,
-                                                  std::int64_t tokens, bool per_document) {
-  std::vector<std::vector<std::int32_t>> out;
-  std::vector<std::int32_t> all;
-  for (const std::vector<std::int32_t>& ids : documents) {
-    if (!per_document) {
-      all.insert(all.end(), ids.begin(), ids.end());
-    } else if (static_cast<std::int64_t>(ids.size()) >= tokens) {
-      out.emplace_back(ids.begin(), ids.begin() + tokens);
-    }
-  }
-  const auto count = static_cast<std::int64_t>(all.size()) / tokens;
-  for (std::int64_t w = 0; w < count; ++w) out.emplace_back(all.begin() + w * tokens, all.begin() + (w + 1) * tokens);
-  return out;
-}
 
 /// A window of `context` ids: BOS stands in front where there is room for it.
 void append_window(const Tokenizer& tokenizer, std::int64_t context, std::span<const std::int32_t> ids,
@@ -36,35 +19,55 @@ void append_window(const Tokenizer& tokenizer, std::int64_t context, std::span<c
   out.insert(out.end(), ids.begin(), ids.end());
 }
 
-/// As many windows of each text as of the others where they are long enough, and what is left of each behind them.
-struct DividedTexts {
-  std::vector<std::int32_t> taken;              ///< windows, BOS in front where the tokenizer adds it
-  std::vector<std::vector<std::int32_t>> rest;  ///< by text
+/// Windows of `context` tokens, behind those that are calibrated on.
+struct HeldOut {
+  std::int64_t windows = 0;
+  std::int64_t context = 0;
 };
 
-Result<DividedTexts> divide_texts(const ModelFiles& files, const CalibrationOptions& options, std::int64_t context) {
+/// Windows back to back, BOS in front of each where the tokenizer adds it.
+struct DividedTexts {
+  std::vector<std::int32_t> taken;
+  std::vector<std::int32_t> held_out;
+};
+
+/// What is left for text number `i` when all and those before it have had their parts.
+std::int64_t share_of(std::int64_t left, std::int64_t texts, std::int64_t i) {
+  return (left + texts - i - 1) / (texts - i);
+}
+
+/// As many windows of each text as of the others where they are long enough, and of what is left of each.
+Result<DividedTexts> divide_texts(const ModelFiles& files, const CalibrationOptions& options, std::int64_t context,
+                                  const HeldOut& held_out) {
   NIBBLE_TRY(const DocumentReader reader, DocumentReader::create(files, options));
   DividedTexts out;
   const auto texts = static_cast<std::int64_t>(options.texts.size());
+  const std::int64_t held_tokens = text_tokens_of_window(reader.tokenizer(), held_out.context);
   std::int64_t left = options.samples;
+  std::int64_t held_left = held_out.windows;
   for (std::int64_t i = 0; i < texts; ++i) {
     const std::string& file = options.texts[static_cast<std::size_t>(i)];
-    NIBBLE_TRY(const auto documents, reader.read(file));
     const bool is_ids = file.ends_with(".tokens");
     const std::int64_t tokens = is_ids ? context : text_tokens_of_window(reader.tokenizer(), context);
-    const std::vector<std::vector<std::int32_t>> windows =
-        windows_of(documents, tokens, options.per_document || is_ids);
+    const std::int64_t share = share_of(left, texts, i);
+    const std::int64_t held_share = share_of(held_left, texts, i);
+    const std::int64_t behind = (held_share * held_tokens + tokens - 1) / tokens;
+    NIBBLE_TRY(const auto windows, reader.windows(file, tokens, std::max<std::int64_t>(share + behind, 1)));
     if (windows.empty())
       return fail(ErrorCode::kInvalidArgument,
                   "{}: {} than one window of {} tokens; give a longer text or a smaller --ctx", file,
                   options.per_document ? "no document is longer" : "less", context);
-    const auto share = static_cast<std::size_t>((left + texts - i - 1) / (texts - i));
-    const std::size_t count = std::min(share, windows.size());
+    const std::size_t count = std::min(static_cast<std::size_t>(share), windows.size());
     for (std::size_t w = 0; w < count; ++w) append_window(reader.tokenizer(), context, windows[w], out.taken);
     left -= static_cast<std::int64_t>(count);
-    out.rest.emplace_back();
-    for (std::size_t w = count; w < windows.size(); ++w)
-      out.rest.back().insert(out.rest.back().end(), windows[w].begin(), windows[w].end());
+    std::vector<std::int32_t> rest;
+    for (std::size_t w = count; w < windows.size(); ++w) rest.insert(rest.end(), windows[w].begin(), windows[w].end());
+    const std::size_t held_size = std::min(rest.size(), static_cast<std::size_t>(held_share * held_tokens));
+    for (std::span<const std::int32_t> ids(rest.data(), held_size);
+         held_share > 0 && static_cast<std::int64_t>(ids.size()) >= held_tokens;
+         ids = ids.subspan(static_cast<std::size_t>(held_tokens)), --held_left)
+      append_window(reader.tokenizer(), held_out.context, ids.first(static_cast<std::size_t>(held_tokens)),
+                    out.held_out);
   }
   return out;
 }
@@ -81,7 +84,8 @@ Result<std::int64_t> calibration_window(const ModelFiles& files, const Calibrati
 }
 
 Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,
-                                             const CalibrationOptions& options, int threads, const Progress& progress) {
+                                             const CalibrationOptions& options, int threads, std::uint64_t max_memory,
+                                             const Progress& progress) {
   CalibrationTokens out;
   NIBBLE_TRY(out.window, calibration_window(files, options));
   if (options.texts.empty()) {
@@ -89,10 +93,12 @@ Result<CalibrationTokens> calibration_tokens(const std::string& path, const Mode
     LoadOptions load;
     load.threads = threads;
     load.progress = progress;
-    NIBBLE_TRY(out.ids, sample_windows(path, options.samples, out.window, options.seed, load));
+    WrittenWindows wanted{options.samples, out.window, options.seed};
+    NIBBLE_TRY(wanted.at_once, windows_at_once(files, wanted, max_memory, "--calibration"));
+    NIBBLE_TRY(out.ids, write_windows(path, wanted, load));
     return out;
   }
-  NIBBLE_TRY(DividedTexts texts, divide_texts(files, options, out.window));
+  NIBBLE_TRY(DividedTexts texts, divide_texts(files, options, out.window, {}));
   out.ids = std::move(texts.taken);
   const std::int64_t found = static_cast<std::int64_t>(out.ids.size()) / out.window;
   if (found < options.samples) log_info("the calibration texts hold {} of {} windows", found, options.samples);
@@ -102,18 +108,10 @@ Result<CalibrationTokens> calibration_tokens(const std::string& path, const Mode
 Result<CalibrationTokens> held_out_tokens(const ModelFiles& files, const CalibrationOptions& options,
                                           std::int64_t windows, std::int64_t context) {
   NIBBLE_TRY(const std::int64_t calibrated, calibration_window(files, options));
-  NIBBLE_TRY(const DividedTexts texts, divide_texts(files, options, calibrated));
-  NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(files));
+  NIBBLE_TRY(DividedTexts texts, divide_texts(files, options, calibrated, {windows, context}));
   CalibrationTokens out;
   out.window = context;
-  const auto count = static_cast<std::int64_t>(texts.rest.size());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto rest =
-        windows_of({texts.rest[static_cast<std::size_t>(i)]}, text_tokens_of_window(*tokenizer, context), false);
-    const std::int64_t left = windows - static_cast<std::int64_t>(out.ids.size()) / context;
-    const auto share = static_cast<std::size_t>((left + count - i - 1) / (count - i));
-    for (std::size_t w = 0; w < std::min(share, rest.size()); ++w) append_window(*tokenizer, context, rest[w], out.ids);
-  }
+  out.ids = std::move(texts.held_out);
   return out;
 }
 

@@ -13,9 +13,10 @@ namespace nibble {
 Result<std::int64_t> calibration_window(const ModelFiles& files, const CalibrationOptions& options);
 
 /// Windows of the calibration texts, as many of each as of the others where they are long enough; without a text, of
-/// what the model itself writes (and a note that says so).
+/// what the model itself writes (and a note that says so) within `max_memory` bytes (0: no bound).
 Result<CalibrationTokens> calibration_tokens(const std::string& path, const ModelFiles& files,
-                                             const CalibrationOptions& options, int threads, const Progress& progress);
+                                             const CalibrationOptions& options, int threads, std::uint64_t max_memory,
+                                             const Progress& progress);
 
 /// Up to `windows` windows of `context` tokens of the calibration texts, of what calibration_tokens() leaves of them;
 /// none where it leaves nothing.

@@ -3,25 +3,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/text_windows.h"
 #include "base/mapped_file.h"
 #include "model/text_assets.h"
 
 namespace nibble {
 namespace {
-
-constexpr std::size_t kLargestFile = std::size_t{1} << 30;
-
-/// Parts of a text between empty lines.
-std::vector<std::string> paragraphs(const std::string& text) {
-  std::vector<std::string> out;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find("\n\n", begin), text.size());
-    const std::size_t first = text.find_first_not_of('\n', begin);
-    if (first < end) out.push_back(text.substr(first, end - first));
-    begin = end + 2;
-  }
-  return out;
-}
 
 Json one_message(const std::string& text) { return Json::array({{{"role", "user"}, {"content", text}}}); }
 
@@ -62,6 +49,37 @@ Json messages_of(const Json& object) {
 
 }  // namespace
 
+/// Cuts documents into windows until there are enough.
+class DocumentReader::Windows {
+ public:
+  Windows(std::int64_t tokens, std::int64_t most, bool per_document)
+      : tokens_(static_cast<std::size_t>(tokens)), most_(static_cast<std::size_t>(most)), per_document_(per_document) {}
+
+  bool enough() const { return done_.size() >= most_; }
+  std::size_t tokens() const { return tokens_; }
+  void add(std::vector<std::int32_t> document) {
+    if (per_document_) {
+      if (document.size() < tokens_ || enough()) return;
+      document.resize(tokens_);
+      done_.push_back(std::move(document));
+      return;
+    }
+    rest_.insert(rest_.end(), document.begin(), document.end());
+    auto at = rest_.begin();
+    for (const auto size = static_cast<std::ptrdiff_t>(tokens_); rest_.end() - at >= size && !enough(); at += size)
+      done_.emplace_back(at, at + size);
+    rest_.erase(rest_.begin(), at);
+  }
+  std::vector<std::vector<std::int32_t>> take() { return std::move(done_); }
+
+ private:
+  std::size_t tokens_;
+  std::size_t most_;
+  bool per_document_;
+  std::vector<std::int32_t> rest_;  ///< less than a window
+  std::vector<std::vector<std::int32_t>> done_;
+};
+
 Result<DocumentReader> DocumentReader::create(const ModelFiles& files, const CalibrationOptions& options) {
   DocumentReader reader;
   reader.chat_template_ = options.chat_template;
@@ -77,29 +95,54 @@ Result<DocumentReader> DocumentReader::create(const ModelFiles& files, const Cal
   return reader;
 }
 
-Result<std::vector<std::vector<std::int32_t>>> DocumentReader::read(const std::string& file) const {
-  NIBBLE_TRY(const std::string text, read_text_file(file, kLargestFile));
-  std::vector<std::vector<std::int32_t>> out;
+Result<std::vector<std::vector<std::int32_t>>> DocumentReader::windows(const std::string& file, std::int64_t tokens,
+                                                                       std::int64_t most) const {
+  NIBBLE_TRY(const MappedFile::Ptr mapped, MappedFile::open(file));
+  const std::string_view text = text_of(*mapped);
   const bool is_ids = file.ends_with(".tokens");
+  Windows out(tokens, most, per_document_ || is_ids);
   if (is_ids || file.ends_with(".jsonl")) {
-    std::size_t number = 0;
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      ++number;
-      const std::string one = text.substr(begin, end - begin);
-      begin = end + 1;
-      if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const std::string where = fmt::format("{}:{}", file, number);
-      NIBBLE_TRY(out.emplace_back(), is_ids ? ids(one, where) : line(one, where));
-    }
+    NIBBLE_TRY_STATUS(read_lines(file, text, out));
   } else if (chat_template_ || per_document_) {
-    for (const std::string& paragraph : paragraphs(text)) {
-      NIBBLE_TRY(out.emplace_back(), chat_template_ ? conversation(one_message(paragraph), file) : plain(paragraph));
-    }
+    NIBBLE_TRY_STATUS(read_paragraphs(file, text, out));
   } else {
-    NIBBLE_TRY(out.emplace_back(), plain(text));
+    const auto enough = std::min(most, static_cast<std::int64_t>(text.size())) * tokens;
+    NIBBLE_TRY(std::vector<std::int32_t> document, first_tokens(*tokenizer_, text, enough));
+    out.add(std::move(document));
   }
-  return out;
+  NIBBLE_TRY_STATUS(mapped->check_intact());
+  return out.take();
+}
+
+Status DocumentReader::read_lines(const std::string& file, std::string_view text, Windows& out) const {
+  const bool is_ids = file.ends_with(".tokens");
+  std::size_t number = 0;
+  for (std::size_t begin = 0; begin < text.size() && !out.enough();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    ++number;
+    const std::string one(text.substr(begin, end - begin));
+    begin = end + 1;
+    if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string where = fmt::format("{}:{}", file, number);
+    NIBBLE_TRY(std::vector<std::int32_t> document, is_ids ? ids(one, where) : line(one, where));
+    out.add(std::move(document));
+  }
+  return {};
+}
+
+/// Parts of a text between empty lines.
+Status DocumentReader::read_paragraphs(const std::string& file, std::string_view text, Windows& out) const {
+  for (std::size_t begin = 0; begin < text.size() && !out.enough();) {
+    const std::size_t end = std::min(text.find("\n\n", begin), text.size());
+    const std::size_t first = text.find_first_not_of('\n', begin);
+    begin = end + 2;
+    if (first >= end) continue;
+    const std::string paragraph(text.substr(first, end - first));
+    NIBBLE_TRY(std::vector<std::int32_t> document,
+               chat_template_ ? conversation(one_message(paragraph), file) : plain(paragraph));
+    out.add(std::move(document));
+  }
+  return {};
 }
 
 Result<std::vector<std::int32_t>> DocumentReader::ids(const std::string& text, const std::string& where) const {

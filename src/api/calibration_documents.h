@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/model_files.h"
@@ -24,11 +25,17 @@ class DocumentReader {
   /// for the chat template. Lines of a file that ends in .jsonl are objects with "text", "messages" (role, content),
   /// "conversations" (from, value) or "prompt" and "completion" or "response"; all but "text" go through the chat
   /// template, which prints BOS itself. Lines of a file that ends in .tokens are ids, as `nibble sample` writes them.
-  /// Errors name file and line.
-  Result<std::vector<std::vector<std::int32_t>>> read(const std::string& file) const;
+  /// Gives the first `most` windows of `tokens` ids: of the documents back to back, or the beginning of each that is
+  /// long enough, where the options ask for that or lines are ids. Reads no more of the file than these take. Errors
+  /// name file and line.
+  Result<std::vector<std::vector<std::int32_t>>> windows(const std::string& file, std::int64_t tokens,
+                                                         std::int64_t most) const;
 
  private:
+  class Windows;
   DocumentReader() = default;
+  Status read_lines(const std::string& file, std::string_view text, Windows& out) const;
+  Status read_paragraphs(const std::string& file, std::string_view text, Windows& out) const;
   Result<std::vector<std::int32_t>> ids(const std::string& text, const std::string& where) const;
   Result<std::vector<std::int32_t>> plain(const std::string& text) const;
   Result<std::vector<std::int32_t>> conversation(const Json& messages, const std::string& where) const;

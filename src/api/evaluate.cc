@@ -8,8 +8,8 @@
 #include "api/loaded_model.h"
 #include "api/model_on_cpu.h"
 #include "api/text_windows.h"
+#include "api/written_windows.h"
 #include "eval/lockstep.h"
-#include "run/sampling.h"
 
 namespace nibble {
 namespace {
@@ -114,46 +114,7 @@ Result<Evaluation> evaluate(Model& model, const EvaluateOptions& given) {
 Result<std::vector<std::int32_t>> sample_windows(const std::string& model, std::int64_t windows, std::int64_t context,
                                                  std::uint64_t seed, const LoadOptions& options) {
   return at_boundary([&]() -> Result<std::vector<std::int32_t>> {
-    LoadOptions load = options;
-    load.context = context;
-    NIBBLE_TRY(LoadedModel loaded, load_model(model, load));
-    NIBBLE_TRY_STATUS(check_window(context, *loaded.files));
-    NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(*loaded.files));
-    const std::optional<std::int32_t> first = tokenizer->bos() ? tokenizer->bos() : tokenizer->eos();
-    if (!first) return fail(ErrorCode::kUnsupported, "{}: the tokenizer has no token to begin a text with", model);
-    // All windows are sampled at once, as one batch: each has its own sequence and its own random stream.
-    const auto count = static_cast<std::size_t>(windows);
-    const auto vocab = static_cast<std::size_t>(loaded.weights->config().vocab_size);
-    std::vector<std::unique_ptr<Sequence>> sequences;
-    std::vector<Sampler> samplers;
-    std::vector<std::int32_t> tokens(count * static_cast<std::size_t>(context));
-    for (std::size_t w = 0; w < count; ++w) {
-      sequences.push_back(loaded.executor->new_sequence());
-      Sampling sampling;
-      sampling.temperature = 1.0f;
-      sampling.top_k = 0;
-      sampling.top_p = 1.0f;
-      sampling.min_p = 0.0f;
-      sampling.seed = seed * 1000003u + w;
-      samplers.emplace_back(sampling);
-      tokens[w * static_cast<std::size_t>(context)] = *first;
-    }
-    for (std::int64_t position = 0; position + 1 < context; ++position) {
-      std::vector<BatchItem> batch;
-      for (std::size_t w = 0; w < count; ++w)
-        batch.push_back({sequences[w].get(),
-                         {&tokens[w * static_cast<std::size_t>(context) + static_cast<std::size_t>(position)], 1},
-                         BatchItem::Logits::kLast});
-      NIBBLE_TRY_STATUS(
-          loaded.executor->forward(batch, [&](std::size_t item, std::int64_t, std::int64_t, const float* logits) {
-            tokens[item * static_cast<std::size_t>(context) + static_cast<std::size_t>(position) + 1] =
-                samplers[item].sample({logits, vocab});
-          }));
-      if (options.progress && !options.progress("sampling", static_cast<std::uint64_t>(position + 1) * count,
-                                                static_cast<std::uint64_t>(context) * count, "tokens"))
-        return fail(ErrorCode::kCancelled, "sampling was stopped");
-    }
-    return tokens;
+    return write_windows(model, {windows, context, seed, windows}, options);
   });
 }
 

@@ -7,6 +7,8 @@
 #include "api/boundary.h"
 #include "api/heartbeat.h"
 #include "api/loaded_model.h"
+#include "api/model_path.h"
+#include "api/source_files.h"
 #include "api/text_windows.h"
 #include "quant/importance_collector.h"
 
@@ -19,7 +21,10 @@ Result<ImatrixReport> make_imatrix(const std::string& model, const std::string& 
     const auto start = std::chrono::steady_clock::now();
     LoadOptions load = options.model;
     load.context = options.context;
-    NIBBLE_TRY(const LoadedModel loaded, load_model(model, load));
+    NIBBLE_TRY(const std::string path, model_path(model));
+    NIBBLE_TRY(ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, {options.text_file}, out));
+    NIBBLE_TRY(const LoadedModel loaded, load_model(std::move(files), load));
     NIBBLE_TRY_STATUS(check_window(options.context, *loaded.files));
     NIBBLE_TRY(const std::shared_ptr<const Tokenizer> tokenizer, tokenizer_of(*loaded.files));
     NIBBLE_TRY(const std::vector<std::int32_t> tokens,

@@ -38,6 +38,14 @@ std::uint64_t reserved_kv_bytes(const ModelConfig& config, const LoadOptions& op
                                   packed.block_bytes());
 }
 
+/// Tables of cosines and sines.
+std::uint64_t rope_bytes(const ModelConfig& config, std::int64_t positions) {
+  std::uint64_t bytes = 0;
+  for (const kernel::RopeConfig& rope : config.ropes)
+    bytes += sizeof(float) * static_cast<std::uint64_t>(positions) * static_cast<std::uint64_t>(rope.rotary_dim);
+  return bytes;
+}
+
 }  // namespace
 
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions) {
@@ -48,12 +56,26 @@ std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, s
   return static_cast<std::uint64_t>(kv_blocks(positions) * config.num_hidden_layers) * block.block_bytes();
 }
 
+Result<WritingMemory> writing_memory(const ModelFiles& files, std::int64_t context_length) {
+  const ModelConfig& config = files.config();
+  WritingMemory memory;
+  memory.model =
+      resident_bytes() + kSlack + rope_bytes(config, context_length) + activation_bytes(config, kShortestBatch);
+  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
+    NIBBLE_TRY(const MatrixPtr matrix, files.matrix(static_cast<LinearId>(i)));
+    memory.model += static_cast<std::uint64_t>(matrix->scheme().stored_bytes(matrix->rows(), matrix->cols()));
+  }
+  // Blocks of keys and values are allocated twice as many as there are until a slab is full; then what sampling makes
+  // of the logits, and a row of activations and logits.
+  const std::uint64_t cache = kv_cache_bytes(config, Arithmetic::kInt8, context_length);
+  const std::uint64_t sampling = 16 * static_cast<std::uint64_t>(config.vocab_size);
+  memory.of_window = 2 * cache + sampling + activation_bytes(config, 1);
+  return memory;
+}
+
 Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length) {
   const std::uint64_t cache = reserved_kv_bytes(config, options, context_length);
-  std::uint64_t tables = 0;  // of cosines and sines
-  for (const kernel::RopeConfig& rope : config.ropes)
-    tables += sizeof(float) * static_cast<std::uint64_t>(context_length) * static_cast<std::uint64_t>(rope.rotary_dim);
-  const std::uint64_t fixed = resident_bytes() + kSlack + cache + tables;
+  const std::uint64_t fixed = resident_bytes() + kSlack + cache + rope_bytes(config, context_length);
   RunMemory memory;
   memory.kv = cache;
   memory.batch_tokens = kLongestBatch;

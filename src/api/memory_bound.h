@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "model/model_config.h"
+#include "model/model_files.h"
 #include "nibble/model.h"
 
 namespace nibble {
@@ -19,6 +20,13 @@ struct RunMemory {
 /// Divides options.memory, for a context of so many positions. kOutOfMemory when nothing is left; the message says what
 /// is needed.
 Result<RunMemory> divide_memory(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length);
+
+/// What a model that writes text with int8 activations takes.
+struct WritingMemory {
+  std::uint64_t model = 0;      ///< bytes of the process with all weights, packed
+  std::uint64_t of_window = 0;  ///< of one text of the context's length among several that are written at once
+};
+Result<WritingMemory> writing_memory(const ModelFiles& files, std::int64_t context_length);
 
 /// Bytes of keys and values of that many positions, as floats.
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions);

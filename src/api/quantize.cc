@@ -9,6 +9,7 @@
 #include "api/model_path.h"
 #include "api/quantize_calibrated.h"
 #include "api/report.h"
+#include "api/source_files.h"
 #include "quant/bits/bit_candidates.h"
 #include "quant/choose_targets.h"
 #include "quant/ggml/ggml_targets.h"
@@ -18,18 +19,6 @@
 
 namespace nibble {
 namespace {
-
-Status refuse_same_path(const std::string& model, const std::string& out) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::path around =
-      fs::absolute(model, error).parent_path();  // of a file: an output folder there would replace it
-  const bool in_it = fs::is_regular_file(model, error) && fs::equivalent(around, out, error);
-  if (fs::exists(out, error) && (fs::equivalent(model, out, error) || in_it))
-    return fail(ErrorCode::kInvalidArgument,
-                "{}: the output would replace the model it is made from; choose another -o", out);
-  return {};
-}
 
 /// What llama-quantize writes about the importance matrix.
 std::vector<std::pair<std::string, GgufValue>> imatrix_metadata(const Imatrix& imatrix, const std::string& file) {
@@ -160,8 +149,8 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
                   "--imatrix is for llama.cpp's schemes (q4_k_m ...) in GGUF files, not for {}", options.scheme);
     if (!options.statistics.empty()) NIBBLE_TRY_STATUS(check_saved_statistics(*method, options));
     NIBBLE_TRY(const std::string path, model_path(model));
-    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, options.calibration.texts, out));
     if (options.bias_correction) NIBBLE_TRY_STATUS(check_bias_correction(*method, *files));
     ThreadPool pool(options.threads);
     OutputOptions output;
@@ -169,7 +158,13 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     output.shard_bytes = options.shard_bytes;
     output.progress = options.progress;
     output.float_type = ElementType::kBf16;
-    if (by_recipe) return quantize_by_recipe(*files, out, options, overrides, std::move(output), pool);
+    const auto reported = [&](Result<ConversionReport> report) {
+      if (!report.ok()) return report;
+      const Status status =
+          add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), *report, pool);
+      return status.ok() ? std::move(report) : Result<ConversionReport>(status.error());
+    };
+    if (by_recipe) return reported(quantize_by_recipe(*files, out, options, overrides, std::move(output), pool));
     if (!in_budget && options.method != "rtn" && names_gguf_recipe(options.scheme) &&
         !parse_scheme(options.scheme).ok()) {
       if (!gguf || !calibrated)
@@ -203,10 +198,7 @@ Result<ConversionReport> quantize(const std::string& model, const std::string& o
     NIBBLE_TRY(const std::vector<MatrixTarget> targets,
                hqq ? hqq_targets(*files, schemes, with_head, format)
                    : rtn_targets(*files, schemes, RtnOptions{range}, with_head, format, pool));
-    NIBBLE_TRY(ConversionReport report, write_model(*files, targets, out, format, output, pool));
-    NIBBLE_TRY_STATUS(
-        add_report({path, *files, out, options, {}}, options.report.value_or(ReportLevel::kOff), report, pool));
-    return report;
+    return reported(write_model(*files, targets, out, format, output, pool));
   });
 }
 
@@ -216,8 +208,8 @@ Result<ConversionReport> convert(const std::string& model, const std::string& ou
     const Heartbeat heartbeat(options.progress);
     NIBBLE_TRY(const OutputFormat format, choose_output_format(options.to, out, nullptr));
     NIBBLE_TRY(const std::string path, model_path(model));
-    NIBBLE_TRY_STATUS(refuse_same_path(path, out));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, {}, out));
     ThreadPool pool(options.threads);
     NIBBLE_TRY(const std::vector<MatrixTarget> targets, conversion_targets(*files, format, options.lossy, pool));
     OutputOptions output;

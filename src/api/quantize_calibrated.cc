@@ -9,6 +9,7 @@
 #include "api/bit_choice.h"
 #include "api/calibration.h"
 #include "api/report.h"
+#include "api/source_files.h"
 #include "api/statistics_input.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -23,24 +24,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Name, size and time of every file of a model: another one under the same name is another model.
-Json identity(const fs::path& path) {
+/// Name, size and time of every file that a model is read from: another one under the same name is another model. What
+/// else lies beside them, outputs among it, may come and go.
+Json identity(const ModelFiles& model) {
   Json files = Json::array();
-  const auto add = [&](const fs::path& file) {
+  for (const fs::path& file : source_files(model)) {
     std::error_code error;
     const auto time = fs::last_write_time(file, error).time_since_epoch().count();
     files.push_back({file.filename().string(), fs::file_size(file, error), time});
-  };
-  std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    add(path);
-    return files;
   }
-  std::vector<fs::path> found;
-  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    if (it->is_regular_file(error)) found.push_back(it->path());
-  std::sort(found.begin(), found.end());
-  for (const fs::path& file : found) add(file);
   return files;
 }
 
@@ -56,7 +48,7 @@ Json run_description(const CalibratedOutput& what, const StatisticsInput& statis
   for (const std::string& text : c.texts) texts.push_back(fs::absolute(text, error).string());
   return {{"nibble", NIBBLE_VERSION},
           {"model", fs::absolute(what.path, error).string()},
-          {"model_files", identity(what.path)},
+          {"model_files", identity(what.files)},
           {"method", o.method},
           {"scheme", one_scheme.ok() ? to_string(*one_scheme) : wanted_bits(o)},
           {"overrides", o.overrides},
@@ -98,6 +90,10 @@ Status check_output(const CalibratedMethod& method, const CalibratedOutput& what
     if (!tried.emplace(info.rows, info.cols, to_string(scheme)).second) continue;
     const Status possible = block ? method.check_scheme(scheme) : check_plain_rounding(scheme, info.cols);
     if (!possible.ok()) return with_context(possible.error(), info.name);
+    if (what.options.act_order != ActOrder::kGroups && block) {
+      const Status ordered = check_act_order(scheme);
+      if (!ordered.ok()) return with_context(ordered.error(), info.name);
+    }
     if (what.options.act_order == ActOrder::kFull && block) {
       const Status fits = what.format.family->expresses(with_group_index(scheme, info.cols), info.rows, info.cols);
       if (!fits.ok()) return with_context(fits.error(), info.name);
@@ -135,10 +131,9 @@ Result<CalibrationTokens> recorded_tokens(const CalibratedOutput& what, std::int
     if (auto tokens = tokens_of(*text, window, what.files.config().vocab_size)) return *std::move(tokens);
     log_warning("{}: the journal's calibration tokens are damaged; they are made again", what.out);
   }
-  if (what.options.calibration.texts.empty())
-    NIBBLE_TRY_STATUS(check_memory_for_writing(what.files, what.options.max_memory));
-  NIBBLE_TRY(CalibrationTokens tokens, calibration_tokens(what.path, what.files, what.options.calibration,
-                                                          what.options.threads, what.options.progress));
+  const QuantizeOptions& o = what.options;
+  NIBBLE_TRY(CalibrationTokens tokens,
+             calibration_tokens(what.path, what.files, o.calibration, o.threads, o.max_memory, o.progress));
   NIBBLE_TRY_STATUS(journal.put_text(kTokens, Json(tokens.ids).dump()));
   return tokens;
 }
@@ -150,10 +145,15 @@ ReportLevel report_level(const QuantizeOptions& options) {
 /// Where activations wait, of calibrating and of the report.
 Result<ActivationStore::Options> plan_run(const CalibratedMethod& method, const CalibratedOutput& what,
                                           std::int64_t window) {
-  std::uint64_t bytes = method.bytes(what.files, window, what.options);
+  std::uint64_t beside = 0;
+  if (what.schemes) beside = beside_codes_bytes(what.files.layout(), *what.schemes);
+  for (const QuantScheme& scheme : what.candidates)
+    beside = std::max(beside, beside_codes_bytes(what.files.layout(), scheme));
+  std::uint64_t bytes = method.bytes(what.files, window, what.options) + beside;
   if (!what.schemes) bytes = std::max(bytes, bit_search_bytes(what.files, what.candidates, window));
-  if (window == 0 && report_level(what.options) != ReportLevel::kOff) window = report_window(what.files);
-  return plan_memory(what.files, {what.options.max_memory, window, bytes}, what.out);
+  const bool reports = report_level(what.options) != ReportLevel::kOff;
+  return plan_memory(what.files, {what.options.max_memory, window, bytes, reports ? report_window(what.files) : 0},
+                     what.out);
 }
 
 /// The report's tensors stand in the order of the targets, under the names of the output.
@@ -229,13 +229,13 @@ Result<ConversionReport> quantize_calibrated(const CalibratedMethod& method, con
   for (const auto& [id, linear] : finished.all())
     if (!linear.bias.empty()) output.changes.biases[id] = linear.bias;
   NIBBLE_TRY(ConversionReport report, write_model(what.files, targets, what.out, what.format, output, pool));
-  journal->remove();
   add_errors(targets, finished, report);
   if (!what.schemes) report.bit_choice = std::move(chosen.report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Status reported =
       add_report({what.path, what.files, what.out, what.options, store}, report_level(what.options), report, pool);
   if (!reported.ok()) log_warning("{} is whole, but there is no report: {}", what.out, reported.error().message);
+  journal->remove();  // last, so that a run that is killed before its report makes that when it is resumed
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include "api/report_html.h"
 #include "api/report_json.h"
 #include "api/text_windows.h"
+#include "api/written_windows.h"
 #include "base/atomic_output.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
@@ -48,7 +49,9 @@ Result<HeldOut> choose_text(const ReportSubject& subject, ReportLevel level) {
   LoadOptions load;
   load.threads = subject.options.threads;
   load.progress = subject.options.progress;
-  NIBBLE_TRY(out.tokens.ids, sample_windows(subject.path, windows, context, calibration.seed + 1, load));
+  WrittenWindows wanted{windows, context, calibration.seed + 1};
+  NIBBLE_TRY(wanted.at_once, windows_at_once(subject.files, wanted, subject.options.max_memory, "--report-text"));
+  NIBBLE_TRY(out.tokens.ids, write_windows(subject.path, wanted, load));
   out.text = "what the model writes";
   return out;
 }

@@ -163,8 +163,8 @@ std::string error_chart(const std::vector<const TensorReport*>& tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const TensorReport& t = *tensors[i];
     const double x = static_cast<double>(i) + 0.5;
-    const std::string title =
-        fmt::format("{}: {:.3g} (to nearest {:.3g})", t.name, *t.output_error, t.rtn_output_error.value_or(0));
+    std::string title = fmt::format("{}: {:.3g}", t.name, *t.output_error);
+    if (t.rtn_output_error) title += fmt::format(" (to nearest {:.3g})", *t.rtn_output_error);
     if (t.rtn_output_error.value_or(0) > 0) chart.point(x, *t.rtn_output_error, 2.6, "a", title);
     if (*t.output_error > 0) chart.point(x, *t.output_error, 2.6, "b", title);
   }

@@ -10,6 +10,7 @@
 #include "api/heartbeat.h"
 #include "api/model_fingerprint.h"
 #include "api/model_path.h"
+#include "api/source_files.h"
 #include "quant/calibration/memory_plan.h"
 #include "quant/statistics/statistics_writer.h"
 
@@ -64,10 +65,10 @@ Result<StatisticsReport> make_statistics(const std::string& model, const std::st
     const auto begin = std::chrono::steady_clock::now();
     NIBBLE_TRY(const std::string path, model_path(model));
     NIBBLE_TRY(const ModelFiles::Ptr files, ModelFiles::open(path));
+    NIBBLE_TRY_STATUS(refuse_replacing(*files, options.calibration.texts, out));
     NIBBLE_TRY(const std::int64_t window, calibration_window(*files, options.calibration));
-    if (options.calibration.texts.empty()) NIBBLE_TRY_STATUS(check_memory_for_writing(*files, options.max_memory));
-    NIBBLE_TRY(const CalibrationTokens tokens,
-               calibration_tokens(path, *files, options.calibration, options.threads, options.progress));
+    NIBBLE_TRY(const CalibrationTokens tokens, calibration_tokens(path, *files, options.calibration, options.threads,
+                                                                  options.max_memory, options.progress));
     const MemoryNeeds needs{options.max_memory, window, gram_bytes(files->layout(), window)};
     NIBBLE_TRY(const ActivationStore::Options store, plan_memory(*files, needs, out));
     NIBBLE_TRY(const std::string fingerprint, model_fingerprint(*files));

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "io/folder_listing.h"
 #include "io/safetensors.h"
 #include "model/text_assets.h"
 #include "quant/model_output.h"
@@ -48,6 +49,28 @@ void erase_quantization(Json& config) {
   for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
 }
 
+/// What lies beside other outputs of ours: a run's journal, a report.
+bool belongs_to_output(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  if (name.ends_with(".nibble-journal")) return true;
+  std::error_code error;
+  for (const std::string_view suffix : {".report.json", ".report.html"})
+    if (name.ends_with(suffix) && name.size() > suffix.size() &&
+        std::filesystem::exists(path.parent_path() / name.substr(0, name.size() - suffix.size()), error))
+      return true;
+  return false;
+}
+
+/// A folder that is a model of its own, such as an earlier output.
+bool holds_model(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!std::filesystem::exists(folder / "config.json", error)) return false;
+  const std::vector<std::string> names = names_in(folder);
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+  });
+}
+
 class FolderWriter {
  public:
   FolderWriter(const ModelFiles& files, const std::vector<MatrixTarget>& targets, const OutputOptions& options,
@@ -72,7 +95,7 @@ class FolderWriter {
       NIBBLE_TRY_STATUS(write_plain(first_plain_ + i, plain_[i], *writer));
     NIBBLE_TRY_STATUS(files_.checkpoint().check_intact());
     NIBBLE_TRY_STATUS(writer->finish());
-    NIBBLE_TRY_STATUS(write_companions(folder));
+    NIBBLE_TRY_STATUS(write_companions(folder, out));
     NIBBLE_TRY_STATUS(folder.commit());
     return report();
   }
@@ -281,7 +304,7 @@ class FolderWriter {
     return config;
   }
 
-  Status write_companions(AtomicFolder& folder) {
+  Status write_companions(AtomicFolder& folder, const std::filesystem::path& out) {
     NIBBLE_TRY_STATUS(folder.write_file("config.json", config().dump(2) + "\n"));
     if (files_.checkpoint().is_gguf()) {
       const Result<TextAssets> assets = read_text_assets(files_.checkpoint());
@@ -293,19 +316,25 @@ class FolderWriter {
       for (const auto& [name, text] : companions) NIBBLE_TRY_STATUS(folder.write_file(name, text));
       return {};
     }
-    return copy_other_files(files_.checkpoint().folder(), folder);
+    return copy_other_files(files_.checkpoint().folder(), folder, out);
   }
 
-  static Status copy_other_files(const std::filesystem::path& source, AtomicFolder& folder) {
+  /// All but outputs that lie among them, the previous one at `out` too.
+  static Status copy_other_files(const std::filesystem::path& source, AtomicFolder& folder,
+                                 const std::filesystem::path& out) {
     std::error_code error;
+    std::error_code ignored;
     for (auto it = std::filesystem::recursive_directory_iterator(source, error);
          !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
       const std::filesystem::path relative = std::filesystem::relative(it->path(), source, error);
-      if (it->is_directory() && relative.filename().string().starts_with(".")) {
+      const bool skips = relative.filename().string().starts_with(".") || belongs_to_output(it->path()) ||
+                         std::filesystem::equivalent(it->path(), out, ignored) || holds_model(it->path());
+      if (it->is_directory() && skips) {
         it.disable_recursion_pending();
         continue;
       }
-      if (!it->is_regular_file() || is_replaced(relative.filename().string())) continue;
+      if (!it->is_regular_file() || is_replaced(relative.filename().string()) || belongs_to_output(it->path()))
+        continue;
       std::filesystem::create_directories((folder.path() / relative).parent_path(), error);
       std::filesystem::copy_file(it->path(), folder.path() / relative, error);
       if (error) return fail(ErrorCode::kIo, "{}: cannot copy: {}", it->path().string(), error.message());

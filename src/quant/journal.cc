@@ -20,16 +20,15 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kRun = "run.json";
 
-/// A matrix that is in memory only while it is in use.
+/// A matrix that is in memory only between its first decoding and its release.
 class RecordedMatrix final : public MatrixSource {
  public:
-  RecordedMatrix(fs::path path, MatrixPtr loaded)
+  RecordedMatrix(fs::path path, const MatrixSource& written)
       : path_(std::move(path)),
-        scheme_(loaded->scheme()),
-        rows_(loaded->rows()),
-        cols_(loaded->cols()),
-        row_step_(loaded->row_step()),
-        loaded_(std::move(loaded)) {}
+        scheme_(written.scheme()),
+        rows_(written.rows()),
+        cols_(written.cols()),
+        row_step_(written.row_step()) {}
   const QuantScheme& scheme() const override { return scheme_; }
   std::int64_t rows() const override { return rows_; }
   std::int64_t cols() const override { return cols_; }
@@ -65,6 +64,11 @@ class RecordedMatrix final : public MatrixSource {
   mutable std::mutex mutex_;
   mutable MatrixPtr loaded_;
 };
+
+Journal::Entry entry_of(fs::path path, QuantizedMatrix matrix, Json notes) {
+  const MatrixPtr source = make_source(std::move(matrix));
+  return {source, std::make_shared<RecordedMatrix>(std::move(path), *source), std::move(notes)};
+}
 
 /// The journal's folder, held against other processes as long as it is open.
 Result<int> lock_folder(const fs::path& folder, const fs::path& output) {
@@ -144,9 +148,7 @@ fs::path Journal::file(const std::string& name) const { return folder_ / name; }
 
 std::optional<Journal::Entry> Journal::find(const std::string& name) const {
   Result<JournalEntry> entry = read_journal_entry(file(name));
-  if (entry.ok())
-    return Entry{std::make_shared<RecordedMatrix>(file(name), make_source(std::move(entry->matrix))),
-                 std::move(entry->notes)};
+  if (entry.ok()) return entry_of(file(name), std::move(entry->matrix), std::move(entry->notes));
   if (entry.error().code != ErrorCode::kNotFound) log_warning("{}; it is made again", entry.error().message);
   return std::nullopt;
 }
@@ -154,7 +156,7 @@ std::optional<Journal::Entry> Journal::find(const std::string& name) const {
 Result<Journal::Entry> Journal::put(const std::string& name, QuantizedMatrix matrix, Json notes) {
   NIBBLE_TRY_STATUS(write_journal_entry(file(name), matrix, notes));
   has_entries_ = true;
-  return Entry{std::make_shared<RecordedMatrix>(file(name), make_source(std::move(matrix))), std::move(notes)};
+  return entry_of(file(name), std::move(matrix), std::move(notes));
 }
 
 std::optional<std::string> Journal::find_text(const std::string& name) const {

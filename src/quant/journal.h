@@ -29,7 +29,8 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
 
   struct Entry {
-    MatrixPtr matrix;  ///< read from the journal when it is decoded, and forgotten when it is released as a whole
+    MatrixPtr matrix;    ///< in memory
+    MatrixPtr recorded;  ///< read from the journal when it is decoded, and forgotten when it is released as a whole
     Json notes;
   };
   /// What an interrupted run recorded; nothing where it did not. A damaged entry counts as none, with a warning.
@@ -40,7 +41,7 @@ class Journal {
   std::optional<std::string> find_text(const std::string& name) const;
   Status put_text(const std::string& name, const std::string& text);
 
-  /// Removes the journal: the output is in place.
+  /// Removes the journal: the output is in place, and all that belongs to it.
   void remove();
 
  private:

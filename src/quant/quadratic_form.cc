@@ -27,7 +27,7 @@ double gram_unit(const InputGram& gram) {
 
 QuadraticForm::QuadraticForm(const InputGram& gram, std::int64_t from, std::int64_t to, double unit,
                              std::span<const float> factors)
-    : cols_(to - from) {
+    : cols_(to - from), is_unknown_(unit == 0) {
   const std::int64_t padded = (cols_ + kPanel - 1) / kPanel * kPanel;
   panels_.assign(panel_position(padded), 0.0f);
   if (unit == 0) return;

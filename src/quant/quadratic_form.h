@@ -23,12 +23,15 @@ class QuadraticForm {
                 std::span<const float> factors = {});
 
   std::int64_t cols() const { return cols_; }
+  /// The unit was 0: nothing is known of the inputs.
+  bool is_unknown() const { return is_unknown_; }
 
   /// out[lane] = e H e^T for e [cols][kFeedbackLanes]. The same bits on every instruction set.
   void evaluate(const float* e, double* out) const;
 
  private:
   std::int64_t cols_ = 0;
+  bool is_unknown_ = true;
   std::vector<float> panels_;  ///< panel p: rows [0, its last column), kPanel wide; twice H above its own square
 };
 

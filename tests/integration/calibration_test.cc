@@ -200,6 +200,27 @@ TEST_F(Calibration, MixturesOfGguf) {
   EXPECT_FALSE(run(options, "none").ok());
 }
 
+/// Rounding to nearest makes no offsets, so that its error is not known; and rtn's outputs in GGUF have reports too.
+TEST_F(Calibration, ReportsOfGguf) {
+  QuantizeOptions options = gptq("text", "q4_1");
+  options.to = "gguf";
+  options.overrides = {"down_proj=f32"};
+  const auto made = run(options, "gptq.gguf");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  for (const TensorReport& tensor : made->tensors) EXPECT_FALSE(tensor.rtn_output_error.has_value()) << tensor.name;
+  EXPECT_NE(to_json(*made).find("\"rtn_output_error\": null"), std::string::npos);
+  options.method = "rtn";
+  options.scheme = "q4_0";
+  options.calibration.texts.clear();
+  options.report = ReportLevel::kQuick;
+  options.report_text = at("long");
+  put("long", random_text(9000));
+  const auto rounded = run(options, "rtn.gguf");
+  ASSERT_TRUE(rounded.ok()) << rounded.error().message;
+  EXPECT_TRUE(rounded->held_out.has_value());
+  EXPECT_TRUE(std::filesystem::exists(root_ / "rtn.gguf.report.json"));
+}
+
 TEST_F(Calibration, ThreadsChangeNoByte) {
   for (const char* method : {"gptq", "best", "awq", "awq+gptq", "autoround", "hqq", "wnam"}) {
     SCOPED_TRACE(method);

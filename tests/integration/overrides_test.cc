@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "api/calibrated_methods.h"
 #include "chat_model_test.h"
 #include "model/model_files.h"
 #include "nibble/quantize.h"
@@ -107,6 +108,30 @@ TEST_F(Overrides, AreMadeByCalibratedMethods) {
                      return has(name, "down_proj") ? "int8-g16-asym" : "int4-g16-asym";
                    });
   }
+}
+
+/// Columns in another order than their groups are for every linear that is quantized, whatever gave it its scheme.
+TEST_F(Overrides, AreOrderedByActivationsToo) {
+  for (const ActOrder order : {ActOrder::kFull, ActOrder::kStatic}) {
+    for (const char* one : {"down_proj=int4-channel-sym", "down_proj=nf4-g16"}) {
+      QuantizeOptions options = wanted("gptq", "int4-g16-sym", "nibble", {one});
+      options.act_order = order;
+      EXPECT_NE(refusal(options).find("down_proj: act-order"), std::string::npos) << one;
+    }
+    QuantizeOptions floats = wanted("gptq", "int4-g16-sym", "nibble", {"q_proj=f32", "down_proj=int8-g16-sym"});
+    floats.act_order = order;
+    EXPECT_TRUE(quantize(at("m"), at("ordered"), floats).ok());
+    fs::remove_all(root_ / "ordered");
+  }
+}
+
+TEST_F(Overrides, CountInThePlanOfMemory) {
+  const ModelFiles::Ptr files = ModelFiles::open(at("m")).value();
+  const ModelLayout& layout = files->layout();
+  std::vector<QuantScheme> schemes(layout.linears.size(), parse_scheme("int4-g16-sym").value());
+  EXPECT_EQ(beside_codes_bytes(layout, LinearSchemes(schemes)), 0u);
+  schemes[static_cast<std::size_t>(layout.blocks[1].down_proj)] = parse_scheme("int4-g16-sym-rank4").value();
+  EXPECT_GT(beside_codes_bytes(layout, LinearSchemes(schemes)), 0u);
 }
 
 /// By the names of GGUF files, with their types and llama-quantize's fallback for rows that are no whole blocks.

@@ -166,6 +166,63 @@ TEST_F(Resume, DamagedJournals) {
   }
 }
 
+/// What lies in the model's folder besides the model, outputs of ours among it, is not the model.
+TEST_F(Resume, OutputsBesideTheModelComeAndGo) {
+  std::vector<std::string> list = args("m/q.gguf", false);
+  list[7] = "q4_0";
+  list[9] = "gguf";
+  list.emplace_back("--override=down_proj=f32");
+  ASSERT_EQ(run_nibble(list).status, 0);
+  const std::string whole = contents("m/q.gguf");
+  fs::remove(root_ / "m/q.gguf");
+  NibbleProcess process(list);
+  const fs::path journal = root_ / "m/q.gguf.nibble-journal";
+  while (!fs::exists(root_ / "m/q.gguf") && (!fs::exists(journal) || listing(journal).size() < 4))
+    std::this_thread::yield();
+  kill(process.id(), SIGKILL);
+  process.finish();
+  put("m/.q.gguf.77-0.nibble-unfinished", "what a kill leaves");
+  put("m/other.gguf.report.json", "{}");
+  list.emplace_back("--resume");
+  const Finished resumed = run_nibble(list);
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(contents("m/q.gguf"), whole);
+}
+
+TEST_F(Resume, ReportsThatAreMissingAreMade) {
+  put("long", random_text(40000));
+  std::vector<std::string> list = args("out", false);
+  list.back() = "full";
+  list.insert(list.end(), {"--report-text", (root_ / "long").string()});
+  ASSERT_EQ(run_nibble(list).status, 0);
+  const std::string whole = bytes_of("out");
+  ASSERT_TRUE(fs::exists(root_ / "out.report.json"));
+  for (const char* name : {"out", "out.report.json", "out.report.html"}) fs::remove_all(root_ / name);
+  NibbleProcess process(list);
+  while (!fs::exists(root_ / "out")) std::this_thread::yield();
+  kill(process.id(), SIGKILL);
+  process.finish();
+  list.emplace_back("--resume");
+  EXPECT_EQ(run_nibble(list).status, 0);
+  EXPECT_EQ(bytes_of("out"), whole);
+  EXPECT_TRUE(fs::exists(root_ / "out.report.json"));
+  EXPECT_FALSE(fs::exists(root_ / "out.nibble-journal"));
+}
+
+/// An output inside the model's folder takes over what belongs to the model, not the run's own files or other outputs.
+TEST_F(Resume, OutputsInsideTheModelHoldNoOutputs) {
+  for (const char* out : {"m/q", "m/other", "m/q"}) {
+    std::vector<std::string> list = args(out, false);
+    list.back() = "quick";
+    const Finished finished = run_nibble(list);
+    ASSERT_EQ(finished.status, 0) << finished.err;
+  }
+  ASSERT_TRUE(fs::exists(root_ / "m/q.report.json"));
+  std::vector<std::string> expected = listing(root_ / "m");
+  std::erase_if(expected, [](const std::string& name) { return name.starts_with("q") || name.starts_with("other"); });
+  EXPECT_EQ(listing(root_ / "m/q"), expected);
+}
+
 TEST_F(Resume, MistakesLeaveNoJournal) {
   for (const char* flag : {"--samples=0", "--max-memory=1MB", "--calibration=/nowhere"}) {
     std::vector<std::string> list = args("out", false);

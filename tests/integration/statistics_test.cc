@@ -5,6 +5,7 @@
 
 #include "chat_model_test.h"
 #include "nibble/evaluate.h"
+#include "nibble/imatrix.h"
 #include "nibble/quantize.h"
 #include "nibble/statistics.h"
 #include "nibble_process.h"
@@ -178,7 +179,24 @@ TEST_F(Statistics, OnTheCommandLine) {
   const Finished folder =
       run_nibble({"statistics", at("m"), "--calibration", at("text"), "--ctx", "32", "-o", at("m")});
   EXPECT_EQ(folder.status, 2);
-  EXPECT_NE(folder.err.find("one file"), std::string::npos) << folder.err;
+  EXPECT_NE(folder.err.find("would replace the model"), std::string::npos) << folder.err;
+}
+
+TEST_F(Statistics, ReplaceNothingThatTheyAreMadeOf) {
+  for (const char* out : {"m/model.safetensors", "m/config.json", "m/tokenizer.json", "text"}) {
+    SCOPED_TRACE(out);
+    const std::string before = contents(out);
+    const auto statistics = measure(out);
+    ASSERT_FALSE(statistics.ok());
+    EXPECT_NE(statistics.error().message.find("would replace"), std::string::npos) << statistics.error().message;
+    ImatrixOptions options;
+    options.text_file = at("text");
+    options.context = 32;
+    const auto imatrix = make_imatrix(at("m"), at(out), options);
+    ASSERT_FALSE(imatrix.ok());
+    EXPECT_NE(imatrix.error().message.find("would replace"), std::string::npos) << imatrix.error().message;
+    EXPECT_EQ(contents(out), before);
+  }
 }
 
 /// A run that was interrupted does not go on with other statistics.

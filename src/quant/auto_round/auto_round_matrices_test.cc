@@ -153,8 +153,8 @@ TEST(AutoRoundMatrices, WithoutIterationsScalesAreSearched) {
   double error = 0;
   double rtn_error = 0;
   for (const auto& [id, linear] : finished.all()) {
-    error += linear.error;
-    rtn_error += linear.rtn_error;
+    error += linear.error.value();
+    rtn_error += linear.rtn_error.value();
   }
   EXPECT_LT(error, 0.9 * rtn_error);
 }

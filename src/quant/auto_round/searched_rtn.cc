@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "quant/rtn/group_grid.h"
 #include "quant/stored_scale.h"
 
@@ -113,11 +114,15 @@ QuantizedMatrix quantize_searched_rtn(std::span<float> weights, std::int64_t row
 Result<std::vector<MatrixPtr>> search_linears(const ModelWeights& weights, std::span<const LinearId> linears,
                                               const InputGram& gram, const QuantScheme& scheme,
                                               FinishedLinears& finished, ThreadPool& pool) {
-  std::vector<float> importance;
-  for (std::int64_t j = 0; j < gram.cols; ++j)
+  const double unit = gram_unit(gram);
+  if (unit == 0)
+    log_warning("{}: its inputs are all 0, NaN or infinite, so its scales are searched as if all were alike",
+                weights.layout().linears[static_cast<std::size_t>(linears.front())].name);
+  std::vector<float> importance;  // empty: all columns alike
+  for (std::int64_t j = 0; unit > 0 && j < gram.cols; ++j)
     importance.push_back(static_cast<float>(gram.sums[static_cast<std::size_t>(j * gram.cols + j)] /
                                             static_cast<double>(std::max<std::int64_t>(gram.tokens, 1))));
-  const QuadraticForm h(gram, 0, gram.cols, gram_unit(gram));
+  const QuadraticForm h(gram, 0, gram.cols, unit);
   std::vector<MatrixPtr> out;
   for (const LinearId id : linears) {
     const auto begin = std::chrono::steady_clock::now();

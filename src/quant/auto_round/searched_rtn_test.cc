@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "quant/rtn/rtn.h"
+#include "quant/testing/golden_models.h"
 
 namespace nibble {
 namespace {
@@ -111,6 +113,26 @@ TEST(SearchedRtn, ZerosAndNumbersThatAreNot) {
     EXPECT_EQ(w[5], 0.0f);
     EXPECT_EQ(w[90], 2.0f);
   }
+}
+
+/// Inputs that say nothing: as if all columns were alike, and no error of outputs is known.
+TEST(SearchedRtn, InputsThatAreNotNumbers) {
+  const ModelFiles::Ptr files = open_golden("llama");
+  const std::vector<LinearId> linears{files->layout().blocks[0].down_proj};
+  const QuantScheme scheme = parse_scheme("int4-g16-sym").value();
+  ThreadPool pool(1);
+  InputGram gram(files->layout().linears[static_cast<std::size_t>(linears[0])].cols);
+  gram.tokens = 4;
+  std::fill(gram.sums.begin(), gram.sums.end(), std::numeric_limits<double>::quiet_NaN());
+  FinishedLinears finished(files->layout(), nullptr);
+  const auto matrices = search_linears(*files, linears, gram, scheme, finished, pool);
+  ASSERT_TRUE(matrices.ok());
+  FloatMatrix w = finite_weights(*files, linears[0], pool).value();
+  const QuantizedMatrix expected = quantize_searched_rtn(w.values, w.rows, w.cols, {}, scheme, pool);
+  QuantizedMatrix got;
+  ASSERT_TRUE(matrices->front()->decode(0, w.rows, got).ok());
+  EXPECT_EQ(got.codes, expected.codes);
+  EXPECT_FALSE(finished.all().at(linears[0]).error.has_value());
 }
 
 }  // namespace

@@ -104,9 +104,9 @@ TEST_P(AwqModels, IsBetterThanRounding) {
     double sum_awq = 0;
     double sum_rtn = 0;
     for (const auto& [id, linear] : awq->linears) {
-      sum_awq += linear.error;
+      sum_awq += linear.error.value();
       sum_rtn += rtn.at(id);
-      EXPECT_NEAR(linear.rtn_error, rtn.at(id), 1e-3 * rtn.at(id));
+      EXPECT_NEAR(linear.rtn_error.value(), rtn.at(id), 1e-3 * rtn.at(id));
       EXPECT_EQ(linear.matrix->scheme(), scheme);
     }
     EXPECT_LT(sum_awq, 0.95 * sum_rtn);
@@ -212,7 +212,7 @@ TEST(AwqRuns, DeadChannels) {
   const std::span<const float> factors = awq->folded->column_factors(block.down_proj);
   ASSERT_FALSE(factors.empty()) << "some scales are better than none";
   for (std::size_t c = 0; c < 3; ++c) EXPECT_EQ(factors[c], 1.0f);
-  EXPECT_TRUE(std::isfinite(awq->linears.at(block.down_proj).error));
+  EXPECT_TRUE(std::isfinite(awq->linears.at(block.down_proj).error.value()));
 }
 
 TEST(AwqRuns, RefusesWhatItCannotMake) {
@@ -241,8 +241,8 @@ TEST(AwqRuns, GptqRunsOnTheScaledModel) {
   double sum_gptq = 0;
   double sum_awq = 0;
   for (const auto& [id, linear] : gptq.all()) {
-    sum_gptq += linear.error;
-    sum_awq += awq.linears.at(id).error;
+    sum_gptq += linear.error.value();
+    sum_awq += awq.linears.at(id).error.value();
   }
   EXPECT_LT(sum_gptq, sum_awq);
 }

@@ -1,12 +1,9 @@
 #include "quant/bits/backward_walk.h"
 
-#ifdef __linux__
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <utility>
 
+#include "base/process_memory.h"
 #include "model/decoder.h"
 #include "quant/bits/head_sensitivity.h"
 #include "quant/bits/rounding_errors.h"
@@ -23,14 +20,6 @@ constexpr std::int64_t kBatchTokens = 1024;  ///< that go through a block togeth
 constexpr std::size_t kHeadBatches = 4;      ///< that go through the head together
 
 std::int64_t windows_at_once(std::int64_t window) { return std::max<std::int64_t>(1, kBatchTokens / window); }
-
-/// What was freed between blocks goes back to the system: glibc's allocator keeps it, in pieces that fit nothing, and a
-/// walk through thirty blocks then holds twice what it uses.
-void return_free_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
 
 /// The final norm of a batch that is given.
 struct NormedBatch {

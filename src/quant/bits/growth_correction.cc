@@ -56,7 +56,8 @@ std::vector<KindGroups> groups_of(const std::vector<BitUnit>& units) {
     const int part = of_block ? units[u].layer * parts / layers : 0;
     Group& group = kind.groups[static_cast<std::size_t>(part)];
     if (of_block && group.units.empty())
-      group.name = fmt::format("{} of blocks {} to {}", kind.name, units[u].layer, (part + 1) * layers / parts - 1);
+      group.name = fmt::format("{} of blocks {} to {}", kind.name, units[u].layer,
+                               ((part + 1) * layers + parts - 1) / parts - 1);
     if (!of_block) group.name = kind.name;
     group.units.push_back(u);
   }

@@ -58,6 +58,19 @@ TEST(GrowthCorrection, FindsFactorsAndExponents) {
       EXPECT_NEAR(choices[u][c].growth, truth(u, c), 1e-6 * truth(u, c)) << u << ", " << c;
 }
 
+TEST(GrowthCorrection, NamesTheBlocksOfEachPart) {
+  const std::vector<BitUnit> units = some_units();
+  std::vector<UnitChoices> choices = some_choices(units.size());
+  const auto measured = correct_growth(
+      units, 4.1, [](const Substitution&) -> Result<double> { return 1.0; }, choices);
+  ASSERT_TRUE(measured.ok());
+  std::vector<std::string> down;
+  for (const MeasuredSubstitution& one : *measured)
+    if (one.what.starts_with("down of")) down.push_back(one.what);
+  EXPECT_EQ(down,
+            (std::vector<std::string>{"down of blocks 0 to 2", "down of blocks 3 to 4", "down of blocks 5 to 6"}));
+}
+
 /// Divergences that are no finite power of the prediction, zeros, and units with a single choice.
 TEST(GrowthCorrection, StaysWithinReason) {
   const std::vector<BitUnit> units = some_units();

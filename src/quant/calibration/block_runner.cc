@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/process_memory.h"
 #include "model/decoder.h"
 #include "run/embedding_rows.h"
 
@@ -133,7 +134,10 @@ Status BlockRunner::set_original_matrices(int layer) {
   return {};
 }
 
-void BlockRunner::forget_matrices() { weights_->forget_matrices(); }
+void BlockRunner::forget_matrices() {
+  weights_->forget_matrices();
+  return_free_memory();
+}
 
 Status BlockRunner::embed(StoredActivations& out) {
   for (std::size_t slice = 0; slice < slices_; ++slice) {

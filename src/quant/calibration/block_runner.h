@@ -41,7 +41,7 @@ class BlockRunner {
   void set_bias(LinearId id, std::vector<float> bias);
   /// All linears of a block as the model has them, those that are set already left as they are.
   Status set_original_matrices(int layer);
-  void forget_matrices();
+  void forget_matrices();  ///< what a block took goes back to the system
 
   /// out = the embeddings of all tokens, slice by slice [tokens, hidden_size].
   Status embed(StoredActivations& out);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/process_memory.h"
 #include "model/decoder.h"
 #include "quant/calibration/paired_ops.h"
 #include "quant/input_groups.h"
@@ -26,11 +27,11 @@ class Stage {
     }
     NIBBLE_CHECK(matrices->size() == linears.size());
     for (std::size_t i = 0; i < linears.size(); ++i) {
-      const MatrixSource& matrix = *(*matrices)[i];
-      NIBBLE_TRY_STATUS(runner_.set_matrix(linears[i], matrix));
+      const MatrixPtr matrix = std::move((*matrices)[i]);
+      NIBBLE_TRY_STATUS(runner_.set_matrix(linears[i], *matrix));
       if (options_.bias)
         if (const std::vector<float>* bias = options_.bias(linears[i])) runner_.set_bias(linears[i], *bias);
-      matrix.release(0, matrix.rows());  // packed now
+      matrix->release(0, matrix->rows());  // packed now
     }
     return {};
   }
@@ -132,6 +133,7 @@ Status pass_saved(const ModelWeights& weights, const QuantizeLinears& quantize, 
       NIBBLE_TRY(const std::vector<MatrixPtr> matrices, quantize(linears, gram));
       for (const MatrixPtr& matrix : matrices) matrix->release(0, matrix->rows());
     }
+    return_free_memory();
     NIBBLE_TRY_STATUS(report_blocks(options.progress, static_cast<std::int64_t>(layer) + 1,
                                     static_cast<std::int64_t>(blocks.size())));
   }

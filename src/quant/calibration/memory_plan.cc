@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/process_memory.h"
+#include "quant/calibration/model_stream.h"
 
 namespace nibble {
 namespace {
@@ -31,6 +32,21 @@ std::uint64_t slice_bytes(const ModelConfig& config, const ModelLayout& layout, 
     if (info.role == LinearInfo::Role::kBlock) ffn = std::max(ffn, info.rows);
   const std::int64_t attention = (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
   return 4 * product(tokens, 6 * config.hidden_size + 3 * attention + 4 * ffn);
+}
+
+std::uint64_t block_and_slice_bytes(const ModelWeights& weights, std::int64_t window) {
+  return block_bytes(weights.layout()) +
+         slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(window));
+}
+
+/// The heads of the output and of the original, a slice of either one's hidden states, and logits of both.
+Result<std::uint64_t> scoring_bytes(const ModelWeights& weights, std::int64_t window) {
+  const ModelConfig& config = weights.config();
+  NIBBLE_TRY(const MatrixPtr head, weights.matrix(weights.layout().head));
+  const auto stored = static_cast<std::uint64_t>(head->scheme().stored_bytes(head->rows(), head->cols()));
+  return 2 * (std::max(stored, 2 * product(head->rows(), head->cols())) +
+              4 * product(BlockRunner::slice_tokens(window), config.hidden_size) +
+              4 * product(kScoredTogether, config.vocab_size));
 }
 
 }  // namespace
@@ -79,20 +95,6 @@ std::uint64_t train_bytes_of_token(const ModelConfig& config) {
   return static_cast<std::uint64_t>(4 * (17 * config.hidden_size + 5 * q + 5 * kv + 6 * config.intermediate_size));
 }
 
-Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memory) {
-  if (max_memory == 0) return {};
-  std::uint64_t needed = resident_bytes() + kSlack;
-  for (std::size_t i = 0; i < files.layout().linears.size(); ++i) {
-    NIBBLE_TRY(const MatrixPtr matrix, files.matrix(static_cast<LinearId>(i)));
-    needed += static_cast<std::uint64_t>(matrix->scheme().stored_bytes(matrix->rows(), matrix->cols()));
-  }
-  if (needed <= max_memory) return {};
-  return fail(ErrorCode::kInvalidArgument,
-              "--max-memory {} MB: without --calibration the model itself writes the text, and for that all of {} is "
-              "loaded, {} MB; give a text",
-              max_memory / kMegabyte, files.path(), needed / kMegabyte + 1);
-}
-
 Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output) {
   ActivationStore::Options store;
@@ -100,15 +102,26 @@ Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const 
   store.folder = std::filesystem::absolute(output, error).parent_path();
   if (!output.has_filename()) store.folder = store.folder.parent_path();
   if (needs.max_memory == 0) return store;
-  std::uint64_t needed = resident_bytes() + kSlack + std::max(needs.method_bytes, embedding_bytes(weights.layout()));
-  if (needs.window > 0)
-    needed += block_bytes(weights.layout()) +
-              slice_bytes(weights.config(), weights.layout(), BlockRunner::slice_tokens(needs.window));
-  if (needed > needs.max_memory)
+  const std::uint64_t embedding = embedding_bytes(weights.layout());
+  std::uint64_t calibrating = std::max(needs.method_bytes, embedding);
+  if (needs.window > 0) calibrating += block_and_slice_bytes(weights, needs.window);
+  std::uint64_t reporting = 0;
+  if (needs.report_window > 0) {
+    NIBBLE_TRY(const std::uint64_t scoring, scoring_bytes(weights, needs.report_window));
+    reporting = std::max(embedding + block_and_slice_bytes(weights, needs.report_window), scoring);
+  }
+  const std::uint64_t around = resident_bytes() + kSlack;
+  if (around + calibrating > needs.max_memory)
     return fail(ErrorCode::kInvalidArgument,
                 "--max-memory {} MB: calibrating {} needs at least {} MB whatever waits on disk",
-                needs.max_memory / kMegabyte, weights.path(), needed / kMegabyte + 1);
-  store.memory = needs.max_memory - needed;
+                needs.max_memory / kMegabyte, weights.path(), (around + calibrating) / kMegabyte + 1);
+  if (around + reporting > needs.max_memory)
+    return fail(ErrorCode::kInvalidArgument,
+                "--max-memory {} MB: measuring {} beside the output for the report needs at least {} MB; without it "
+                "(--report off) {} MB are enough",
+                needs.max_memory / kMegabyte, weights.path(), (around + reporting) / kMegabyte + 1,
+                (around + calibrating) / kMegabyte + 1);
+  store.memory = needs.max_memory - around - std::max(calibrating, reporting);
   return store;
 }
 

@@ -25,17 +25,15 @@ std::uint64_t second_stream_bytes(const ModelWeights& weights, std::int64_t wind
 /// What the differentiating executor keeps of a token on its way through a block, values and gradients.
 std::uint64_t train_bytes_of_token(const ModelConfig& config);
 
-/// Whether the whole model, loaded to write a text, keeps to `max_memory` bytes (0: no bound); else how much it needs.
-Status check_memory_for_writing(const ModelFiles& files, std::uint64_t max_memory);
-
 struct MemoryNeeds {
   std::uint64_t max_memory = 0;    ///< bytes resident; 0: no bound
   std::int64_t window = 0;         ///< tokens of a calibration window; 0: the model is not run
   std::uint64_t method_bytes = 0;  ///< what the method holds at most beside a block and a slice of activations
+  std::int64_t report_window = 0;  ///< tokens of a window that the report measures on; 0: there is no report
 };
 
-/// Options of a store such that calibrating keeps to the bound; activations wait beside `output`. An error, with the
-/// least that is enough, where the rest of the work alone needs more.
+/// Options of a store such that calibrating and the report keep to the bound; activations wait beside `output`. An
+/// error, with the least that is enough, where the rest of the work alone needs more.
 Result<ActivationStore::Options> plan_memory(const ModelWeights& weights, const MemoryNeeds& needs,
                                              const std::filesystem::path& output);
 

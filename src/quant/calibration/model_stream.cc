@@ -8,8 +8,6 @@
 namespace nibble {
 namespace {
 
-constexpr std::int64_t kHeadRows = 64;  ///< tokens whose logits are held at once
-
 /// The hidden states of a slice before a head.
 struct SliceInput {
   ModelStream& stream;  ///< has begun the slice
@@ -22,8 +20,8 @@ Status score_slice(const SliceInput& model, const SliceInput& original, std::spa
   std::vector<PositionScore> scores(ids.size());
   const auto rows = static_cast<std::int64_t>(ids.size());
   const std::int64_t width = static_cast<std::int64_t>(model.hidden.size()) / rows;
-  for (std::int64_t first = 0; first < rows; first += kHeadRows) {
-    const std::int64_t count = std::min(kHeadRows, rows - first);
+  for (std::int64_t first = 0; first < rows; first += kScoredTogether) {
+    const std::int64_t count = std::min(kScoredTogether, rows - first);
     NIBBLE_TRY(const Value logits, model.stream.head(model.hidden.data() + first * width, count));
     NIBBLE_TRY(const Value base, original.stream.head(original.hidden.data() + first * width, count));
     pool.run(static_cast<std::size_t>(count), 1, [&](std::size_t begin, std::size_t end, int) {

@@ -13,6 +13,8 @@
 
 namespace nibble {
 
+constexpr std::int64_t kScoredTogether = 64;  ///< tokens whose logits score_windows() holds at once
+
 class ModelStream {
  public:
   /// What is passed must outlive it.

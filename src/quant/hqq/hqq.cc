@@ -29,7 +29,13 @@ class HqqGroups {
 
   HqqGrid choose(std::span<const float> w) const {
     const auto [least, largest] = std::minmax_element(w.begin(), w.end());
-    return settle(w, iterate(w, from_range(*least, *largest, options_.rounded_start && scheme_.code.bits == 4)));
+    float low = *least;
+    float high = *largest;
+    if (scheme_.zero_kind == ZeroKind::kInteger) {  // it is one of the codes, so 0 lies in the range
+      low = std::min(low, 0.0f);
+      high = std::max(high, 0.0f);
+    }
+    return settle(w, iterate(w, from_range(low, high, options_.rounded_start && scheme_.code.bits == 4)));
   }
 
   void encode(std::span<const float> w, const HqqGrid& grid, std::uint8_t* codes) const {

@@ -67,6 +67,17 @@ TEST(Hqq, TwoValuesAreKept) {
   for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_NEAR(values[i], weights[i], 0.002f);
 }
 
+/// Integer zero points are codes, so that the range of a group without 0 begins or ends there.
+TEST(Hqq, GroupsOfOneSign) {
+  const QuantScheme scheme = parse_scheme("int4-g32-asym").value();
+  for (const float mean : {0.05f, -0.05f}) {
+    std::vector<float> weights = heavy_tailed(4);
+    for (float& w : weights) w = mean + 0.2f * std::clamp(w, -0.1f, 0.1f);
+    const double rtn = powers(weights, by_rtn(weights, scheme), 0, weights.size());
+    EXPECT_LT(powers(weights, by_hqq(weights, scheme), 0, weights.size()), 1.01 * rtn) << mean;
+  }
+}
+
 TEST(Hqq, OddWeights) {
   const QuantScheme scheme = with_real_zeros(parse_scheme("int4-g32-asym").value());
   EXPECT_EQ(by_hqq(std::vector<float>(kRows * kCols, 0.0f), scheme), std::vector<float>(kRows * kCols, 0.0f));

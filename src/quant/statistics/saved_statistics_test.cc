@@ -219,7 +219,8 @@ TEST_F(SavedStatisticsTest, GptqComesNearTheRunThatKeepsOriginals) {
   }
   // q, k and v of the first block see the same inputs either way.
   const LinearId q = layout().blocks[0].q_proj;
-  EXPECT_NEAR(finished.all().at(q).error, sequential.all().at(q).error, 1e-3 * sequential.all().at(q).error);
+  EXPECT_NEAR(finished.all().at(q).error.value(), sequential.all().at(q).error.value(),
+              1e-3 * sequential.all().at(q).error.value());
 }
 
 TEST(WithColumnsDivided, IsTheGramOfDividedInputs) {
