@@ -86,6 +86,21 @@ TEST(Lifetimes, WhatIsThrownEndsOneTaskOnly) {
   thread.join();
 }
 
+TEST(Lifetimes, ServersMayStopWhileAModelLoads) {
+  std::atomic<bool> is_loading = false;
+  ServedModels models({{"empty", "empty"}}, [&](const ModelSource&, const std::atomic<bool>& stop) {
+    is_loading = true;
+    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return Result<ServedModel>(Error{ErrorCode::kCancelled, "the work was stopped"});
+  });
+  Server server(models, local_options());
+  ASSERT_TRUE(server.listen().ok());
+  std::thread thread([&] { EXPECT_TRUE(server.run([] {}).ok()); });
+  while (!is_loading) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.stop();
+  thread.join();
+}
+
 TEST(Lifetimes, ServersMayStopAtAnyMoment) {
   std::mt19937 random(1);
   for (int round = 0; round < 8; ++round) {

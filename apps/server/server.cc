@@ -80,6 +80,7 @@ Status Server::run(const std::function<void()>& ready) {
   accept();
   models_.load([this, &ready](const Status& status) {
     asio::post(context_, [this, status, &ready] {
+      if (is_draining_) return;  // who ends the server does not ask why the models are not there
       if (status.ok()) {
         if (ready) ready();
         return;
