@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <new>
 #include <random>
 #include <thread>
@@ -99,6 +100,19 @@ TEST(Lifetimes, ServersMayStopWhileAModelLoads) {
   while (!is_loading) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   server.stop();
   thread.join();
+}
+
+/// nohup, or a background job of a script: what the parent had ignored stays so.
+TEST(Lifetimes, SignalsThatWereIgnoredStayIgnored) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  {
+    const LocalServer server(paced_model());
+    std::raise(SIGHUP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    LocalClient client(server.port());
+    EXPECT_EQ(client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status(), 200);
+  }
+  std::signal(SIGHUP, before);
 }
 
 TEST(Lifetimes, ServersMayStopAtAnyMoment) {
