@@ -1,5 +1,7 @@
 #include "generation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -22,6 +24,13 @@ HttpReply event_stream() {
 }
 
 }  // namespace
+
+std::string too_many_logprobs(std::int64_t most) {
+  return fmt::format(
+      "logprobs: an answer that is not streamed holds at most {} of them (n x max_tokens x (1 + top_logprobs)); stream "
+      "it, or ask for fewer",
+      most);
+}
 
 Generation::Generation(std::shared_ptr<Exchange> exchange, GenerationJob job, Metrics& metrics)
     : exchange_(std::move(exchange)), job_(std::move(job)), metrics_(metrics) {
@@ -89,12 +98,23 @@ void Generation::on_event(std::size_t index, Event& event) {
       delta.pieces.back().text = std::move(event.text);
     }
     if (job_.logprobs >= 0) delta.tokens = std::move(event.tokens);
-    if (job_.text.stream) exchange_->write(job_.format->delta(answer, delta));
+    if (job_.text.stream) {
+      exchange_->write(job_.format->delta(answer, delta));
+    } else if (!keep(answer, delta)) {
+      fail({ErrorCode::kInvalidArgument, too_many_logprobs(job_.max_whole_logprobs)});
+    }
     add_to(answer, delta);
   }
   if (!event.outcome) return;
   answer.outcome = std::move(event.outcome);
   on_outcome(index);
+}
+
+bool Generation::keep(const Answer& answer, const AnswerDelta& delta) {
+  for (const GeneratedToken& token : delta.tokens) logprobs_ += 1 + std::ssize(token.top);
+  if (logprobs_ > job_.max_whole_logprobs) return false;
+  job_.format->keep(answer, delta);
+  return true;
 }
 
 void Generation::on_outcome(std::size_t index) {

@@ -93,6 +93,8 @@ std::optional<ApiError> read_chat(const Json& body, const ServedModel& model, co
     fields.fail("response_format", "cannot hold an answer that may call tools; set tool_choice to none");
   if (fields.error()) return fields.error();
   if (auto error = prepare(chat, model, job)) return error;
+  limit_logprobs(fields, defaults, job);
+  if (fields.error()) return fields.error();
   job.format =
       chat_format({new_id("chatcmpl-"), std::time(nullptr), model.id, job.text.include_usage, job.logprobs >= 0});
   return {};

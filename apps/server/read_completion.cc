@@ -29,6 +29,7 @@ std::optional<ApiError> read_completion(const Json& body, const ServedModel& mod
   job.prompts = read_prompts(fields, "prompt", model, echo);
   if (!fields.error() && std::ssize(job.prompts) * job.text.n > kMaxAnswers)
     fields.fail("n", "too many answers: prompts x n is at most " + std::to_string(kMaxAnswers));
+  if (!fields.error()) limit_logprobs(fields, defaults, job);
   if (!fields.error()) job.constraint = read_response_format(fields, model);
   if (fields.error()) return fields.error();
   job.format = completion_format(

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 
 namespace nibble::server {
@@ -79,6 +80,17 @@ std::optional<ApiError> check_length(const Prompt& prompt, const ServedModel& mo
       fmt::format("{} tokens, and the model's context is {} with the answer", tokens, model.model->context()));
   error.code = "context_length_exceeded";
   return error;
+}
+
+void limit_logprobs(RequestFields& fields, const RequestDefaults& defaults, GenerationJob& job) {
+  job.max_whole_logprobs = defaults.max_whole_logprobs;
+  if (job.logprobs < 0 || job.text.stream) return;
+  const std::int64_t answers = std::ssize(job.prompts) * job.text.n;
+  const std::int64_t tokens = std::min(job.options.max_tokens, job.model->model->context());
+  if (answers * tokens * (1 + job.logprobs) <= job.max_whole_logprobs) return;
+  ApiError error = api_error_of({ErrorCode::kInvalidArgument, too_many_logprobs(job.max_whole_logprobs)});
+  error.param = "logprobs";
+  fields.fail(std::move(error));
 }
 
 ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model) {

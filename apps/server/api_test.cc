@@ -1,0 +1,71 @@
+// What requests ask for and are answered, by the empty model.
+#include "api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "testing/local_server.h"
+
+namespace nibble::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ApiTest : public ::testing::Test {
+ protected:
+  explicit ApiTest(const ServerOptions& options = local_options()) : server_({}, options) {}
+
+  ResponseReader ask(std::string_view path, const Json& body) const {
+    LocalClient client(server_.port());
+    return client.ask(post_of(path, body.dump()));
+  }
+  Json answer(std::string_view path, const Json& body) const {
+    const ResponseReader reader = ask(path, body);
+    EXPECT_EQ(reader.status(), 200) << reader.body();
+    return parse_untrusted(reader.body(), "answer").value();
+  }
+  /// The error of a request that is refused with 400.
+  Json refusal(std::string_view path, const Json& body) const {
+    const ResponseReader reader = ask(path, body);
+    EXPECT_EQ(reader.status(), 400) << body << reader.body();
+    const Json error = parse_untrusted(reader.body(), "error").value();
+    return error.contains("error") ? error["error"] : Json::object();
+  }
+
+  LocalServer server_;
+};
+
+ServerOptions few_logprobs() {
+  ServerOptions options = local_options();
+  options.api.defaults.max_whole_logprobs = 100;
+  return options;
+}
+
+class FewLogprobs : public ApiTest {
+ protected:
+  FewLogprobs() : ApiTest(few_logprobs()) {}
+};
+
+TEST_F(FewLogprobs, WholeAnswersAreBounded) {
+  Json body = {{"prompt", "abcdefghij"}, {"logprobs", 4}, {"max_tokens", 10}, {"n", 2}};
+  EXPECT_EQ(answer("/v1/completions", body)["choices"][1]["logprobs"]["tokens"].size(), 10u);
+  body["max_tokens"] = 11;
+  const Json error = refusal("/v1/completions", body);
+  EXPECT_EQ(error["param"], "logprobs");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("stream"));
+  // Its end is not known beforehand.
+  body["max_tokens"] = -1;
+  EXPECT_EQ(answer("/v1/completions", body)["choices"][1]["logprobs"]["tokens"].size(), 10u);
+  body["prompt"] = "abcdefghijk";
+  EXPECT_THAT(refusal("/v1/completions", body)["message"].get<std::string>(), HasSubstr("at most 100"));
+  body["stream"] = true;
+  EXPECT_EQ(ask("/v1/completions", body).status(), 200);
+  Json chat = {{"messages", {{{"role", "user"}, {"content", "x"}}}}, {"logprobs", true}, {"max_tokens", 101}};
+  EXPECT_EQ(refusal("/v1/chat/completions", chat)["param"], "logprobs");
+  chat["max_tokens"] = 100;
+  EXPECT_EQ(answer("/v1/chat/completions", chat)["choices"][0]["logprobs"]["content"].size(), 8u);
+}
+
+}  // namespace
+}  // namespace nibble::server
