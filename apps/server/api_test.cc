@@ -36,6 +36,19 @@ class ApiTest : public ::testing::Test {
   LocalServer server_;
 };
 
+TEST_F(ApiTest, EmbeddingsOfManyTexts) {
+  Json body = {{"input", std::vector<std::string>(2048, "ab")}};
+  const Json floats = answer("/v1/embeddings", body);
+  ASSERT_EQ(floats["data"].size(), 2048u);
+  EXPECT_EQ(floats["data"][2047]["index"], 2047);
+  EXPECT_EQ(floats["data"][2047]["embedding"].size(), 8u);
+  EXPECT_EQ(floats["usage"]["prompt_tokens"], 4096);
+  body["encoding_format"] = "base64";
+  EXPECT_EQ(answer("/v1/embeddings", body)["data"][0]["embedding"].get<std::string>().size(), 44u);
+  body["input"].push_back("ab");
+  EXPECT_THAT(refusal("/v1/embeddings", body)["message"].get<std::string>(), HasSubstr("at most 2048"));
+}
+
 ServerOptions few_logprobs() {
   ServerOptions options = local_options();
   options.api.defaults.max_whole_logprobs = 100;

@@ -26,7 +26,7 @@ std::optional<ApiError> read_completion(const Json& body, const ServedModel& mod
   if (const auto best_of = fields.integer("best_of", 1, kMaxAnswers); best_of && *best_of != job.text.n)
     fields.fail("best_of", "only as many as n are supported");
   if (fields.error()) return fields.error();
-  job.prompts = read_prompts(fields, "prompt", model, echo);
+  job.prompts = read_prompts(fields, "prompt", kMaxAnswers, model, echo);
   if (!fields.error() && std::ssize(job.prompts) * job.text.n > kMaxAnswers)
     fields.fail("n", "too many answers: prompts x n is at most " + std::to_string(kMaxAnswers));
   if (!fields.error()) limit_logprobs(fields, defaults, job);

@@ -35,8 +35,8 @@ void read_text(RequestFields& fields, const std::string& text, const ServedModel
 
 }  // namespace
 
-std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model,
-                                 bool want_text) {
+std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, std::size_t max,
+                                 const ServedModel& model, bool want_text) {
   std::vector<Prompt> prompts;
   const Json* value = fields.find(field);
   if (value == nullptr) {
@@ -47,8 +47,8 @@ std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, 
     fields.fail(field, "expected a text, a list of texts, a list of token ids, or a list of such lists");
   } else if (value->front().is_number()) {
     read_tokens(fields, field, *value, model, want_text, prompts);
-  } else if (value->size() > kMaxPrompts) {
-    fields.fail(field, fmt::format("{} prompts, at most {} are allowed", value->size(), kMaxPrompts));
+  } else if (value->size() > max) {
+    fields.fail(field, fmt::format("a list of {}, at most {} are allowed", value->size(), max));
   } else {
     for (const Json& one : *value) {
       if (one.is_string()) {

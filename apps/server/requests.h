@@ -24,11 +24,10 @@ std::optional<ApiError> read_chat(const Json& body, const ServedModel& model, co
 std::optional<ApiError> read_completion(const Json& body, const ServedModel& model, const RequestDefaults& defaults,
                                         GenerationJob& job);
 
-constexpr std::size_t kMaxPrompts = 256;
-
-/// A text, a list of token ids, or a list of either: `field` of a body. Sets the fields' error when it is none.
-std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model,
-                                 bool want_text);
+/// A text, a list of token ids, or a list of at most `max` of either: `field` of a body. Sets the fields' error when it
+/// is none.
+std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, std::size_t max,
+                                 const ServedModel& model, bool want_text);
 /// What constrains answers by "response_format"; empty: nothing.
 ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model);
 /// Refuses to hold more log probabilities than it may, where the request says how many there will be; others are ended
