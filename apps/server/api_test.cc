@@ -36,6 +36,37 @@ class ApiTest : public ::testing::Test {
   LocalServer server_;
 };
 
+/// An answer that does not keep to what was asked for is worse than none.
+TEST_F(ApiTest, WhatWouldConstrainAnAnswerIsKeptOrRefused) {
+  const Json chat = {{"messages", {{{"role", "user"}, {"content", "x"}}}}};
+  const Json text = {{"prompt", "x"}};
+  const auto with = [](Json body, const char* more) {
+    body.update(parse_untrusted(more, "test").value());
+    return body;
+  };
+  for (const auto& [path, body] : {std::pair("/v1/chat/completions", chat), std::pair("/v1/completions", text)}) {
+    for (const char* field :
+         {R"("guided_choice": ["a"])", R"("guided_regex": "a")", R"("guided_grammar": "root ::= x")",
+          R"("grammar": "root ::= x")", R"("bad_words": ["a"])", R"("allowed_token_ids": [1])",
+          R"("continue_final_message": true)", R"("structured_outputs": {"regex": "a"})",
+          R"("structured_outputs": {"choice": ["a"]})",
+          R"("json_schema": {"type": 7}, "guided_json": {"type": "object"})", R"("guided_json": "{")",
+          R"("json_schema": "{}")", R"("stop_token_ids": [257])", R"("n_predict": 0)",
+          R"("guided_json": {"type": "object"}, "response_format": {"type": "json_object"})"}) {
+      const Json error = refusal(path, with(body, ("{" + std::string(field) + "}").c_str()));
+      EXPECT_FALSE(error["param"].is_null()) << field << error;
+    }
+    for (const char* field :
+         {R"("guided_choice": [], "guided_regex": "", "grammar": null, "bad_words": null, "allowed_token_ids": [])",
+          R"("continue_final_message": false, "structured_outputs": {"regex": null, "json_object": false})",
+          R"("guided_json": {"type": "object"})", R"("guided_json": "{\"type\": \"object\"}")",
+          R"("json_schema": {"type": "object"})", R"("structured_outputs": {"json": {"type": "object"}})",
+          R"("response_format": {"type": "json_object", "schema": {"type": "object"}})", R"("stop_token_ids": [1])"})
+      answer(path, with(body, ("{" + std::string(field) + "}").c_str()));
+    EXPECT_EQ(answer(path, with(body, R"({"n_predict": 1})"))["usage"]["completion_tokens"], 1);
+  }
+}
+
 TEST_F(ApiTest, EmbeddingsOfManyTexts) {
   Json body = {{"input", std::vector<std::string>(2048, "ab")}};
   const Json floats = answer("/v1/embeddings", body);

@@ -93,35 +93,6 @@ void limit_logprobs(RequestFields& fields, const RequestDefaults& defaults, Gene
   fields.fail(std::move(error));
 }
 
-ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model) {
-  const Json* format = fields.object("response_format");
-  if (format == nullptr) return {};
-  RequestFields inner(*format, "response_format.");
-  const std::string type = inner.string("type").value_or("");
-  if (inner.error()) {
-    fields.fail(*inner.error());
-    return {};
-  }
-  if (type == "text") return {};
-  Result<ConstraintMaker> maker =
-      Error{ErrorCode::kInvalidArgument, "response_format.type: expected text, json_object or json_schema"};
-  if (type == "json_object") maker = model.chat->json_object();
-  if (type == "json_schema") {
-    const Json* described = inner.object("json_schema");
-    const Json* schema = described == nullptr ? nullptr : RequestFields(*described).find("schema");
-    if (schema == nullptr) {
-      fields.fail("response_format.json_schema.schema", "missing");
-      return {};
-    }
-    maker = model.chat->json_schema(schema->dump(), "response_format.json_schema.schema");
-  }
-  if (maker.ok()) return std::move(*maker);
-  ApiError error = api_error_of(maker.error());
-  error.param = "response_format";
-  fields.fail(std::move(error));
-  return {};
-}
-
 std::string new_id(std::string_view prefix) {
   static constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   static thread_local std::mt19937_64 random{std::random_device{}()};

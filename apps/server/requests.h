@@ -28,8 +28,9 @@ std::optional<ApiError> read_completion(const Json& body, const ServedModel& mod
 /// is none.
 std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, std::size_t max,
                                  const ServedModel& model, bool want_text);
-/// What constrains answers by "response_format"; empty: nothing.
-ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model);
+/// What constrains answers, by the names of OpenAI, llama-server and vLLM; empty: nothing. Refuses fields that would
+/// constrain them in a way that we do not know, rather than to answer as if they were not there.
+ConstraintMaker read_constraint(RequestFields& fields, const ServedModel& model);
 /// Refuses to hold more log probabilities than it may, where the request says how many there will be; others are ended
 /// when they come to that. Behind the prompts.
 void limit_logprobs(RequestFields& fields, const RequestDefaults& defaults, GenerationJob& job);
