@@ -218,6 +218,8 @@ TEST_P(Schedule, TheSameAtOnceIsReadOnce) {
   const auto schedule = scheduler();
   const std::vector<Answer> answers = run_all(*schedule, requests, 8);
   EXPECT_EQ(schedule->stats().cached_tokens, 7 * 128);
+  EXPECT_EQ(schedule->stats().prompt_tokens, 8 * 140);
+  EXPECT_EQ(schedule->stats().prompt_tokens_computed, 140 + 7 * 12);
 }
 
 /// With no time at all for a slice, the smallest are read from the second step on.
@@ -229,6 +231,7 @@ TEST_P(Schedule, SlicesThatTakeTooLongBecomeSmaller) {
   requests.push_back(request(24 + 10 * 16, 2, 1));
   run_all(*schedule, requests, 1);
   EXPECT_EQ(schedule->stats().steps, 11);
+  EXPECT_EQ(schedule->stats().prompt_tokens_computed, 24 + 10 * 16);
 }
 
 TEST_P(Schedule, PreemptedTextsGoOnAsIfNothingHadBeen) {
