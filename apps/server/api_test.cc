@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "base/json.h"
 #include "testing/local_server.h"
 
@@ -90,6 +93,35 @@ class FewLogprobs : public ApiTest {
  protected:
   FewLogprobs() : ApiTest(few_logprobs()) {}
 };
+
+TEST_F(ApiTest, PathsWithoutAVersion) {
+  EXPECT_EQ(answer("/completions", {{"prompt", "ab"}})["choices"][0]["text"], "ab");
+  EXPECT_EQ(answer("/chat/completions", {{"messages", {{{"role", "user"}, {"content", "x"}}}}})["object"],
+            "chat.completion");
+  EXPECT_EQ(answer("/embeddings", {{"input", "ab"}})["data"].size(), 1u);
+}
+
+/// What a client that went away has cost is in the log.
+TEST(AccessLog, TokensOfAbortedRequests) {
+  std::promise<std::string> logged;
+  ServerOptions options = local_options();
+  options.api.access_log = [&logged](const std::string& line) { logged.set_value(line); };
+  EmptyModelOptions model;
+  model.step_time = std::chrono::milliseconds(5);
+  const LocalServer server(model, options);
+  {
+    LocalClient client(server.port());
+    client.say(
+        post_of("/v1/completions", R"({"prompt": "abc", "ignore_eos": true, "max_tokens": -1, "stream": true})"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  auto line = logged.get_future();
+  ASSERT_EQ(line.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  const Json json = parse_untrusted(line.get(), "log").value();
+  EXPECT_EQ(json["status"], 499);
+  EXPECT_EQ(json["prompt_tokens"], 3);
+  EXPECT_GT(json["completion_tokens"], 0);
+}
 
 TEST_F(FewLogprobs, WholeAnswersAreBounded) {
   Json body = {{"prompt", "abcdefghij"}, {"logprobs", 4}, {"max_tokens", 10}, {"n", 2}};

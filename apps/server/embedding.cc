@@ -41,6 +41,7 @@ std::optional<ApiError> read_embedding(const Json& body, const ServedModel& mode
 Embedding::Embedding(std::shared_ptr<Exchange> exchange, EmbeddingJob job, Metrics& metrics)
     : exchange_(std::move(exchange)), job_(std::move(job)), metrics_(metrics), vectors_(job_.prompts.size()) {
   exchange_->record.model = job_.model->id;
+  for (const Prompt& prompt : job_.prompts) exchange_->record.prompt_tokens += std::ssize(prompt.tokens);
 }
 
 void Embedding::submit_more() {
@@ -71,7 +72,6 @@ void Embedding::on_event(std::size_t prompt, Event& event) {
   if (!event.embedding.empty()) vectors_[prompt] = std::move(event.embedding);
   if (!event.outcome) return;
   const Outcome& outcome = *event.outcome;
-  exchange_->record.prompt_tokens += outcome.prompt_tokens;
   metrics_.models[job_.model->id].add(
       outcome, 0, std::chrono::duration<double>(std::chrono::steady_clock::now() - exchange_->start).count());
   if (is_over_) return;

@@ -43,6 +43,7 @@ Generation::Generation(std::shared_ptr<Exchange> exchange, GenerationJob job, Me
   first_token_seconds_.resize(answers_.size(), -1);
   open_ = answers_.size();
   exchange_->record.model = job_.model->id;
+  for (const Prompt& prompt : job_.prompts) exchange_->record.prompt_tokens += std::ssize(prompt.tokens);
 }
 
 Result<RequestId> Generation::submit(std::size_t answer) {
@@ -84,6 +85,7 @@ void Generation::start() {
 
 void Generation::on_event(std::size_t index, Event& event) {
   Answer& answer = answers_[index];
+  exchange_->record.generated_tokens += std::ssize(event.tokens);
   if (first_token_seconds_[index] < 0 && !event.tokens.empty())
     first_token_seconds_[index] = seconds_since(exchange_->start);
   if (!is_over_ && !(event.outcome && event.outcome->error)) {
@@ -122,11 +124,7 @@ void Generation::on_outcome(std::size_t index) {
   const Outcome& outcome = *answer.outcome;
   --open_;
   AccessRecord& record = exchange_->record;
-  record.generated_tokens += outcome.generated_tokens;
-  if (index % static_cast<std::size_t>(job_.text.n) == 0) {
-    record.prompt_tokens += outcome.prompt_tokens;
-    record.cached_tokens += outcome.cached_tokens;
-  }
+  if (index % static_cast<std::size_t>(job_.text.n) == 0) record.cached_tokens += outcome.cached_tokens;
   record.queue_seconds = std::max(record.queue_seconds, outcome.queue_seconds);
   metrics_.models[job_.model->id].add(outcome, first_token_seconds_[index], seconds_since(exchange_->start));
   if (is_over_) return;
