@@ -23,17 +23,16 @@ struct Answer {
   std::string prompt;  ///< the prompt's text, where it is wanted back
   std::string content;
   std::vector<ToolCall> calls;
-  std::vector<GeneratedToken> tokens;  ///< where log probabilities are wanted
   std::optional<Outcome> outcome;
 };
 
 /// What came to an answer at once.
 struct AnswerDelta {
   std::vector<AnswerPiece> pieces;
-  std::vector<GeneratedToken> tokens;
+  std::vector<GeneratedToken> tokens;  ///< where log probabilities are wanted
 };
 
-/// Adds what came.
+/// Adds what came, but not the tokens: the format keeps their text.
 void add_to(Answer& answer, const AnswerDelta& delta);
 
 struct Usage {
@@ -52,6 +51,10 @@ class AnswerFormat {
   virtual std::string delta(const Answer& answer, const AnswerDelta& delta) = 0;
   virtual std::string finish(const Answer& answer) = 0;
   virtual std::string usage(const std::vector<Answer>& answers, const Usage& usage) = 0;
+  /// In place of delta() for answers that are given whole: log probabilities are written down as they come, in a tenth
+  /// of the memory that they have as values.
+  virtual void keep(const Answer& answer, const AnswerDelta& delta) = 0;
+  /// Once.
   virtual std::string whole(const std::vector<Answer>& answers, const Usage& usage) = 0;
 };
 

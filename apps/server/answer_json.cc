@@ -21,10 +21,21 @@ void add_to(Answer& answer, const AnswerDelta& delta) {
         break;
     }
   }
-  answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
 }
 
 std::string json_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+void append_item(std::string& items, std::string_view json) {
+  if (!items.empty()) items += ',';
+  items += json;
+}
+
+std::string with_member(std::string object, std::string_view name, std::string_view json) {
+  object.pop_back();
+  if (object.size() > 1) object += ',';
+  object.append("\"").append(name).append("\":").append(json).append("}");
+  return object;
+}
 
 std::string event_text(const std::string& json) { return "data: " + json + "\n\n"; }
 

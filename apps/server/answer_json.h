@@ -20,6 +20,10 @@ Json timings_json(const std::vector<Answer>& answers);
 std::string_view finish_reason(const Outcome& outcome);
 /// A probability's logarithm as OpenAI gives it: -9999 for none.
 double logprob_number(float logprob);
+/// Adds a value to the text between a list's brackets.
+void append_item(std::string& items, std::string_view json);
+/// An object's text with one more member, whose value is text already.
+std::string with_member(std::string object, std::string_view name, std::string_view json);
 std::string event_text(const std::string& json);
 
 }  // namespace nibble::server

@@ -74,7 +74,7 @@ TEST(ChatFormat, CallsInPieces) {
 
 TEST(ChatFormat, LogprobsWithoutText) {
   const auto format = chat_format({"id", 1, "m", true, true});
-  const Answer answer;
+  Answer answer;
   AnswerDelta delta;
   delta.tokens = {token("\xC3", -0.5f)};
   const auto chunks = chunks_of(format->delta(answer, delta));
@@ -84,10 +84,30 @@ TEST(ChatFormat, LogprobsWithoutText) {
   EXPECT_EQ(entry["bytes"], Json::array({0xC3}));
   EXPECT_EQ(entry["top_logprobs"][1]["logprob"], -9999.0);
   EXPECT_TRUE(chunks[0].contains("usage") && chunks[0]["usage"].is_null());
+  format->keep(answer, delta);
+  format->keep(answer, delta);
+  answer.outcome = Outcome();
+  const Json whole = parse_untrusted(format->whole({answer}, {}), "whole").value();
+  EXPECT_EQ(whole["choices"][0]["logprobs"]["content"], Json::array({entry, entry}));
+}
+
+/// Empty lists are lists, and null is what was not asked for.
+TEST(Formats, WholeAnswersWithoutTokens) {
+  for (const bool logprobs : {false, true}) {
+    const AnswerHead head = {"id", 1, "m", false, logprobs};
+    Answer answer;
+    answer.outcome = Outcome();
+    const Json chat = parse_untrusted(chat_format(head)->whole({answer}, {}), "chat").value();
+    const Json text = parse_untrusted(completion_format(head, false)->whole({answer}, {}), "text").value();
+    EXPECT_EQ(chat["choices"][0]["logprobs"].dump(), logprobs ? R"({"content":[],"refusal":null})" : "null");
+    EXPECT_EQ(text["choices"][0]["logprobs"].dump(),
+              logprobs ? R"({"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]})" : "null");
+  }
 }
 
 TEST(CompletionFormat, OffsetsCountCharacters) {
   const auto format = completion_format({"id", 1, "m", false, true}, true);
+  const auto whole_format = completion_format({"id", 1, "m", false, true}, true);
   Answer answer;
   answer.prompt = "\xC3\xA4";
   std::string stream = format->begin(answer);
@@ -95,14 +115,22 @@ TEST(CompletionFormat, OffsetsCountCharacters) {
     AnswerDelta delta = content(text);
     delta.tokens = {token(text, -1)};
     stream += format->delta(answer, delta);
+    whole_format->keep(answer, delta);
     add_to(answer, delta);
   }
   answer.outcome = Outcome();
-  const Json whole = parse_untrusted(format->whole({answer}, {}), "whole").value();
+  const Json whole = parse_untrusted(whole_format->whole({answer}, {}), "whole").value();
   EXPECT_EQ(whole["choices"][0]["text"], "\xC3\xA4\xC3\xA4xy");
   EXPECT_EQ(whole["choices"][0]["logprobs"]["text_offset"], Json::array({1, 3}));
   std::string text;
-  for (const Json& chunk : chunks_of(stream)) text += chunk["choices"][0]["text"].get<std::string>();
+  Json offsets = Json::array();
+  for (const Json& chunk : chunks_of(stream)) {
+    text += chunk["choices"][0]["text"].get<std::string>();
+    const Json& logprobs = chunk["choices"][0]["logprobs"];
+    if (!logprobs.is_null())
+      offsets.insert(offsets.end(), logprobs["text_offset"].begin(), logprobs["text_offset"].end());
+  }
+  EXPECT_EQ(offsets, whole["choices"][0]["logprobs"]["text_offset"]);
   EXPECT_EQ(text, "\xC3\xA4\xC3\xA4xy");
 }
 

@@ -71,6 +71,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::completion},
+      {"POST", "/completions", &Api::completion},
       {"POST", "/v1/embeddings", &Api::embedding},
       {"POST", "/embeddings", &Api::embedding},
       {"POST", "/tokenize", &Api::tokenize},

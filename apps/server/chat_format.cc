@@ -1,8 +1,13 @@
 // Answers of /v1/chat/completions.
+#include <unordered_map>
+#include <utility>
+
 #include "answer_json.h"
 
 namespace nibble::server {
 namespace {
+
+constexpr std::string_view kNull = "null";
 
 Json bytes_of(const std::string& text) {
   Json bytes = Json::array();
@@ -14,17 +19,18 @@ Json logprob_json(const TokenLogprob& token) {
   return {{"token", token.bytes}, {"logprob", logprob_number(token.logprob)}, {"bytes", bytes_of(token.bytes)}};
 }
 
-Json logprobs_json(const std::vector<GeneratedToken>& tokens) {
-  Json content = Json::array();
+/// Adds what "logprobs" says of tokens.
+void append_entries(std::string& entries, const std::vector<GeneratedToken>& tokens) {
   for (const GeneratedToken& token : tokens) {
     if (!token.logprob) continue;
     Json entry = logprob_json(*token.logprob);
     entry["top_logprobs"] = Json::array();
     for (const TokenLogprob& other : token.top) entry["top_logprobs"].push_back(logprob_json(other));
-    content.push_back(std::move(entry));
+    append_item(entries, json_text(entry));
   }
-  return {{"content", std::move(content)}, {"refusal", Json()}};
 }
+
+std::string logprobs_text(const std::string& entries) { return "{\"content\":[" + entries + "],\"refusal\":null}"; }
 
 Json call_json(const ToolCall& call) {
   return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
@@ -57,24 +63,28 @@ class ChatFormat final : public AnswerFormat {
   }
 
   std::string begin(const Answer& answer) override {
-    return chunk(answer, {{"role", "assistant"}, {"content", ""}, {"refusal", Json()}}, Json(), Json());
+    return chunk(answer, {{"role", "assistant"}, {"content", ""}, {"refusal", Json()}}, kNull, Json());
   }
 
   std::string delta(const Answer& answer, const AnswerDelta& delta) override {
-    Json logprobs;
-    if (head_.logprobs && !delta.tokens.empty()) logprobs = logprobs_json(delta.tokens);
+    std::string logprobs(kNull);
+    if (head_.logprobs && !delta.tokens.empty()) {
+      std::string entries;
+      append_entries(entries, delta.tokens);
+      logprobs = logprobs_text(entries);
+    }
     std::string text;
     for (const AnswerPiece& piece : delta.pieces) {
       Json json = delta_json(piece);
       if (json.is_null()) continue;
-      text += chunk(answer, std::move(json), std::exchange(logprobs, Json()), Json());
+      text += chunk(answer, std::move(json), std::exchange(logprobs, std::string(kNull)), Json());
     }
-    if (!logprobs.is_null()) text += chunk(answer, {{"content", ""}}, std::move(logprobs), Json());
+    if (logprobs != kNull) text += chunk(answer, {{"content", ""}}, logprobs, Json());
     return text;
   }
 
   std::string finish(const Answer& answer) override {
-    return chunk(answer, Json::object(), Json(), finish_reason_of(answer));
+    return chunk(answer, Json::object(), kNull, finish_reason_of(answer));
   }
 
   std::string usage(const std::vector<Answer>& answers, const Usage& usage) override {
@@ -85,9 +95,12 @@ class ChatFormat final : public AnswerFormat {
     return event_text(json_text(json));
   }
 
+  void keep(const Answer& answer, const AnswerDelta& delta) override {
+    if (head_.logprobs) append_entries(entries_[answer.index], delta.tokens);
+  }
+
   std::string whole(const std::vector<Answer>& answers, const Usage& usage) override {
-    Json json = head_json(head_, "chat.completion");
-    json["choices"] = Json::array();
+    std::string choices;
     for (const Answer& answer : answers) {
       Json message = {{"role", "assistant"}, {"content", answer.content}, {"refusal", Json()}};
       if (!answer.calls.empty()) {
@@ -95,14 +108,16 @@ class ChatFormat final : public AnswerFormat {
         message["tool_calls"] = Json::array();
         for (const ToolCall& call : answer.calls) message["tool_calls"].push_back(call_json(call));
       }
-      json["choices"].push_back({{"index", answer.index},
-                                 {"message", std::move(message)},
-                                 {"logprobs", head_.logprobs ? logprobs_json(answer.tokens) : Json()},
-                                 {"finish_reason", finish_reason_of(answer)}});
+      const Json choice = {
+          {"index", answer.index}, {"message", std::move(message)}, {"finish_reason", finish_reason_of(answer)}};
+      const std::string entries = std::exchange(entries_[answer.index], {});
+      append_item(choices, with_member(json_text(choice), "logprobs",
+                                       head_.logprobs ? logprobs_text(entries) : std::string(kNull)));
     }
+    Json json = head_json(head_, "chat.completion");
     json["usage"] = usage_json(usage);
     json["timings"] = timings_json(answers);
-    return json_text(json);
+    return with_member(json_text(json), "choices", "[" + choices + "]");
   }
 
  private:
@@ -111,17 +126,16 @@ class ChatFormat final : public AnswerFormat {
     return reason == "stop" && !answer.calls.empty() ? "tool_calls" : reason;
   }
 
-  std::string chunk(const Answer& answer, Json delta, Json logprobs, Json finish_reason) const {
-    const Json choice = {{"index", answer.index},
-                         {"delta", std::move(delta)},
-                         {"logprobs", std::move(logprobs)},
-                         {"finish_reason", std::move(finish_reason)}};
-    return event_text(chunk_head_ + ",\"choices\":[" + json_text(choice) + "]" +
+  std::string chunk(const Answer& answer, Json delta, std::string_view logprobs, Json finish_reason) const {
+    const Json choice = {
+        {"index", answer.index}, {"delta", std::move(delta)}, {"finish_reason", std::move(finish_reason)}};
+    return event_text(chunk_head_ + ",\"choices\":[" + with_member(json_text(choice), "logprobs", logprobs) + "]" +
                       (head_.include_usage ? ",\"usage\":null}" : "}"));
   }
 
   AnswerHead head_;
   std::string chunk_head_;
+  std::unordered_map<int, std::string> entries_;  ///< of each answer's log probabilities, for whole()
 };
 
 }  // namespace

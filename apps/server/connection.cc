@@ -115,13 +115,6 @@ class Connection::Current final : public Exchange {
     end();
   }
 
-  void abort() override {
-    if (is_ended_) return;
-    is_ended_ = true;
-    is_begun_ = true;
-    if (connection_->current_ == this) connection_->close();
-  }
-
   void on_gone(std::function<void()> task) override {
     if (is_ended_) return;
     if (connection_->current_ != this) return task();  // it has gone already

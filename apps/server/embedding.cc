@@ -9,7 +9,8 @@ namespace nibble::server {
 
 namespace {
 
-constexpr std::size_t kAtOnce = 32;  ///< texts of a request that the engine has
+constexpr std::size_t kMaxInputs = 2048;  ///< OpenAI's
+constexpr std::size_t kAtOnce = 32;       ///< texts of a request that the engine has
 
 }  // namespace
 
@@ -33,13 +34,14 @@ std::optional<ApiError> read_embedding(const Json& body, const ServedModel& mode
   if (format != "float" && format != "base64") fields.fail("encoding_format", "expected float or base64");
   job.base64 = format == "base64";
   if (fields.find("dimensions") != nullptr) fields.fail("dimensions", "the model's vectors have one size only");
-  if (!fields.error()) job.prompts = read_prompts(fields, "input", model, false);
+  if (!fields.error()) job.prompts = read_prompts(fields, "input", kMaxInputs, model, false);
   return fields.error();
 }
 
 Embedding::Embedding(std::shared_ptr<Exchange> exchange, EmbeddingJob job, Metrics& metrics)
     : exchange_(std::move(exchange)), job_(std::move(job)), metrics_(metrics), vectors_(job_.prompts.size()) {
   exchange_->record.model = job_.model->id;
+  for (const Prompt& prompt : job_.prompts) exchange_->record.prompt_tokens += std::ssize(prompt.tokens);
 }
 
 void Embedding::submit_more() {
@@ -70,7 +72,6 @@ void Embedding::on_event(std::size_t prompt, Event& event) {
   if (!event.embedding.empty()) vectors_[prompt] = std::move(event.embedding);
   if (!event.outcome) return;
   const Outcome& outcome = *event.outcome;
-  exchange_->record.prompt_tokens += outcome.prompt_tokens;
   metrics_.models[job_.model->id].add(
       outcome, 0, std::chrono::duration<double>(std::chrono::steady_clock::now() - exchange_->start).count());
   if (is_over_) return;
@@ -94,21 +95,23 @@ void Embedding::cancel_all() {
 }
 
 std::string Embedding::answer() const {
-  Json data = Json::array();
+  // One vector at a time: as values they would take many times the memory.
+  std::string data;
   for (std::size_t i = 0; i < vectors_.size(); ++i) {
-    Json vector = vectors_[i];
+    Json item = {{"object", "embedding"}, {"index", i}};
     if (job_.base64) {
       std::string bytes(vectors_[i].size() * sizeof(float), '\0');
       std::memcpy(bytes.data(), vectors_[i].data(), bytes.size());
-      vector = base64_of(bytes);
+      item["embedding"] = base64_of(bytes);
+    } else {
+      item["embedding"] = vectors_[i];
     }
-    data.push_back({{"object", "embedding"}, {"index", i}, {"embedding", std::move(vector)}});
+    append_item(data, json_text(item));
   }
   const std::int64_t tokens = exchange_->record.prompt_tokens;
-  return json_text({{"object", "list"},
-                    {"data", std::move(data)},
-                    {"model", job_.model->id},
-                    {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
+  const Json rest = {
+      {"object", "list"}, {"model", job_.model->id}, {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
+  return with_member(json_text(rest), "data", "[" + data + "]");
 }
 
 }  // namespace nibble::server

@@ -123,6 +123,7 @@ Result<RequestId> EmptyEngine::submit(std::unique_ptr<QueuePlace> place, Request
   ++stats_.requests_accepted;
   if (options_.synchronous) {
     stats_.prompt_tokens += tokens;
+    stats_.prompt_tokens_computed += tokens;
     lock.unlock();
     while (!run_one(job)) continue;
     return id;
@@ -267,6 +268,7 @@ void EmptyEngine::admit(const std::unordered_set<RequestId>& cancelled) {
     --stats_.waiting;
     stats_.waiting_tokens -= std::ssize(job.request.prompt);
     stats_.prompt_tokens += std::ssize(job.request.prompt);
+    stats_.prompt_tokens_computed += std::ssize(job.request.prompt);
     running_.push_back(std::move(job));
   }
   waiting_ = std::move(left);

@@ -37,8 +37,6 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   virtual void begin_stream(HttpReply head) = 0;
   virtual void write(std::string_view piece) = 0;
   virtual void end_stream() = 0;
-  /// The answer cannot go on: the connection is cut, so that the client does not take what it has for the whole.
-  virtual void abort() = 0;
 
   /// Calls `task` once if the client goes away, or stops reading, before the answer is whole.
   virtual void on_gone(std::function<void()> task) = 0;

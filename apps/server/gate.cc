@@ -13,6 +13,24 @@ ApiError refusal(int status, std::string message, std::string code) {
           std::move(code)};
 }
 
+constexpr std::size_t kMaxAllowedHeaders = 2048;
+
+/// The names of headers in a list, without what else a client may have put there.
+std::string header_names(std::string_view list) {
+  static constexpr std::string_view kNameCharacters =
+      "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  std::string names;
+  for (const char c : list.substr(0, kMaxAllowedHeaders))
+    if (c == ',' || kNameCharacters.find(c) != std::string_view::npos) names += c;
+  return names;
+}
+
+/// Clients add headers of their own: those of OpenAI's, X-Stainless-..., change from version to version.
+std::string allowed_headers(const HttpRequest& preflight) {
+  const std::string asked = header_names(preflight.header("Access-Control-Request-Headers"));
+  return asked.empty() ? "Authorization, Content-Type, X-Api-Key, X-Request-Id" : asked;
+}
+
 }  // namespace
 
 std::string host_name(std::string_view host) {
@@ -88,7 +106,7 @@ std::optional<HttpReply> Gate::refuse(const HttpRequest& head, bool is_public) c
     HttpReply reply;
     reply.status = 204;
     reply.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                     {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key, X-Request-Id"},
+                     {"Access-Control-Allow-Headers", allowed_headers(head)},
                      {"Access-Control-Max-Age", "600"}};
     add_cors(head, reply.headers);
     return reply;

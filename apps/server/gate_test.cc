@@ -55,6 +55,23 @@ TEST(Gate, PagesOfOtherOrigins) {
               ::testing::Contains(::testing::Pair("Access-Control-Allow-Origin", "https://app.example")));
 }
 
+TEST(Gate, PreflightsAllowTheHeadersThatAreAskedFor) {
+  const Gate gate({{}, {}, {"https://app.example"}});
+  const auto allowed = [&](Headers more) {
+    Headers headers = {{"Host", "localhost:80"}, {"Origin", "https://app.example"}};
+    headers.insert(headers.end(), more.begin(), more.end());
+    const auto answer = gate.refuse(request_with(std::move(headers), "OPTIONS"), false);
+    for (const auto& [name, value] : answer ? answer->headers : Headers())
+      if (name == "Access-Control-Allow-Headers") return value;
+    return std::string();
+  };
+  EXPECT_EQ(allowed({}), "Authorization, Content-Type, X-Api-Key, X-Request-Id");
+  EXPECT_EQ(allowed({{"Access-Control-Request-Headers", "authorization, content-type,x-stainless-os"}}),
+            "authorization,content-type,x-stainless-os");
+  EXPECT_EQ(allowed({{"Access-Control-Request-Headers", "a\t:\"<b>\xC3"}}), "ab");
+  EXPECT_EQ(allowed({{"Access-Control-Request-Headers", std::string(9000, 'a')}}).size(), 2048u);
+}
+
 TEST(Gate, Keys) {
   const Gate gate({{"first", "second"}, {}, {}});
   const auto with = [](const char* name, const char* value) { return request_with({{"Host", "a"}, {name, value}}); };

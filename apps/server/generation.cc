@@ -1,5 +1,7 @@
 #include "generation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -23,6 +25,13 @@ HttpReply event_stream() {
 
 }  // namespace
 
+std::string too_many_logprobs(std::int64_t most) {
+  return fmt::format(
+      "logprobs: an answer that is not streamed holds at most {} of them (n x max_tokens x (1 + top_logprobs)); stream "
+      "it, or ask for fewer",
+      most);
+}
+
 Generation::Generation(std::shared_ptr<Exchange> exchange, GenerationJob job, Metrics& metrics)
     : exchange_(std::move(exchange)), job_(std::move(job)), metrics_(metrics) {
   const auto n = static_cast<std::size_t>(job_.text.n);
@@ -34,6 +43,7 @@ Generation::Generation(std::shared_ptr<Exchange> exchange, GenerationJob job, Me
   first_token_seconds_.resize(answers_.size(), -1);
   open_ = answers_.size();
   exchange_->record.model = job_.model->id;
+  for (const Prompt& prompt : job_.prompts) exchange_->record.prompt_tokens += std::ssize(prompt.tokens);
 }
 
 Result<RequestId> Generation::submit(std::size_t answer) {
@@ -75,6 +85,7 @@ void Generation::start() {
 
 void Generation::on_event(std::size_t index, Event& event) {
   Answer& answer = answers_[index];
+  exchange_->record.generated_tokens += std::ssize(event.tokens);
   if (first_token_seconds_[index] < 0 && !event.tokens.empty())
     first_token_seconds_[index] = seconds_since(exchange_->start);
   if (!is_over_ && !(event.outcome && event.outcome->error)) {
@@ -89,7 +100,11 @@ void Generation::on_event(std::size_t index, Event& event) {
       delta.pieces.back().text = std::move(event.text);
     }
     if (job_.logprobs >= 0) delta.tokens = std::move(event.tokens);
-    if (job_.text.stream) exchange_->write(job_.format->delta(answer, delta));
+    if (job_.text.stream) {
+      exchange_->write(job_.format->delta(answer, delta));
+    } else if (!keep(answer, delta)) {
+      fail({ErrorCode::kInvalidArgument, too_many_logprobs(job_.max_whole_logprobs)});
+    }
     add_to(answer, delta);
   }
   if (!event.outcome) return;
@@ -97,16 +112,19 @@ void Generation::on_event(std::size_t index, Event& event) {
   on_outcome(index);
 }
 
+bool Generation::keep(const Answer& answer, const AnswerDelta& delta) {
+  for (const GeneratedToken& token : delta.tokens) logprobs_ += 1 + std::ssize(token.top);
+  if (logprobs_ > job_.max_whole_logprobs) return false;
+  job_.format->keep(answer, delta);
+  return true;
+}
+
 void Generation::on_outcome(std::size_t index) {
   const Answer& answer = answers_[index];
   const Outcome& outcome = *answer.outcome;
   --open_;
   AccessRecord& record = exchange_->record;
-  record.generated_tokens += outcome.generated_tokens;
-  if (index % static_cast<std::size_t>(job_.text.n) == 0) {
-    record.prompt_tokens += outcome.prompt_tokens;
-    record.cached_tokens += outcome.cached_tokens;
-  }
+  if (index % static_cast<std::size_t>(job_.text.n) == 0) record.cached_tokens += outcome.cached_tokens;
   record.queue_seconds = std::max(record.queue_seconds, outcome.queue_seconds);
   metrics_.models[job_.model->id].add(outcome, first_token_seconds_[index], seconds_since(exchange_->start));
   if (is_over_) return;

@@ -28,11 +28,15 @@ struct GenerationJob {
   TextFields text;
   GenerateOptions options;
   int logprobs = -1;                                   ///< Request::logprobs
+  std::int64_t max_whole_logprobs = 0;                 ///< RequestDefaults::max_whole_logprobs
   ConstraintMaker constraint;                          ///< may be empty
   std::vector<std::unique_ptr<AnswerReader>> readers;  ///< one for each answer, or none: all text is content
   std::unique_ptr<AnswerFormat> format;
   std::unique_ptr<QueuePlace> place;  ///< of the first answer; may be null
 };
+
+/// What a request is told that asks for more log probabilities than that.
+std::string too_many_logprobs(std::int64_t most);
 
 /// Lives as long as the engine or the exchange has something for it; on the exchange's thread.
 class Generation final : public std::enable_shared_from_this<Generation> {
@@ -47,6 +51,8 @@ class Generation final : public std::enable_shared_from_this<Generation> {
  private:
   Result<RequestId> submit(std::size_t answer);
   void submit_more();
+  /// For an answer that is given whole; false when it grows too large.
+  bool keep(const Answer& answer, const AnswerDelta& delta);
   void on_outcome(std::size_t answer);
   void finish();
   void fail(const Error& error);
@@ -59,9 +65,10 @@ class Generation final : public std::enable_shared_from_this<Generation> {
   std::vector<Answer> answers_;
   std::vector<RequestId> ids_;
   std::vector<double> first_token_seconds_;
-  std::size_t open_ = 0;    ///< answers without an outcome
-  bool has_begun_ = false;  ///< the stream has
-  bool is_over_ = false;    ///< the client has its answer, or is gone
+  std::int64_t logprobs_ = 0;  ///< that are kept
+  std::size_t open_ = 0;       ///< answers without an outcome
+  bool has_begun_ = false;     ///< the stream has
+  bool is_over_ = false;       ///< the client has its answer, or is gone
 };
 
 }  // namespace nibble::server

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <new>
 #include <random>
 #include <thread>
@@ -84,6 +85,34 @@ TEST(Lifetimes, WhatIsThrownEndsOneTaskOnly) {
   EXPECT_EQ(client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status(), 200);
   server.stop();
   thread.join();
+}
+
+TEST(Lifetimes, ServersMayStopWhileAModelLoads) {
+  std::atomic<bool> is_loading = false;
+  ServedModels models({{"empty", "empty"}}, [&](const ModelSource&, const std::atomic<bool>& stop) {
+    is_loading = true;
+    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return Result<ServedModel>(Error{ErrorCode::kCancelled, "the work was stopped"});
+  });
+  Server server(models, local_options());
+  ASSERT_TRUE(server.listen().ok());
+  std::thread thread([&] { EXPECT_TRUE(server.run([] {}).ok()); });
+  while (!is_loading) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.stop();
+  thread.join();
+}
+
+/// nohup, or a background job of a script: what the parent had ignored stays so.
+TEST(Lifetimes, SignalsThatWereIgnoredStayIgnored) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  {
+    const LocalServer server(paced_model());
+    std::raise(SIGHUP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    LocalClient client(server.port());
+    EXPECT_EQ(client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status(), 200);
+  }
+  std::signal(SIGHUP, before);
 }
 
 TEST(Lifetimes, ServersMayStopAtAnyMoment) {

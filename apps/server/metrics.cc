@@ -89,7 +89,7 @@ void ModelMetrics::add(const Outcome& outcome, double first_token_seconds, doubl
 void ModelMetrics::print(MetricPage& page, const std::string& model, const EngineStats& s) const {
   const std::string label = "model_name=\"" + label_text(model) + "\"";
   const auto number = [](std::int64_t n) { return static_cast<double>(n); };
-  const double computed = number(s.prompt_tokens - s.cached_tokens);
+  const double computed = number(s.prompt_tokens_computed);
   const double used = ratio(number(s.kv_blocks_used), number(s.kv_blocks));
   const auto gauge = [&](std::string_view name, std::string_view help, double value) {
     page.add(name, "gauge", help, label, value);

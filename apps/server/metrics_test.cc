@@ -48,6 +48,20 @@ TEST(Metrics, LinesOfAMetricStandTogether) {
   EXPECT_THAT(text, HasSubstr("nibble:http_connections{} 3\n"));
 }
 
+/// Blocks that are adopted later are counted late; a counter must not fall.
+TEST(Metrics, PromptTokensAreThoseComputed) {
+  MetricPage page;
+  EngineStats stats;
+  stats.prompt_tokens = 100;
+  stats.prompt_tokens_computed = 36;
+  ModelMetrics metrics;
+  metrics.prompt_seconds = 2;
+  metrics.print(page, "a", stats);
+  EXPECT_THAT(page.text(), HasSubstr("llamacpp:prompt_tokens_total{model_name=\"a\"} 36\n"));
+  EXPECT_THAT(page.text(), HasSubstr("llamacpp:prompt_tokens_seconds{model_name=\"a\"} 18\n"));
+  EXPECT_THAT(page.text(), HasSubstr("vllm:prompt_tokens_total{model_name=\"a\"} 100\n"));
+}
+
 TEST(ServedModels, NamesFromPaths) {
   EXPECT_EQ(model_name("/a/b.gguf"), "b");
   EXPECT_EQ(model_name("a/b/"), "b");

@@ -83,16 +83,18 @@ std::optional<ApiError> read_chat(const Json& body, const ServedModel& model, co
   job.model = &model;
   job.text = read_text_fields(fields);
   job.options = read_sampling(fields, defaults.generate, model.model->vocab_size());
-  // The newer name counts.
-  for (const char* name : {"max_tokens", "max_completion_tokens"})
+  // The newest name counts; the first is llama-server's.
+  for (const char* name : {"n_predict", "max_tokens", "max_completion_tokens"})
     if (const auto max = read_max_tokens(fields, name)) job.options.max_tokens = *max;
   job.logprobs = read_logprobs(fields);
   if (fields.error()) return fields.error();
-  job.constraint = read_response_format(fields, model);
+  job.constraint = read_constraint(fields, model);
   if (job.constraint && !chat.tools.empty() && chat.tool_choice != ToolChoice::kNone)
-    fields.fail("response_format", "cannot hold an answer that may call tools; set tool_choice to none");
+    fields.fail("tool_choice", "an answer that may call tools cannot be held to a schema; set tool_choice to none");
   if (fields.error()) return fields.error();
   if (auto error = prepare(chat, model, job)) return error;
+  limit_logprobs(fields, defaults, job);
+  if (fields.error()) return fields.error();
   job.format =
       chat_format({new_id("chatcmpl-"), std::time(nullptr), model.id, job.text.include_usage, job.logprobs >= 0});
   return {};

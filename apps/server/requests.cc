@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 
 namespace nibble::server {
@@ -34,8 +35,8 @@ void read_text(RequestFields& fields, const std::string& text, const ServedModel
 
 }  // namespace
 
-std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, const ServedModel& model,
-                                 bool want_text) {
+std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, std::size_t max,
+                                 const ServedModel& model, bool want_text) {
   std::vector<Prompt> prompts;
   const Json* value = fields.find(field);
   if (value == nullptr) {
@@ -46,8 +47,8 @@ std::vector<Prompt> read_prompts(RequestFields& fields, std::string_view field, 
     fields.fail(field, "expected a text, a list of texts, a list of token ids, or a list of such lists");
   } else if (value->front().is_number()) {
     read_tokens(fields, field, *value, model, want_text, prompts);
-  } else if (value->size() > kMaxPrompts) {
-    fields.fail(field, fmt::format("{} prompts, at most {} are allowed", value->size(), kMaxPrompts));
+  } else if (value->size() > max) {
+    fields.fail(field, fmt::format("a list of {}, at most {} are allowed", value->size(), max));
   } else {
     for (const Json& one : *value) {
       if (one.is_string()) {
@@ -81,33 +82,15 @@ std::optional<ApiError> check_length(const Prompt& prompt, const ServedModel& mo
   return error;
 }
 
-ConstraintMaker read_response_format(RequestFields& fields, const ServedModel& model) {
-  const Json* format = fields.object("response_format");
-  if (format == nullptr) return {};
-  RequestFields inner(*format, "response_format.");
-  const std::string type = inner.string("type").value_or("");
-  if (inner.error()) {
-    fields.fail(*inner.error());
-    return {};
-  }
-  if (type == "text") return {};
-  Result<ConstraintMaker> maker =
-      Error{ErrorCode::kInvalidArgument, "response_format.type: expected text, json_object or json_schema"};
-  if (type == "json_object") maker = model.chat->json_object();
-  if (type == "json_schema") {
-    const Json* described = inner.object("json_schema");
-    const Json* schema = described == nullptr ? nullptr : RequestFields(*described).find("schema");
-    if (schema == nullptr) {
-      fields.fail("response_format.json_schema.schema", "missing");
-      return {};
-    }
-    maker = model.chat->json_schema(schema->dump(), "response_format.json_schema.schema");
-  }
-  if (maker.ok()) return std::move(*maker);
-  ApiError error = api_error_of(maker.error());
-  error.param = "response_format";
+void limit_logprobs(RequestFields& fields, const RequestDefaults& defaults, GenerationJob& job) {
+  job.max_whole_logprobs = defaults.max_whole_logprobs;
+  if (job.logprobs < 0 || job.text.stream) return;
+  const std::int64_t answers = std::ssize(job.prompts) * job.text.n;
+  const std::int64_t tokens = std::min(job.options.max_tokens, job.model->model->context());
+  if (answers * tokens * (1 + job.logprobs) <= job.max_whole_logprobs) return;
+  ApiError error = api_error_of({ErrorCode::kInvalidArgument, too_many_logprobs(job.max_whole_logprobs)});
+  error.param = "logprobs";
   fields.fail(std::move(error));
-  return {};
 }
 
 std::string new_id(std::string_view prefix) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kMaxStops = 16;
 constexpr std::size_t kMaxStopBytes = 4096;
+constexpr std::size_t kMaxStopTokens = 256;
 constexpr std::size_t kMaxBiases = 4096;
 
 void read_stop(RequestFields& fields, GenerateOptions& options) {
@@ -21,6 +22,19 @@ void read_stop(RequestFields& fields, GenerateOptions& options) {
     if (text.empty() || text.size() > kMaxStopBytes)
       return fields.fail("stop", fmt::format("expected strings of 1 to {} bytes", kMaxStopBytes));
     options.stop.push_back(text);
+  }
+}
+
+void read_stop_tokens(RequestFields& fields, std::int64_t vocab_size, GenerateOptions& options) {
+  const Json* ids = fields.list("stop_token_ids");
+  if (ids == nullptr) return;
+  if (ids->size() > kMaxStopTokens)
+    return fields.fail("stop_token_ids",
+                       fmt::format("a list of {}, at most {} are allowed", ids->size(), kMaxStopTokens));
+  for (const Json& id : *ids) {
+    if (!id.is_number_integer() || id < 0 || id >= vocab_size)
+      return fields.fail("stop_token_ids", fmt::format("expected token ids from 0 to {}", vocab_size - 1));
+    options.stop_tokens.push_back(id.get<std::int32_t>());
   }
 }
 
@@ -87,6 +101,7 @@ GenerateOptions read_sampling(RequestFields& fields, const GenerateOptions& defa
     sampling.repeat_last_n = static_cast<int>(*window);
   read_logit_bias(fields, vocab_size, sampling);
   read_stop(fields, options);
+  read_stop_tokens(fields, vocab_size, options);
   options.ignore_eos = fields.boolean("ignore_eos").value_or(defaults.ignore_eos);
   options.min_tokens = fields.integer("min_tokens", 0, std::int64_t{1} << 31).value_or(0);
   const auto seed =

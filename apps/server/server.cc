@@ -24,6 +24,12 @@ ApiOptions with_connections(ApiOptions options, const ConnectionSet& connections
   return options;
 }
 
+/// By the program's parent: nohup, or a script that put it into the background.
+bool is_ignored(int signal_number) {
+  struct sigaction action = {};
+  return sigaction(signal_number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /// For a client beyond the number of connections: an answer if it can be sent at once.
 void refuse(asio::ip::tcp::socket& socket, std::string message) {
   HttpReply reply = reply_of({503, std::move(message), "overloaded_error", "", "too_many_connections"});
@@ -70,7 +76,8 @@ std::string Server::url() const {
 
 Status Server::run(const std::function<void()>& ready) {
   boost::system::error_code ignored;
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number, ignored);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP})
+    if (!is_ignored(number)) signals_.add(number, ignored);
   const std::function<void(boost::system::error_code, int)> on_signal = [&](boost::system::error_code error, int) {
     if (error) return;
     is_draining_ ? end_now() : begin_drain();
@@ -80,6 +87,7 @@ Status Server::run(const std::function<void()>& ready) {
   accept();
   models_.load([this, &ready](const Status& status) {
     asio::post(context_, [this, status, &ready] {
+      if (is_draining_) return;  // who ends the server does not ask why the models are not there
       if (status.ok()) {
         if (ready) ready();
         return;

@@ -40,8 +40,8 @@ class Server {
   std::string url() const;
   int port() const;
 
-  /// Answers until stop(), SIGTERM, SIGINT or SIGHUP, then lets requests under way end, but not for ever. Loads the
-  /// models meanwhile; returns the error if one cannot be.
+  /// Answers until stop(), SIGTERM, SIGINT or SIGHUP (those that the program does not ignore), then lets requests under
+  /// way end, but not for ever. Loads the models meanwhile; returns the error if one cannot be.
   Status run(const std::function<void()>& ready);
   /// From any thread: as a signal.
   void stop();

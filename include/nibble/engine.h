@@ -102,8 +102,9 @@ struct EngineStats {
   std::int64_t requests_finished = 0;
   std::int64_t requests_cancelled = 0;
   std::int64_t requests_failed = 0;
-  std::int64_t prompt_tokens = 0;  ///< of started requests
-  std::int64_t cached_tokens = 0;  ///< of these, not computed again
+  std::int64_t prompt_tokens = 0;           ///< of started requests
+  std::int64_t cached_tokens = 0;           ///< of these, not computed again
+  std::int64_t prompt_tokens_computed = 0;  ///< so far, again after a preemption
   std::int64_t generated_tokens = 0;
   std::int64_t preemptions = 0;  ///< requests that had to give their blocks back, and began again
   std::int64_t steps = 0;

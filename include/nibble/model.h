@@ -62,11 +62,15 @@ struct Sampling {
 
 struct GenerateOptions {
   std::int64_t max_tokens = 0;  ///< 0: until the model ends or the context is full
-  std::int64_t min_tokens = 0;  ///< before so many, no token that ends generation is chosen while there is another
+  /// Before so many, no token that ends generation, by itself or as one of stop_tokens, is chosen while there is
+  /// another.
+  std::int64_t min_tokens = 0;
   Sampling sampling;
   std::vector<std::string> stop;  ///< generation ends before the first of these strings
-  bool ignore_eos = false;        ///< a token that ends generation does not
-  bool skip_special = true;       ///< special tokens are no part of the text
+  /// Generation ends behind the first of these tokens; its text belongs to the answer, unless special tokens have none.
+  std::vector<std::int32_t> stop_tokens;
+  bool ignore_eos = false;   ///< a token that ends generation does not
+  bool skip_special = true;  ///< special tokens are no part of the text
 };
 
 enum class StopReason { kEnd, kStopString, kMaxTokens, kContextFull, kCancelled };

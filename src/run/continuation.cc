@@ -1,6 +1,7 @@
 // The order of what ends a text: the model's own token, a stop string, room, the number of tokens.
 #include "run/continuation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -25,6 +26,8 @@ Continuation::Continuation(std::shared_ptr<const Tokenizer> tokenizer, Options o
       decoder_(tokenizer_, decoder_options(options_.generate)),
       filter_(options_.generate.stop) {
   sampler_.see_prompt(prompt);
+  ends_ = tokenizer_->end_of_generation();
+  ends_.insert(ends_.end(), options_.generate.stop_tokens.begin(), options_.generate.stop_tokens.end());
 }
 
 /// Where a constraint says when the text may end, the token that ends it does.
@@ -38,7 +41,7 @@ Result<std::int32_t> Continuation::choose(std::span<const float> logits) {
     NIBBLE_TRY(limits.allowed, options_.constraint->allowed());
     if (limits.allowed.empty()) return fail(ErrorCode::kInvalidArgument, "the constraint allows no token");
   }
-  if (generated_tokens_ < options_.generate.min_tokens) limits.avoided = tokenizer_->end_of_generation();
+  if (generated_tokens_ < options_.generate.min_tokens) limits.avoided = ends_;
   const std::int32_t id = sampler_.sample(logits, limits);
   if (id < 0) return fail(ErrorCode::kInvalidArgument, "the constraint allows no token of the vocabulary");
   return id;
@@ -68,8 +71,11 @@ Status Continuation::next(std::span<const float> logits, bool is_last) {
   ++generated_tokens_;
   note(id, logits);
   text_ += filter_.feed(decoder_.feed(id));
+  const auto& stops = options_.generate.stop_tokens;
   if (filter_.stopped()) {
     end(StopReason::kStopString);
+  } else if (std::find(stops.begin(), stops.end(), id) != stops.end()) {
+    end(StopReason::kEnd);
   } else if (is_last) {
     end(StopReason::kContextFull);
   } else if (generated_tokens_ == options_.generate.max_tokens) {

@@ -52,6 +52,7 @@ class Continuation {
   Sampler sampler_;
   TokenDecoder decoder_;
   StopFilter filter_;
+  std::vector<std::int32_t> ends_;  ///< tokens that end a text, those of the request too
   bool ended_ = false;
   StopReason reason_ = StopReason::kEnd;
   std::int32_t last_token_ = -1;

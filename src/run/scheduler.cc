@@ -18,6 +18,12 @@ double seconds_between(Job::Clock::time_point begin, Job::Clock::time_point end)
   return std::chrono::duration<double>(end - begin).count();
 }
 
+/// How many of the `tokens` that the model has just seen of a job are of its prompt.
+std::int64_t prompt_tokens_of(const Job& job, std::int64_t tokens) {
+  const std::int64_t begin = job.sequence->length() - tokens;
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(job.prompt_size) - begin, 0, tokens);
+}
+
 }  // namespace
 
 Scheduler::Scheduler(std::unique_ptr<CpuExecutor> executor, std::shared_ptr<const Tokenizer> tokenizer,
@@ -413,7 +419,9 @@ void Scheduler::step() {
     ++totals_.steps;
     for (const Part& part : parts) {
       if (!ran.ok()) part.job->error = ran.error();
-      if (ran.ok()) after_step(*part.job);
+      if (!ran.ok()) continue;
+      totals_.prompt_tokens_computed += prompt_tokens_of(*part.job, part.tokens);
+      after_step(*part.job);
     }
   }
   remove_finished();

@@ -153,6 +153,22 @@ TEST_P(Schedule, AmongOthersAsAlone) {
   EXPECT_EQ(schedule->stats().preemptions, 0);
 }
 
+TEST_P(Schedule, StopTokensEndATextWithThem) {
+  std::vector<Request> requests;
+  requests.push_back(request(20, 2, 12));
+  const std::vector<std::int32_t> ids = run_all(*scheduler(), requests, 1)[0].ids;
+  ASSERT_EQ(ids.size(), 12u);
+  requests[0].options.stop_tokens = {300, ids[4]};
+  requests.push_back(copy(requests[0]));
+  requests[1].options.min_tokens = 12;
+  const auto answers = run_all(*scheduler(), requests, 2);
+  const auto first = std::find(ids.begin(), ids.end(), ids[4]);
+  EXPECT_EQ(answers[0].ids, std::vector<std::int32_t>(ids.begin(), first + 1));
+  EXPECT_EQ(answers[0].outcome->reason, StopReason::kEnd);
+  EXPECT_EQ(answers[1].ids.size(), 12u);
+  EXPECT_EQ(std::count(answers[1].ids.begin(), answers[1].ids.end(), ids[4]), 0);
+}
+
 TEST_P(Schedule, SharedBeginningsChangeNothing) {
   std::vector<Request> requests;
   for (unsigned i = 0; i < 16; ++i) requests.push_back(request(150 + i * 17 % 100, i, 12, i % 3, 64 + 45 * (i % 4)));
@@ -202,6 +218,8 @@ TEST_P(Schedule, TheSameAtOnceIsReadOnce) {
   const auto schedule = scheduler();
   const std::vector<Answer> answers = run_all(*schedule, requests, 8);
   EXPECT_EQ(schedule->stats().cached_tokens, 7 * 128);
+  EXPECT_EQ(schedule->stats().prompt_tokens, 8 * 140);
+  EXPECT_EQ(schedule->stats().prompt_tokens_computed, 140 + 7 * 12);
 }
 
 /// With no time at all for a slice, the smallest are read from the second step on.
@@ -213,6 +231,7 @@ TEST_P(Schedule, SlicesThatTakeTooLongBecomeSmaller) {
   requests.push_back(request(24 + 10 * 16, 2, 1));
   run_all(*schedule, requests, 1);
   EXPECT_EQ(schedule->stats().steps, 11);
+  EXPECT_EQ(schedule->stats().prompt_tokens_computed, 24 + 10 * 16);
 }
 
 TEST_P(Schedule, PreemptedTextsGoOnAsIfNothingHadBeen) {

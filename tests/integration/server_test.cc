@@ -199,6 +199,16 @@ TEST_F(ServerTest, SchemasAndJson) {
   EXPECT_TRUE((*document)["a"].is_number_integer()) << text;
   EXPECT_EQ(message_of(ask_stream("/v1/chat/completions", body))["content"], text);
 
+  // The names of llama-server and vLLM, for the same.
+  const Json schema = body["response_format"]["json_schema"]["schema"];
+  for (const Json& same : {Json{{"json_schema", schema}}, Json{{"guided_json", schema}},
+                           Json{{"guided_json", schema.dump()}}, Json{{"structured_outputs", {{"json", schema}}}},
+                           Json{{"response_format", {{"type", "json_object"}, {"schema", schema}}}}}) {
+    Json other = conversation(200);
+    other.update(same);
+    EXPECT_EQ(ask("/v1/chat/completions", other)["choices"][0]["message"]["content"], text) << same;
+  }
+
   body["response_format"]["json_schema"]["schema"]["not"] = Json::object();
   const HttpAnswer refused = client().post("/v1/chat/completions", body.dump());
   EXPECT_EQ(refused.status, 400);

@@ -100,6 +100,10 @@ const std::vector<Field>& text_fields() {
       {"min_tokens", Kind::kCount},
       {"seed", Kind::kWhole},
       {"response_format", Kind::kMap},
+      {"json_schema", Kind::kMap},
+      {"structured_outputs", Kind::kMap},
+      {"n_predict", Kind::kCount},
+      {"stop_token_ids", Kind::kIds},
   };
   return kFields;
 }
