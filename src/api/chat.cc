@@ -78,6 +78,7 @@ class ChatOnModel final : public Chat {
       ToolCallParserOptions options;
       NIBBLE_TRY(options.functions, function_names(tools));
       options.id_prefix = std::move(id_prefix);
+      if (!request.parallel_tool_calls) options.max_calls = 1;
       return std::unique_ptr<AnswerReader>(std::make_unique<ToolCallParser>(style_, std::move(options)));
     });
   }

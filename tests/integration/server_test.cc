@@ -8,6 +8,7 @@
 
 #include "chat_model_test.h"
 #include "http_client.h"
+#include "nibble/chat.h"
 #include "nibble_process.h"
 
 namespace nibble {
@@ -245,6 +246,25 @@ TEST_F(ServerTest, ToolCalls) {
   }
   body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "other"}}}};
   EXPECT_EQ(client().post("/v1/chat/completions", body.dump()).status, 400);
+}
+
+TEST_F(ServerTest, OneCallWhereSeveralAreNotWanted) {
+  const auto model = Model::load((root_ / "m").string(), {});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const auto chat = nibble::Chat::of(*model);
+  ASSERT_TRUE(chat.ok());
+  ChatRequest request;
+  request.tools = R"([{"type": "function", "function": {"name": "f"}}])";
+  for (const bool parallel : {false, true}) {
+    request.parallel_tool_calls = parallel;
+    const auto reader = (*chat)->answer_reader(request, "call_");
+    ASSERT_TRUE(reader.ok()) << reader.error().message;
+    int calls = 0;
+    for (int i = 0; i < 3; ++i)
+      for (const AnswerPiece& piece : (*reader)->feed("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n"))
+        calls += piece.kind == AnswerPiece::Kind::kCallBegin ? 1 : 0;
+    EXPECT_EQ(calls, parallel ? 3 : 1);
+  }
 }
 
 TEST_F(ServerTest, Embeddings) {
