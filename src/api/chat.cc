@@ -106,7 +106,7 @@ class ChatOnModel final : public Chat {
       return fail(ErrorCode::kUnsupported,
                   "the model has no chat template, so it knows no conversations; ask it for completions");
     NIBBLE_TRY(Json messages, parse_argument(request.messages, "messages"));
-    messages = messages_for_template(std::move(messages));
+    messages = messages_for_template(std::move(messages), model_->chat_template_source());
     NIBBLE_TRY_STATUS(check_messages(messages));
     ChatPrompt prompt;
     ChatOptions options = model_->chat_options();

@@ -267,6 +267,28 @@ TEST_F(ServerTest, OneCallWhereSeveralAreNotWanted) {
   }
 }
 
+/// What OpenAI's client writes back into a conversation, and what a template refuses.
+TEST_F(ServerTest, MessagesAsClientsWriteThem) {
+  std::ofstream(root_ / "m/chat_template.jinja")
+      << "{% for m in messages %}{% if m.role not in ['system', 'user', 'assistant'] or 'tool_calls' in m %}"
+         "{{ raise_exception('not for a ' ~ m.role) }}{% endif %}{{ m.role }}: {{ m.content }} {% endfor %}";
+  serve();
+  Json body = conversation(2);
+  body["messages"] = parse_untrusted(R"([{"role": "developer", "content": "short"}, {"role": "user", "content": "x"},
+    {"role": "assistant", "content": "y", "refusal": null, "function_call": null, "tool_calls": null},
+    {"role": "user", "content": "z"}])",
+                                     "test")
+                         .value();
+  const Json asked = {{"prompt", "system: short user: x assistant: y user: z "}, {"max_tokens", 2}, {"seed", 7}};
+  EXPECT_EQ(ask("/v1/chat/completions", body)["choices"][0]["message"]["content"],
+            ask("/v1/completions", asked)["choices"][0]["text"]);
+  body["messages"][1]["role"] = "tool";
+  const HttpAnswer refused = client().post("/v1/chat/completions", body.dump());
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("not for a tool"));
+  EXPECT_EQ(refused.body.find(root_.string()), std::string::npos) << refused.body;
+}
+
 TEST_F(ServerTest, Embeddings) {
   serve();
   const Json floats = ask("/v1/embeddings", {{"input", {"Hello", "world"}}});
