@@ -16,6 +16,7 @@ struct ToolCall {
   std::string id;
   std::string name;
   std::string arguments;
+  bool complete = false;  ///< its arguments are a whole JSON object
 };
 
 struct Answer {

@@ -12,12 +12,13 @@ void add_to(Answer& answer, const AnswerDelta& delta) {
         answer.content += piece.text;
         break;
       case AnswerPiece::Kind::kCallBegin:
-        answer.calls.push_back({piece.id, piece.text, ""});
+        answer.calls.push_back({piece.id, piece.text, "", false});
         break;
       case AnswerPiece::Kind::kArguments:
         if (!answer.calls.empty()) answer.calls.back().arguments += piece.text;
         break;
       case AnswerPiece::Kind::kCallEnd:
+        if (!answer.calls.empty()) answer.calls.back().complete = piece.complete;
         break;
     }
   }

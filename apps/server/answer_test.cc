@@ -72,6 +72,24 @@ TEST(ChatFormat, CallsInPieces) {
   EXPECT_EQ(arguments, (std::map<int, std::string>{{0, "{\"a\": 1}"}, {1, "{}"}}));
 }
 
+TEST(ChatFormat, ACallThatBrokeOffIsNoneToBeMade) {
+  using Kind = AnswerPiece::Kind;
+  for (const bool complete : {false, true}) {
+    const auto format = chat_format({"id", 1, "m", false, false});
+    Answer answer;
+    AnswerDelta delta;
+    delta.pieces = {{Kind::kCallBegin, 0, "call_1", "f", true},
+                    {Kind::kArguments, 0, "", complete ? "{}" : "{\"a\": ", true},
+                    {Kind::kCallEnd, 0, "", "", complete}};
+    add_to(answer, delta);
+    answer.outcome = Outcome();
+    const char* const reason = complete ? "tool_calls" : "stop";
+    EXPECT_EQ(chunks_of(format->finish(answer)).at(0)["choices"][0]["finish_reason"], reason);
+    const Json whole = parse_untrusted(format->whole({answer}, {}), "whole").value();
+    EXPECT_EQ(whole["choices"][0]["finish_reason"], reason);
+  }
+}
+
 TEST(ChatFormat, LogprobsWithoutText) {
   const auto format = chat_format({"id", 1, "m", true, true});
   Answer answer;

@@ -1,4 +1,5 @@
 // Answers of /v1/chat/completions.
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -42,7 +43,7 @@ Json delta_json(const AnswerPiece& piece) {
     case AnswerPiece::Kind::kContent:
       return {{"content", piece.text}};
     case AnswerPiece::Kind::kCallBegin: {
-      Json call = call_json({piece.id, piece.text, ""});
+      Json call = call_json({piece.id, piece.text, "", false});
       Json indexed = {{"index", piece.call}};
       indexed.update(call);
       return {{"tool_calls", Json::array({std::move(indexed)})}};
@@ -121,9 +122,12 @@ class ChatFormat final : public AnswerFormat {
   }
 
  private:
+  /// Calls that broke off are none to be made.
   static std::string_view finish_reason_of(const Answer& answer) {
     const std::string_view reason = finish_reason(*answer.outcome);
-    return reason == "stop" && !answer.calls.empty() ? "tool_calls" : reason;
+    const bool calls =
+        std::any_of(answer.calls.begin(), answer.calls.end(), [](const ToolCall& c) { return c.complete; });
+    return reason == "stop" && calls ? "tool_calls" : reason;
   }
 
   std::string chunk(const Answer& answer, Json delta, std::string_view logprobs, Json finish_reason) const {

@@ -78,6 +78,7 @@ class ChatOnModel final : public Chat {
       ToolCallParserOptions options;
       NIBBLE_TRY(options.functions, function_names(tools));
       options.id_prefix = std::move(id_prefix);
+      if (!request.parallel_tool_calls) options.max_calls = 1;
       return std::unique_ptr<AnswerReader>(std::make_unique<ToolCallParser>(style_, std::move(options)));
     });
   }
@@ -105,7 +106,7 @@ class ChatOnModel final : public Chat {
       return fail(ErrorCode::kUnsupported,
                   "the model has no chat template, so it knows no conversations; ask it for completions");
     NIBBLE_TRY(Json messages, parse_argument(request.messages, "messages"));
-    messages = messages_for_template(std::move(messages));
+    messages = messages_for_template(std::move(messages), model_->chat_template_source());
     NIBBLE_TRY_STATUS(check_messages(messages));
     ChatPrompt prompt;
     ChatOptions options = model_->chat_options();

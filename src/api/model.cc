@@ -71,7 +71,10 @@ Result<std::shared_ptr<Model>> Model::load(const std::string& path, const LoadOp
     NIBBLE_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(std::move(assets.tokenizer)));
     std::optional<ChatTemplate> chat;
     if (assets.chat_template) {
-      NIBBLE_TRY(chat, ChatTemplate::parse(*assets.chat_template, path + ": chat_template"));
+      // What it refuses later is told to clients of a server, who have no business with the path.
+      Result<ChatTemplate> parsed = ChatTemplate::parse(*assets.chat_template, "chat_template");
+      if (!parsed.ok()) return fail(parsed.error().code, "{}: {}", path, parsed.error().message);
+      chat = std::move(*parsed);
     }
     NIBBLE_TRY(LoadedModel loaded, load_model(std::move(files), options));
     loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -8,6 +8,7 @@
 
 #include "chat_model_test.h"
 #include "http_client.h"
+#include "nibble/chat.h"
 #include "nibble_process.h"
 
 namespace nibble {
@@ -245,6 +246,47 @@ TEST_F(ServerTest, ToolCalls) {
   }
   body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "other"}}}};
   EXPECT_EQ(client().post("/v1/chat/completions", body.dump()).status, 400);
+}
+
+TEST_F(ServerTest, OneCallWhereSeveralAreNotWanted) {
+  const auto model = Model::load((root_ / "m").string(), {});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const auto chat = nibble::Chat::of(*model);
+  ASSERT_TRUE(chat.ok());
+  ChatRequest request;
+  request.tools = R"([{"type": "function", "function": {"name": "f"}}])";
+  for (const bool parallel : {false, true}) {
+    request.parallel_tool_calls = parallel;
+    const auto reader = (*chat)->answer_reader(request, "call_");
+    ASSERT_TRUE(reader.ok()) << reader.error().message;
+    int calls = 0;
+    for (int i = 0; i < 3; ++i)
+      for (const AnswerPiece& piece : (*reader)->feed("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n"))
+        calls += piece.kind == AnswerPiece::Kind::kCallBegin ? 1 : 0;
+    EXPECT_EQ(calls, parallel ? 3 : 1);
+  }
+}
+
+/// What OpenAI's client writes back into a conversation, and what a template refuses.
+TEST_F(ServerTest, MessagesAsClientsWriteThem) {
+  std::ofstream(root_ / "m/chat_template.jinja")
+      << "{% for m in messages %}{% if m.role not in ['system', 'user', 'assistant'] or 'tool_calls' in m %}"
+         "{{ raise_exception('not for a ' ~ m.role) }}{% endif %}{{ m.role }}: {{ m.content }} {% endfor %}";
+  serve();
+  Json body = conversation(2);
+  body["messages"] = parse_untrusted(R"([{"role": "developer", "content": "short"}, {"role": "user", "content": "x"},
+    {"role": "assistant", "content": "y", "refusal": null, "function_call": null, "tool_calls": null},
+    {"role": "user", "content": "z"}])",
+                                     "test")
+                         .value();
+  const Json asked = {{"prompt", "system: short user: x assistant: y user: z "}, {"max_tokens", 2}, {"seed", 7}};
+  EXPECT_EQ(ask("/v1/chat/completions", body)["choices"][0]["message"]["content"],
+            ask("/v1/completions", asked)["choices"][0]["text"]);
+  body["messages"][1]["role"] = "tool";
+  const HttpAnswer refused = client().post("/v1/chat/completions", body.dump());
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("not for a tool"));
+  EXPECT_EQ(refused.body.find(root_.string()), std::string::npos) << refused.body;
 }
 
 TEST_F(ServerTest, Embeddings) {

@@ -19,6 +19,8 @@ class JsonScanner {
 
   void reset();
   Result feed(char c);
+  /// The next byte is a character of a string, or its end.
+  bool in_string() const { return state_ == State::kString; }
 
  private:
   enum class State : std::uint8_t {

@@ -13,12 +13,16 @@ constexpr std::string_view kPythonTag = "<|python_tag|>";
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+/// Of what models write into strings although JSON wants it escaped.
+std::string_view escape_of(char c) { return c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : ""; }
+
 }  // namespace
 
 ToolCallParser::ToolCallParser(ToolCallStyle style, ToolCallParserOptions options)
     : style_(style), options_(std::move(options)), tag_(style == ToolCallStyle::kHermes ? kHermesOpen : kPythonTag) {}
 
-void ToolCallParser::emit(AnswerPiece::Kind kind, std::string_view text) {
+void ToolCallParser::emit(AnswerPiece::Kind kind, std::string_view text, bool complete) {
+  if (kind != AnswerPiece::Kind::kContent && calls_ >= options_.max_calls) return;
   const bool joins = kind == AnswerPiece::Kind::kContent || kind == AnswerPiece::Kind::kArguments;
   if (joins && text.empty()) return;
   if (joins && !events_.empty() && events_.back().kind == kind) {
@@ -29,6 +33,8 @@ void ToolCallParser::emit(AnswerPiece::Kind kind, std::string_view text) {
   event.kind = kind;
   event.text = text;
   if (kind != AnswerPiece::Kind::kContent) event.call = calls_;
+  if (kind == AnswerPiece::Kind::kCallBegin) event.id = options_.id_prefix + std::to_string(calls_);
+  if (kind == AnswerPiece::Kind::kCallEnd) event.complete = complete;
   events_.push_back(std::move(event));
 }
 
@@ -139,8 +145,7 @@ bool ToolCallParser::broken() {
     give_up();
     return false;
   }
-  emit(AnswerPiece::Kind::kCallEnd, {});
-  events_.back().complete = false;
+  emit(AnswerPiece::Kind::kCallEnd, {}, false);
   ++calls_;
   began_ = false;
   phase_ = Phase::kText;
@@ -198,7 +203,19 @@ bool ToolCallParser::value_begins(char c) {
   return false;
 }
 
+void ToolCallParser::add_arguments(std::string_view text) {
+  if (began_) {
+    emit(AnswerPiece::Kind::kArguments, text);
+  } else {
+    arguments_ += text;
+  }
+}
+
 bool ToolCallParser::value_step(char c) {
+  if (phase_ == Phase::kArguments && scanner_.in_string() && !escape_of(c).empty()) {
+    add_arguments(escape_of(c));
+    return true;
+  }
   const JsonScanner::Result result = scanner_.feed(c);
   if (result == JsonScanner::Result::kWrong) return broken();
   if (result == JsonScanner::Result::kEndedBefore) {
@@ -210,13 +227,7 @@ bool ToolCallParser::value_step(char c) {
     string_ += c;
     return ended ? string_ended() : true;
   }
-  if (phase_ == Phase::kArguments) {
-    if (began_) {
-      emit(AnswerPiece::Kind::kArguments, {&c, 1});
-    } else {
-      arguments_ += c;
-    }
-  }
+  if (phase_ == Phase::kArguments) add_arguments({&c, 1});
   if (ended) expect(Expect::kComma);
   return true;
 }
@@ -240,7 +251,6 @@ bool ToolCallParser::string_ended() {
 void ToolCallParser::begin_call() {
   began_ = true;
   emit(AnswerPiece::Kind::kCallBegin, name_);
-  events_.back().id = options_.id_prefix + std::to_string(calls_);
   emit(AnswerPiece::Kind::kArguments, arguments_);
   arguments_.clear();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,11 +19,14 @@ struct ToolCallParserOptions {
   std::vector<std::string> functions;
   /// Calls are named by this and their index; make it different for each answer.
   std::string id_prefix = "call_";
+  /// Calls behind so many are dropped; text is not.
+  int max_calls = std::numeric_limits<int>::max();
 };
 
 /// White space around calls is dropped. Text that begins like a call and is none comes out as content, unchanged. A
 /// call begins when its function and the beginning of its arguments are known; if it breaks off after that it ends with
-/// complete = false, and what follows is content.
+/// complete = false, and what follows is content. Line ends and tabs that stand in a string of the arguments as they
+/// are come out as JSON escapes.
 class ToolCallParser final : public AnswerReader {
  public:
   ToolCallParser(ToolCallStyle style, ToolCallParserOptions options);
@@ -67,7 +71,8 @@ class ToolCallParser final : public AnswerReader {
     expect_ = what;
   }
 
-  void emit(AnswerPiece::Kind kind, std::string_view text);
+  void add_arguments(std::string_view text);
+  void emit(AnswerPiece::Kind kind, std::string_view text, bool complete = true);
   void emit_content(std::size_t end);
 
   ToolCallStyle style_;

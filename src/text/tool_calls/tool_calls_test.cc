@@ -103,6 +103,39 @@ TEST(ToolCallParser, HermesForEverySplit) {
   for (const Case& c : cases) ASSERT_NO_FATAL_FAILURE(expect_for_every_split(c, ToolCallStyle::kHermes));
 }
 
+/// Models write code into strings as it is.
+TEST(ToolCallParser, LineEndsInStringsBecomeEscapes) {
+  const std::string begin = "<tool_call>{\"name\": \"f\", \"arguments\": ";
+  const Case cases[] = {
+      {begin + "{\"a\":\n\t\"x\ny\r\n\tz\\n\", \"k\n\": [\"\t\"]}}</tool_call>",
+       "|f({\"a\":\n\t\"x\\ny\\r\\n\\tz\\n\", \"k\\n\": [\"\\t\"]}) "},
+      {"<tool_call>{\"arguments\": {\"a\": \"x\ny\"}, \"name\": \"f\"}</tool_call>", "|f({\"a\": \"x\\ny\"}) "},
+      // Other control characters, and one behind a backslash, are none of JSON still.
+      {begin + "{\"a\": \"\x01\"}}", "\x01\"}}|f({\"a\": \")! "},
+      {begin + "{\"a\": \"\\\n\"}}", "\n\"}}|f({\"a\": \"\\)! "},
+      {"<tool_call>{\"na\nme\": \"f\"}", "<tool_call>{\"na\nme\": \"f\"}|"},
+  };
+  for (const Case& c : cases) ASSERT_NO_FATAL_FAILURE(expect_for_every_split(c, ToolCallStyle::kHermes));
+}
+
+TEST(ToolCallParser, CallsBeyondTheMostAreDropped) {
+  const std::string call = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+  ToolCallParserOptions one = options();
+  one.max_calls = 1;
+  const auto parsed = [&](const std::string& text) {
+    const std::string whole = shown(parse_tool_calls(text, ToolCallStyle::kHermes, one));
+    ToolCallParser parser(ToolCallStyle::kHermes, one);
+    ToolCallAnswer answer;
+    for (const char c : text) add_events(parser.feed({&c, 1}), answer);
+    add_events(parser.finish(), answer);
+    EXPECT_EQ(shown(answer), whole) << text;
+    return whole;
+  };
+  EXPECT_EQ(parsed("I look." + call + "\n" + call + call), "I look.|f({}) ");
+  EXPECT_EQ(parsed(call + "\n<tool_call>{\"name\": \"f\", \"arguments\": {\"a"), "|f({}) ");
+  EXPECT_EQ(parsed(call + call + " and text"), " and text|f({}) ");
+}
+
 TEST(ToolCallParser, Llama3ForEverySplit) {
   const Case cases[] = {
       {"Hello {\"name\": \"f\", \"parameters\": {}}", "Hello {\"name\": \"f\", \"parameters\": {}}|"},
