@@ -161,6 +161,16 @@ Report soak(const Settings& s) {
   std::vector<double> hours, rss, files;
   const auto begin = Clock::now();
   int last_files = -1;
+  // Long prompts at once first: a server holds what its largest step needs, and chance would bring that after the
+  // warm-up.
+  constexpr std::size_t kLongPrompt = 6000;  // letters
+  int left = 4 * s.clients;
+  closed_loop(
+      s.server, s.clients, warm_up,
+      [&] {
+        return left-- > 0 ? std::shared_ptr<const Ask>(completion(text_of(kLongPrompt, random()), 1, false)) : nullptr;
+      },
+      [&](const Answer& answer) { tally.add(answer); });
   while (elapsed(begin) < seconds) {
     closed_loop(s.server, s.clients, part, next, [&](const Answer& answer) { tally.add(answer); });
     // Between loads, so that what is counted is what stays.

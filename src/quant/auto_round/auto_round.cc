@@ -80,10 +80,13 @@ class Tuner {
       batch_.windows = static_cast<std::int64_t>(part.size());
       x_.resize(part.size() * static_cast<std::size_t>(size));
       targets_.resize(x_.size());
-      for (std::size_t i = 0; i < part.size(); ++i) {
-        NIBBLE_TRY_STATUS(task_.inputs(part[i], x_.data() + static_cast<std::int64_t>(i) * size));
-        NIBBLE_TRY_STATUS(task_.targets(part[i], targets_.data() + static_cast<std::int64_t>(i) * size));
-      }
+      std::vector<Status> read(2 * part.size());
+      pool_.run(read.size(), 1, [&](std::size_t begin, std::size_t end, int) {
+        for (std::size_t i = begin; i < end; ++i)
+          read[i] = i % 2 == 0 ? task_.inputs(part[i / 2], x_.data() + static_cast<std::int64_t>(i / 2) * size)
+                               : task_.targets(part[i / 2], targets_.data() + static_cast<std::int64_t>(i / 2) * size);
+      });
+      for (const Status& status : read) NIBBLE_TRY_STATUS(status);
       use(task_.run(ops_, ops_.given(x_, task_.width)));
     }
     return {};
@@ -121,7 +124,7 @@ class Tuner {
     return sum / static_cast<double>(count * (task_.window - skipped()) * task_.width);
   }
 
-  /// The next windows of a random order, which begins anew when it ends; ascending: neighbours are read together.
+  /// The next windows of a random order, which begins anew when it ends; ascending, as they lie in memory or file.
   std::vector<std::int64_t> draw_batch() {
     const auto count = static_cast<std::size_t>(std::min(options_.batch, task_.windows));
     if (next_ + count > order_.size()) {

@@ -43,9 +43,10 @@ struct BlockTask {
   std::function<Value(Ops&, const Value&)> run;  ///< the block
   std::vector<LinearId> linears;                 ///< those to quantize
   std::int64_t windows = 0;
-  std::int64_t window = 0;                                                    ///< tokens of each
-  std::int64_t width = 0;                                                     ///< numbers of a token, in and out
-  using ReadWindow = std::function<Status(std::int64_t number, float* out)>;  ///< [window, width]
+  std::int64_t window = 0;  ///< tokens of each
+  std::int64_t width = 0;   ///< numbers of a token, in and out
+  using ReadWindow =
+      std::function<Status(std::int64_t number, float* out)>;  ///< [window, width]; several threads call it at once
   ReadWindow inputs;
   ReadWindow targets;
   std::function<bool(int iterations_done)> progress;  ///< optional; false stops

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -93,14 +94,17 @@ Status StoredActivations::put(std::size_t slice, std::span<const float> numbers)
 }
 
 Status StoredActivations::read(std::size_t slice, std::vector<float>& out) const {
-  NIBBLE_CHECK(slice < slices_.size() && slices_[slice].count > 0);
+  out.resize(count(slice));
+  return read(slice, 0, out);
+}
+
+Status StoredActivations::read(std::size_t slice, std::size_t first, std::span<float> out) const {
+  NIBBLE_CHECK(slice < slices_.size() && slices_[slice].count >= first + out.size());
   const Slice& s = slices_[slice];
-  if (!s.numbers.empty()) {
-    out = s.numbers;
-    return {};
-  }
-  out.resize(s.count);
-  return store_->transfer(false, s.offset, out.data(), s.bytes());
+  NIBBLE_CHECK(s.count > 0);
+  if (s.numbers.empty()) return store_->transfer(false, s.offset + first * sizeof(float), out.data(), out.size_bytes());
+  std::copy_n(s.numbers.begin() + static_cast<std::ptrdiff_t>(first), out.size(), out.begin());
+  return {};
 }
 
 void StoredActivations::clear() {

@@ -61,6 +61,8 @@ class StoredActivations {
   Status put(std::size_t slice, std::span<const float> numbers);
   /// Replaces `out` with the numbers of a slice that is held.
   Status read(std::size_t slice, std::vector<float>& out) const;
+  /// Fills `out` with the numbers from number `first` of the slice on. Several threads may read at once.
+  Status read(std::size_t slice, std::size_t first, std::span<float> out) const;
   void clear();
 
  private:
