@@ -89,9 +89,7 @@ int run_eval(const Flags& flags) {
   options.chunks = flags.chunks;
   options.save_logits = flags.save_logits;
   options.model = flags.load.options(progress_display());
-  options.baseline = options.model;
-  options.baseline.scheme.clear();
-  options.baseline.kv_bits = 0;
+  options.baseline = baseline_of(options.model);
   options.progress = progress_display();
   const Result<Evaluation> result = evaluate(flags.model, flags.baseline, options);
   end_progress();

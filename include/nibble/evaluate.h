@@ -24,6 +24,10 @@ struct EvaluateOptions {
   Progress progress;
 };
 
+/// How the baseline of a model that is loaded so is loaded: as it is stored, with keys and values in floats, which is
+/// what rounding while loading and packed keys and values are compared with.
+LoadOptions baseline_of(LoadOptions model);
+
 struct Evaluation {
   std::int64_t tokens = 0;  ///< scored positions
   std::int64_t windows = 0;

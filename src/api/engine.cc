@@ -6,14 +6,13 @@
 #include <algorithm>
 
 #include "api/boundary.h"
+#include "api/memory_bound.h"
 #include "api/model_on_cpu.h"
 #include "base/log.h"
 #include "run/engine_loop.h"
 
 namespace nibble {
 namespace {
-
-constexpr std::int64_t kBlock = kernel::KvBlockLayout::kTokens;
 
 std::uint64_t machine_memory() {
   return static_cast<std::uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L)) *
@@ -27,13 +26,11 @@ Status divide_blocks(const LoadedModel& loaded, EngineOptions& options, CpuExecu
   const KvCache sizes(model.config(), kv_cache_options(run));
   const bool packs = sizes.packed_layout() != nullptr;
   const std::uint64_t floats = sizes.block_bytes();
-  // Of floats, each text that packs the others has its latest blocks, and those of the prompt that a step reads.
   const auto latest = [&] {
-    return static_cast<std::uint64_t>((kernel::kKvRecentBlocks + 2) * options.max_running +
-                                      run.max_batch_tokens / kBlock + 2);
+    return static_cast<std::uint64_t>(latest_kv_blocks(options.max_running, run.max_batch_tokens));
   };
   const std::uint64_t block = packs ? sizes.packed_block_bytes() : floats;
-  const auto whole = static_cast<std::uint64_t>((model.context_length() + kBlock - 1) / kBlock);  // a full context
+  const auto whole = static_cast<std::uint64_t>(kv_blocks(model.context_length()));  // a full context
   std::uint64_t memory = options.kv_memory > 0 ? options.kv_memory : loaded.kv_memory;
   if (loaded.kv_memory > 0 && memory > loaded.kv_memory)
     return fail(ErrorCode::kInvalidArgument,

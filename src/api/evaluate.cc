@@ -53,6 +53,12 @@ Status check_saved(const LogitsFile& saved, std::span<const std::int32_t> tokens
 
 }  // namespace
 
+LoadOptions baseline_of(LoadOptions model) {
+  model.scheme.clear();
+  model.kv_bits = 0;
+  return model;
+}
+
 Result<Evaluation> evaluate(const std::string& model, const std::string& baseline, const EvaluateOptions& given) {
   return at_boundary([&]() -> Result<Evaluation> {
     EvaluateOptions options = given;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/loaded_model.h"
 #include "base/process_memory.h"
 #include "kernel/attention/attention.h"
 #include "run/cpu_executor.h"
@@ -22,20 +23,14 @@ std::uint64_t activation_bytes(const ModelConfig& config, std::int64_t tokens) {
   return 4 * static_cast<std::uint64_t>(tokens * width + std::min(tokens, CpuExecutor::kHeadRows) * config.vocab_size);
 }
 
-std::int64_t kv_blocks(std::int64_t positions) {
-  return (positions + kernel::KvBlockLayout::kTokens - 1) / kernel::KvBlockLayout::kTokens;
-}
-
 /// Of a context: as floats, or packed beside the latest blocks and those of a batch, which are floats first.
 std::uint64_t reserved_kv_bytes(const ModelConfig& config, const LoadOptions& options, std::int64_t context_length) {
   const std::uint64_t floats = kv_cache_bytes(config, options.arithmetic, context_length);
   if (options.kv_bits == 0) return floats;
-  const kernel::KvPackedLayout packed{static_cast<int>(config.num_key_value_heads), static_cast<int>(config.head_dim),
-                                      options.kv_bits};
-  const std::int64_t latest = (kernel::kKvRecentBlocks + 4) * kernel::KvBlockLayout::kTokens + kLongestBatch;
-  return std::max(floats, kv_cache_bytes(config, options.arithmetic, latest) +
-                              static_cast<std::uint64_t>((kv_blocks(context_length) + 2) * config.num_hidden_layers) *
-                                  packed.block_bytes());
+  const KvCache sizes(config, kv_cache_options(executor_options(options)));
+  const std::uint64_t latest = static_cast<std::uint64_t>(latest_kv_blocks(1, kLongestBatch)) * sizes.block_bytes();
+  const std::uint64_t packed = static_cast<std::uint64_t>(kv_blocks(context_length) + 2) * sizes.packed_block_bytes();
+  return std::max(floats, latest + packed);
 }
 
 /// Tables of cosines and sines.
@@ -47,6 +42,14 @@ std::uint64_t rope_bytes(const ModelConfig& config, std::int64_t positions) {
 }
 
 }  // namespace
+
+std::int64_t kv_blocks(std::int64_t positions) {
+  return (positions + kernel::KvBlockLayout::kTokens - 1) / kernel::KvBlockLayout::kTokens;
+}
+
+std::int64_t latest_kv_blocks(std::int64_t texts, std::int64_t batch_tokens) {
+  return (kernel::kKvRecentBlocks + 2) * texts + batch_tokens / kernel::KvBlockLayout::kTokens + 2;
+}
 
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions) {
   kernel::KvBlockLayout block;

@@ -28,6 +28,10 @@ struct WritingMemory {
 };
 Result<WritingMemory> writing_memory(const ModelFiles& files, std::int64_t context_length);
 
+/// Blocks of the cache that hold so many positions of a text.
+std::int64_t kv_blocks(std::int64_t positions);
+/// Blocks of floats beside the packed ones: the latest of so many texts, and those of the prompts that a step reads.
+std::int64_t latest_kv_blocks(std::int64_t texts, std::int64_t batch_tokens);
 /// Bytes of keys and values of that many positions, as floats.
 std::uint64_t kv_cache_bytes(const ModelConfig& config, Arithmetic arithmetic, std::int64_t positions);
 

@@ -50,6 +50,14 @@ class LosslessConversion : public testing::Test {
   Json config_of(const std::string& name) const { return json_at(root_ / name / "config.json"); }
   void put_json(const std::string& name, const Json& json) const { std::ofstream(root_ / name) << json.dump(); }
 
+  /// A golden model in compressed-tensors, at root_ / "q".
+  void write_compressed(const std::string& scheme) const {
+    QuantizeOptions options;
+    options.scheme = scheme;
+    options.to = "compressed-tensors";
+    ASSERT_TRUE(quantize(golden("llama", "m"), path("q"), options).ok());
+  }
+
   /// A copy of a golden model with fields of its config.json changed.
   std::string golden(const std::string& model, const std::string& name, const Json& fields = Json::object()) const {
     fs::remove_all(root_ / name);
@@ -243,10 +251,7 @@ TEST_F(LosslessConversion, GemmaIsRefusedWhereGgufHasNoKey) {
 }
 
 TEST_F(LosslessConversion, OldNamesOfTheConfigurationDoNotSurvive) {
-  QuantizeOptions options;
-  options.scheme = "int4-g16-sym";
-  options.to = "compressed-tensors";
-  ASSERT_TRUE(quantize(golden("llama", "m"), path("q"), options).ok());
+  ASSERT_NO_FATAL_FAILURE(write_compressed("int4-g16-sym"));
   Json config = config_of("q");
   config["compression_config"] = config["quantization_config"];
   config.erase("quantization_config");
@@ -259,10 +264,7 @@ TEST_F(LosslessConversion, OldNamesOfTheConfigurationDoNotSurvive) {
 
 /// FP8 with static activations and a quantized KV cache.
 TEST_F(LosslessConversion, ScalesOfActivationsGoWhereTheyAreRead) {
-  QuantizeOptions options;
-  options.scheme = "fp8-e4m3-tensor-scale:bf16";
-  options.to = "compressed-tensors";
-  ASSERT_TRUE(quantize(golden("llama", "m"), path("q"), options).ok());
+  ASSERT_NO_FATAL_FAILURE(write_compressed("fp8-e4m3-tensor-scale:bf16"));
   Json config = config_of("q");
   Json& quantization = config["quantization_config"];
   quantization["config_groups"]["group_0"]["input_activations"] = {

@@ -28,9 +28,7 @@ nibble_status nibble_evaluate_files(const char* model, const char* baseline, con
     NIBBLE_TRY_STATUS(nibble::check_isa());
     NIBBLE_TRY(nibble::EvaluateOptions evaluate, evaluate_options(options));
     NIBBLE_TRY(evaluate.model, load_options(load));
-    evaluate.baseline = evaluate.model;
-    evaluate.baseline.scheme.clear();  // the baseline is what the scheme and packed keys and values are compared with
-    evaluate.baseline.kv_bits = 0;
+    evaluate.baseline = nibble::baseline_of(evaluate.model);
     NIBBLE_TRY(const nibble::Evaluation evaluation, nibble::evaluate(model, text_of(baseline), evaluate));
     *json = handed_out(to_json(evaluation));
     return {};
