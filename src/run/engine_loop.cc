@@ -147,7 +147,13 @@ void EngineLoop::run_step(std::vector<Submitted> arrived, const std::vector<Requ
 void EngineLoop::thread_main() {
   std::unique_lock lock(reserved_->mutex);
   for (bool stop = false; !stop;) {
-    wake_.wait(lock, [this] { return stop_ || at_work_ || !inbox_.empty() || !cancels_.empty(); });
+    const auto asked = [this] { return stop_ || at_work_ || !inbox_.empty() || !cancels_.empty(); };
+    while (!asked()) {
+      lock.unlock();
+      const bool more = scheduler_.prepare_block();
+      lock.lock();
+      if (!more) wake_.wait(lock, asked);
+    }
     stop = stop_;
     at_work_ = true;
     std::vector<Submitted> arrived = std::exchange(inbox_, {});

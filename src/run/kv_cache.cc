@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::int64_t kTokens = kernel::KvBlockLayout::kTokens;
 constexpr std::size_t kHeaderBytes = 64;  ///< a block begins at a multiple of it
+constexpr std::size_t kSmallPage = 4096;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kSlabBytes = std::size_t{64} << 20;  ///< blocks are allocated together up to so many bytes
 
@@ -74,7 +75,10 @@ Status KvBlockPool::grow() {
   if (is_huge) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: without it all works as well
   slabs_.emplace_back(static_cast<std::byte*>(memory));
   blocks_ += count;
-  for (std::size_t i = count; i-- > 0;) free_.push_back(slabs_.back().get() + i * stride + kHeaderBytes);
+  NIBBLE_CHECK(fresh_ == 0);
+  fresh_ = count;
+  free_.insert(free_.begin(), count, nullptr);
+  for (std::size_t i = 0; i < count; ++i) free_[count - 1 - i] = slabs_.back().get() + i * stride + kHeaderBytes;
   return {};
 }
 
@@ -91,9 +95,19 @@ Result<std::byte*> KvBlockPool::take() {
   if (free_.empty()) NIBBLE_TRY_STATUS(grow());
   std::byte* block = free_.back();
   free_.pop_back();
+  fresh_ = std::min(fresh_, free_.size());
   new (block - kHeaderBytes) Header{1, false};
   ++in_use_;
   return block;
+}
+
+bool KvBlockPool::prepare(std::size_t blocks) {
+  const std::lock_guard lock(mutex_);
+  if (free_.size() - fresh_ >= blocks) return false;
+  if (fresh_ == 0 && ((max_blocks_ > 0 && blocks_ == max_blocks_) || !grow().ok())) return false;
+  volatile std::byte* pages = free_[--fresh_];
+  for (std::size_t at = 0; at < block_bytes_; at += kSmallPage) pages[at] = std::byte{0};
+  return true;
 }
 
 void KvBlockPool::share(std::byte* block) {

@@ -34,6 +34,9 @@ class KvBlockPool {
 
   /// A block with one holder. When all are in use, the keeper is asked to give up one that only it holds.
   Result<std::byte*> take();
+  /// Writes to the pages of one more free block, where fewer than `blocks` free ones were written to: a page's first
+  /// write waits until the system has found and cleared it. False when enough were, or no more blocks may be made.
+  bool prepare(std::size_t blocks);
   /// One more holder.
   void share(std::byte* block);
   void give_back(std::byte* block);
@@ -67,7 +70,8 @@ class KvBlockPool {
   std::function<bool()> give_up_;
   std::vector<std::unique_ptr<std::byte, FreeBytes>> slabs_;
   std::size_t blocks_ = 0;  ///< in all slabs
-  std::vector<std::byte*> free_;
+  std::vector<std::byte*> free_;  ///< first those that were never written to
+  std::size_t fresh_ = 0;         ///< how many those are
 };
 
 /// What a cache's blocks hold.

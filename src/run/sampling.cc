@@ -21,6 +21,16 @@ constexpr std::size_t kBlock = 64;
 /// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
 constexpr std::size_t kFirstTry = 512;
 
+/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
+float bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
+
+/// Whether bounded() leaves all as they are.
+bool all_bounded(std::span<const float> logits) {
+  int others = 0;  // as wide as a float, so that vectors count them
+  for (const float x : logits) others |= x <= std::numeric_limits<float>::max() ? 0 : 1;
+  return others == 0;
+}
+
 }  // namespace
 
 SeededGenerator::SeededGenerator(std::uint64_t seed) {
@@ -67,18 +77,21 @@ bool Sampler::larger(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
-/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
-float Sampler::bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
+bool Sampler::changes_logits(const TokenLimits& limits) const {
+  const bool penalizes = (options_.repetition_penalty != 1.0f && !recent_.empty()) || !answer_counts_.empty();
+  return penalizes || !options_.logit_bias.empty() || !limits.allowed.empty() || !limits.avoided.empty();
+}
 
 void Sampler::copy_logits(std::span<const float> logits) {
-  logits_.resize(logits.size());
+  copy_.resize(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    logits_[i] = bounded(logits[i]);
+    copy_[i] = bounded(logits[i]);
   }
+  logits_ = copy_;
 }
 
 float* Sampler::logit_of(std::int32_t id) {
-  return id >= 0 && static_cast<std::size_t>(id) < logits_.size() ? &logits_[static_cast<std::size_t>(id)] : nullptr;
+  return id >= 0 && static_cast<std::size_t>(id) < copy_.size() ? &copy_[static_cast<std::size_t>(id)] : nullptr;
 }
 
 void Sampler::add_biases() {
@@ -104,12 +117,12 @@ void Sampler::penalize_answer() {
 }
 
 void Sampler::forbid(std::span<const std::uint64_t> allowed) {
-  for (std::size_t word = 0; word * 64 < logits_.size(); ++word) {
+  for (std::size_t word = 0; word * 64 < copy_.size(); ++word) {
     const std::uint64_t bits = word < allowed.size() ? allowed[word] : 0;
     if (bits == ~std::uint64_t{0}) continue;
-    const std::size_t end = std::min(word * 64 + 64, logits_.size());
+    const std::size_t end = std::min(word * 64 + 64, copy_.size());
     for (std::size_t i = word * 64; i < end; ++i)
-      if ((bits >> (i % 64) & 1) == 0) logits_[i] = kNever;
+      if ((bits >> (i % 64) & 1) == 0) copy_[i] = kNever;
   }
 }
 
@@ -120,7 +133,7 @@ void Sampler::avoid(std::span<const std::int32_t> ids) {
     float* x = logit_of(id);
     before.push_back(x != nullptr ? std::exchange(*x, kNever) : kNever);
   }
-  if (ids.empty() || *std::max_element(logits_.begin(), logits_.end()) != kNever) return;
+  if (ids.empty() || *std::max_element(copy_.begin(), copy_.end()) != kNever) return;
   for (std::size_t i = ids.size(); i-- > 0;)
     if (float* x = logit_of(ids[i])) *x = before[i];
 }
@@ -250,13 +263,17 @@ std::int32_t Sampler::lowest_allowed(std::span<const std::uint64_t> allowed) con
 
 std::int32_t Sampler::sample(std::span<const float> logits, const TokenLimits& limits) {
   NIBBLE_CHECK(!logits.empty());
-  copy_logits(logits);
-  add_biases();
-  penalize();
-  penalize_answer();
   const bool limited = !limits.allowed.empty();
-  if (limited) forbid(limits.allowed);
-  avoid(limits.avoided);
+  if (changes_logits(limits) || !all_bounded(logits)) {
+    copy_logits(logits);
+    add_biases();
+    penalize();
+    penalize_answer();
+    if (limited) forbid(limits.allowed);
+    avoid(limits.avoided);
+  } else {
+    logits_ = logits;
+  }
   find_maxima();
   auto best_id = static_cast<std::int32_t>(largest_logit());
   const bool nothing = logits_[static_cast<std::size_t>(best_id)] == kNever;

@@ -56,10 +56,11 @@ class Sampler {
     std::int32_t id;
   };
   static bool larger(const Candidate& a, const Candidate& b);
-  static float bounded(float x);
   /// Null for an id outside the vocabulary.
   float* logit_of(std::int32_t id);
   std::int32_t lowest_allowed(std::span<const std::uint64_t> allowed) const;
+  /// Whether the options or `limits` change any.
+  bool changes_logits(const TokenLimits& limits) const;
   void copy_logits(std::span<const float> logits);
   void add_biases();
   void penalize();
@@ -81,7 +82,8 @@ class Sampler {
   SeededGenerator generator_;
   std::deque<std::int32_t> recent_;
   std::map<std::int32_t, int> answer_counts_;  ///< of the answer's tokens; only where a penalty needs them
-  std::vector<float> logits_;
+  std::span<const float> logits_;
+  std::vector<float> copy_;  ///< of logits, where the model's own are not taken as they are
   std::vector<float> maxima_;
   std::vector<Candidate> candidates_;
   std::vector<float> scaled_;

@@ -12,6 +12,9 @@ namespace nibble {
 namespace {
 
 constexpr std::int64_t kBlock = kernel::KvBlockLayout::kTokens;
+/// Tokens of each text that may run at once whose blocks are made ready, and the most bytes of all.
+constexpr std::int64_t kPreparedTokens = 128;
+constexpr std::size_t kMostPrepared = std::size_t{128} << 20;
 constexpr std::int64_t kSmallestSlice = 16;  // fewer tokens would make prompts much slower
 
 double seconds_between(Job::Clock::time_point begin, Job::Clock::time_point end) {
@@ -408,6 +411,14 @@ void Scheduler::remove_finished() {
   take(waiting_);
   for (const JobPtr& job : done) job->sequence.reset();
   for (const JobPtr& job : done) finish(*job);
+}
+
+bool Scheduler::prepare_block() {
+  KvBlockPool& pool = main_pool();
+  const auto wanted = static_cast<std::size_t>(options_.max_running * kPreparedTokens / kBlock);
+  std::size_t blocks = std::min(wanted, kMostPrepared / pool.block_bytes());
+  if (pool.max_blocks() > 0) blocks = std::min(blocks, pool.max_blocks() / 4);
+  return pool.prepare(blocks);
 }
 
 void Scheduler::step() {

@@ -62,6 +62,9 @@ class Scheduler {
   /// Ends all with an error.
   void fail_all(const Error& error);
 
+  /// For when there is nothing else to do: has the system give memory for one more block (KvBlockPool::prepare), so
+  /// that texts to come do not wait for it. False when there is enough.
+  bool prepare_block();
   bool idle() const { return waiting_.empty() && running_.empty(); }
   void step();
 
