@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "kernel/activation/activation.h"
@@ -136,11 +137,16 @@ Value CpuOps::copy(const Value& x) const {
 Value CpuOps::embed(LinearId table, float scale) {
   (void)table;
   Value out = make(static_cast<std::int64_t>(batch_.tokens.size()), weights_.config().hidden_size);
-  for (std::size_t t = 0; t < batch_.tokens.size(); ++t) {
-    const Status row =
-        weights_.embedding_row(batch_.tokens[t], cpu(out).data() + static_cast<std::int64_t>(t) * out->width);
-    if (!row.ok() && status_.ok()) status_ = row;
-  }
+  constexpr std::size_t kFewTokens = 4;  // take no longer than sharing them out
+  std::mutex mutex;
+  pool_.run(batch_.tokens.size(), kFewTokens, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t t = begin; t < end; ++t) {
+      const Status row =
+          weights_.embedding_row(batch_.tokens[t], cpu(out).data() + static_cast<std::int64_t>(t) * out->width);
+      const std::lock_guard lock(mutex);
+      if (!row.ok() && status_.ok()) status_ = row;
+    }
+  });
   if (scale != 1.0f) kernel::scale(cpu(out).data(), scale, cpu(out).size(), pool_);
   return out;
 }

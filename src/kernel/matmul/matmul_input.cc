@@ -1,5 +1,6 @@
 // Activations for the matrix product: quantized to int8 once, permuted for matrices with sorted columns.
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "base/check.h"
@@ -55,10 +56,12 @@ std::size_t token_grain(std::int64_t cols) {
 void MatmulInput::set(const float* x, std::int64_t tokens, std::int64_t cols, std::int64_t ld, Compute compute,
                       ThreadPool& pool) {
   NIBBLE_CHECK(tokens >= 0 && cols >= 0 && (tokens <= 1 || ld >= cols));
+  static std::atomic<std::uint64_t> numbers{0};
   State& s = *state_;
   s.compute = compute;
   s.permuted_valid = false;
   s.view = InputView{};
+  s.view.number = ++numbers;
   s.view.x = x;
   s.view.ld = ld;
   s.view.tokens = tokens;

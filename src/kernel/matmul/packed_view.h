@@ -156,6 +156,9 @@ struct InputView {
   /// x once more, [ceil(cols / kFloatChunk), tokens, kFloatChunk], padded with zeros, for the float path with many
   /// tokens: rows of x are often a power of two apart, and of such lines the caches hold few. Null: not prepared.
   const float* chunks = nullptr;
+  /// Of the call of MatmulInput::set() that filled it, none like another: what a thread made of it may be kept with it.
+  /// 0: it may not.
+  std::uint64_t number = 0;
 };
 
 /// y[t, r] for all tokens t and the rows of items [item_begin, item_end), an item being 2 panels. y overlaps no input.
