@@ -16,7 +16,7 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 /// Logits whose largest is found at once: most blocks hold nothing that is looked for, and are passed over.
-constexpr std::size_t kBlock = 64;
+constexpr auto kBlock = static_cast<std::size_t>(kernel::kMaximaBlock);
 
 /// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
 constexpr std::size_t kFirstTry = 512;
@@ -24,11 +24,9 @@ constexpr std::size_t kFirstTry = 512;
 /// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
 float bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
 
-/// Whether bounded() leaves all as they are.
-bool all_bounded(std::span<const float> logits) {
-  int others = 0;  // as wide as a float, so that vectors count them
-  for (const float x : logits) others |= x <= std::numeric_limits<float>::max() ? 0 : 1;
-  return others == 0;
+const kernel::SoftmaxKernel& softmax_kernel() {
+  static const kernel::SoftmaxKernel& kernel = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
+  return kernel;
 }
 
 }  // namespace
@@ -87,7 +85,6 @@ void Sampler::copy_logits(std::span<const float> logits) {
   for (std::size_t i = 0; i < logits.size(); ++i) {
     copy_[i] = bounded(logits[i]);
   }
-  logits_ = copy_;
 }
 
 float* Sampler::logit_of(std::int32_t id) {
@@ -138,19 +135,10 @@ void Sampler::avoid(std::span<const std::int32_t> ids) {
     if (float* x = logit_of(ids[i])) *x = before[i];
 }
 
-void Sampler::find_maxima() {
-  constexpr std::size_t kLanes = 16;
-  const std::size_t whole = logits_.size() / kBlock;
-  maxima_.assign((logits_.size() + kBlock - 1) / kBlock, kNever);
-  for (std::size_t b = 0; b < whole; ++b) {
-    const float* x = logits_.data() + b * kBlock;
-    float lanes[kLanes];
-    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[j];
-    for (std::size_t i = kLanes; i < kBlock; i += kLanes)
-      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-    maxima_[b] = *std::max_element(lanes, lanes + kLanes);
-  }
-  for (std::size_t i = whole * kBlock; i < logits_.size(); ++i) maxima_.back() = std::max(maxima_.back(), logits_[i]);
+bool Sampler::find_maxima(std::span<const float> logits) {
+  logits_ = logits;
+  maxima_.resize((logits.size() + kBlock - 1) / kBlock);
+  return softmax_kernel().maxima(logits.data(), static_cast<std::int64_t>(logits.size()), maxima_.data());
 }
 
 std::size_t Sampler::largest_logit() const {
@@ -189,14 +177,13 @@ void Sampler::keep_largest(std::size_t k) {
 }
 
 const std::vector<float>& Sampler::probabilities(float temperature) {
-  static const kernel::SoftmaxKernel& softmax = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
   scaled_.resize(candidates_.size());
   probabilities_.resize(candidates_.size());
   float largest = kNever;
   for (const Candidate& c : candidates_) largest = std::max(largest, c.logit);
   // Differences first: a tiny temperature must not make two infinities of different logits.
   for (std::size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = (candidates_[i].logit - largest) / temperature;
-  softmax.row(scaled_.data(), static_cast<std::int64_t>(scaled_.size()), probabilities_.data());
+  softmax_kernel().row(scaled_.data(), static_cast<std::int64_t>(scaled_.size()), probabilities_.data());
   return probabilities_;
 }
 
@@ -264,17 +251,15 @@ std::int32_t Sampler::lowest_allowed(std::span<const std::uint64_t> allowed) con
 std::int32_t Sampler::sample(std::span<const float> logits, const TokenLimits& limits) {
   NIBBLE_CHECK(!logits.empty());
   const bool limited = !limits.allowed.empty();
-  if (changes_logits(limits) || !all_bounded(logits)) {
+  if (changes_logits(limits) || !find_maxima(logits)) {
     copy_logits(logits);
     add_biases();
     penalize();
     penalize_answer();
     if (limited) forbid(limits.allowed);
     avoid(limits.avoided);
-  } else {
-    logits_ = logits;
+    find_maxima(copy_);
   }
-  find_maxima();
   auto best_id = static_cast<std::int32_t>(largest_logit());
   const bool nothing = logits_[static_cast<std::size_t>(best_id)] == kNever;
   if (limited && nothing) best_id = lowest_allowed(limits.allowed);

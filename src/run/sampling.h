@@ -68,8 +68,8 @@ class Sampler {
   void forbid(std::span<const std::uint64_t> allowed);
   void avoid(std::span<const std::int32_t> ids);
   void remember(std::int32_t id);
-  /// The largest logit of every kBlock.
-  void find_maxima();
+  /// Takes the logits as they are, and finds the largest of every block; false where a NaN or infinity is among them.
+  bool find_maxima(std::span<const float> logits);
   /// The first of the largest.
   std::size_t largest_logit() const;
   void keep_largest(std::size_t k);

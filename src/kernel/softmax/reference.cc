@@ -22,9 +22,20 @@ void row(const float* x, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = out[i] / sum;
 }
 
+bool maxima(const float* x, std::int64_t n, float* out) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  bool numbers = true;
+  for (std::int64_t i = 0; i < n; ++i) {
+    float& largest = out[i / kMaximaBlock];
+    numbers = numbers && x[i] < kInfinity;
+    largest = i % kMaximaBlock == 0 || x[i] > largest ? x[i] : largest;
+  }
+  return numbers;
+}
+
 }  // namespace
 
 extern const SoftmaxKernel kSoftmax;
-const SoftmaxKernel kSoftmax = {{"softmax", "softmax_reference", 0}, row};
+const SoftmaxKernel kSoftmax = {{"softmax", "softmax_reference", 0}, row, maxima};
 
 }  // namespace nibble::kernel::reference

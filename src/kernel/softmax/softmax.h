@@ -1,4 +1,4 @@
-// Softmax over rows: router weights, and probabilities from logits.
+// Softmax over rows: router weights, and probabilities from logits; and the largest of logits, block by block.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,14 @@ namespace nibble::kernel {
 void softmax(const float* x, std::int64_t rows, std::int64_t n, std::int64_t ld_x, float* out, std::int64_t ld_out,
              ThreadPool& pool);
 
+constexpr std::int64_t kMaximaBlock = 64;
+
 struct SoftmaxKernel {
   KernelInfo info;
   void (*row)(const float* x, std::int64_t n, float* out);
+  /// maxima [ceil(n / kMaximaBlock)] = the largest of every kMaximaBlock of x [n]. False, and some of them undefined,
+  /// where a NaN or infinity is among x; -infinity is a number like others.
+  bool (*maxima)(const float* x, std::int64_t n, float* maxima);
 };
 
 /// All kernels in this build, slowest first.

@@ -10,6 +10,6 @@ namespace nibble::kernel::avx2 {
 #include "kernel/softmax/softmax_lanes.inc"
 
 extern const SoftmaxKernel kSoftmax;
-const SoftmaxKernel kSoftmax = {{"softmax", "softmax_avx2", kAvx2 | kFma | kF16c}, row};
+const SoftmaxKernel kSoftmax = {{"softmax", "softmax_avx2", kAvx2 | kFma | kF16c}, row, maxima};
 
 }  // namespace nibble::kernel::avx2

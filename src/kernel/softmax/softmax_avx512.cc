@@ -10,6 +10,6 @@ namespace nibble::kernel::avx512 {
 #include "kernel/softmax/softmax_lanes.inc"
 
 extern const SoftmaxKernel kSoftmax;
-const SoftmaxKernel kSoftmax = {{"softmax", "softmax_avx512", kAvx2 | kFma | kF16c | kAvx512}, row};
+const SoftmaxKernel kSoftmax = {{"softmax", "softmax_avx512", kAvx2 | kFma | kF16c | kAvx512}, row, maxima};
 
 }  // namespace nibble::kernel::avx512

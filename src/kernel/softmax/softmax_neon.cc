@@ -10,6 +10,6 @@ namespace nibble::kernel::neon {
 #include "kernel/softmax/softmax_lanes.inc"
 
 extern const SoftmaxKernel kSoftmax;
-const SoftmaxKernel kSoftmax = {{"softmax", "softmax_neon", kNeon}, row};
+const SoftmaxKernel kSoftmax = {{"softmax", "softmax_neon", kNeon}, row, maxima};
 
 }  // namespace nibble::kernel::neon

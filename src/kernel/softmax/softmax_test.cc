@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernel/testing/guarded.h"
 
@@ -47,6 +48,32 @@ TEST(Softmax, KernelsHaveTheBitsOfTheReferenceAndAreNearDouble) {
   }
   if (const std::string names = testing::skipped_kernels(softmax_kernels()); !names.empty())
     GTEST_SKIP() << "not run on this machine: " << names;
+}
+
+TEST(Softmax, MaximaAreThoseOfTheReferenceAndOnlyOfNumbers) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Numbers numbers(3);
+  for (const SoftmaxKernel* kernel : softmax_kernels()) {
+    if (!can_run(kernel->info, detected_cpu_features())) continue;
+    SCOPED_TRACE(kernel->info.name);
+    for (const std::size_t n : {1u, 15u, 16u, 17u, 63u, 64u, 65u, 127u, 129u, 5000u}) {
+      const auto count = static_cast<std::int64_t>(n);
+      Guarded<float> x(numbers.values(n, -60.0f, 60.0f));
+      Guarded<float> got((n + 63) / 64);
+      for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(kernel->maxima(x.data(), count, got.data())) << n;
+        for (std::size_t b = 0; b * 64 < n; ++b)
+          ASSERT_EQ(got.data()[b], *std::max_element(x.data() + b * 64, x.data() + std::min(b * 64 + 64, n))) << n;
+        std::fill_n(x.data() + n / 2, n - n / 2, -kInfinity);
+      }
+      for (const std::size_t at : {std::size_t{0}, n / 2, n - 1})
+        for (const float value : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+          const float before = std::exchange(x.data()[at], value);
+          ASSERT_FALSE(kernel->maxima(x.data(), count, got.data())) << n << " " << at;
+          x.data()[at] = before;
+        }
+    }
+  }
 }
 
 TEST(Softmax, RowsAreIndependentOfThreads) {
