@@ -284,9 +284,11 @@ Api::Task Api::start_or_refuse(Exchange& exchange, const std::shared_ptr<Job>& j
 }
 
 template <typename F>
-void Api::on_worker(F work, For what) {
+void Api::on_worker(F work, For what, std::size_t body_bytes) {
+  constexpr std::size_t kLargeBody = 128 << 10;  // takes some hundredths of a second
   if (options_.workers <= 0) return work();
-  if (what == For::kText) return boost::asio::post(text_worker_, std::move(work));
+  if (body_bytes > kLargeBody) return boost::asio::post(large_bodies_, std::move(work));
+  if (what == For::kText) return boost::asio::post(texts_, std::move(work));
   boost::asio::post(workers_, std::move(work));
 }
 
@@ -310,6 +312,7 @@ void Api::read(Exchange& exchange, For what, Work work) {
   }
   ++reading_;
   if (what == For::kText) ++reading_texts_;
+  const std::size_t body_bytes = exchange.request.body.size();
   auto on_thread = [this, asked = exchange.shared_from_this(), what, place = std::move(place),
                     work = std::move(work)]() mutable {
     Exchange& home = *asked;
@@ -319,7 +322,7 @@ void Api::read(Exchange& exchange, For what, Work work) {
     // The exchange must not end on this thread.
     home.post([asked = std::move(asked), task = std::move(task)] { task(); });
   };
-  on_worker(std::move(on_thread), what);
+  on_worker(std::move(on_thread), what, body_bytes);
 }
 
 Api::Task Api::task_of(Exchange& exchange, For what, Place place, const Work& work) {

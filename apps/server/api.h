@@ -75,8 +75,7 @@ class Api final : public Handler {
   void detokenize(Exchange& exchange);
   bool asset(Exchange& exchange);
 
-  /// What a request is for: an engine, in whose queue it takes a place first, or text alone. The latter are read one
-  /// at a time, so that large ones leave a worker to those that an engine waits for.
+  /// What a request is for: an engine, in whose queue it takes a place first, or text alone.
   enum class For { kEngine, kText };
   /// Has a worker read the body and do `work`; refuses when there is no room, before the body is looked at.
   void read(Exchange& exchange, For what, Work work);
@@ -86,8 +85,9 @@ class Api final : public Handler {
                               Metrics& metrics);
   /// Answers with what a worker makes of files.
   void reply_from_worker(Exchange& exchange, std::function<HttpReply()> make);
+  /// Of the workers one at most has a large body, and one at most a text: many of either leave the others to the rest.
   template <typename F>
-  void on_worker(F work, For what = For::kEngine);
+  void on_worker(F work, For what = For::kEngine, std::size_t body_bytes = 0);
   static Result<Place> reserve(const ServedModel& model, std::size_t body_bytes);
 
   ServedModels& models_;
@@ -98,7 +98,9 @@ class Api final : public Handler {
   std::atomic<std::int64_t> reading_texts_ = 0;  ///< of them for For::kText
   std::atomic<bool> is_draining_ = false;
   boost::asio::thread_pool workers_;
-  boost::asio::strand<boost::asio::thread_pool::executor_type> text_worker_{workers_.get_executor()};
+  using OneAtATime = boost::asio::strand<boost::asio::thread_pool::executor_type>;
+  OneAtATime texts_{workers_.get_executor()};
+  OneAtATime large_bodies_{workers_.get_executor()};
 };
 
 }  // namespace nibble::server

@@ -6,6 +6,7 @@
 
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "base/json.h"
 #include "testing/local_server.h"
@@ -141,6 +142,34 @@ TEST_F(FewLogprobs, WholeAnswersAreBounded) {
   EXPECT_EQ(refusal("/v1/chat/completions", chat)["param"], "logprobs");
   chat["max_tokens"] = 100;
   EXPECT_EQ(answer("/v1/chat/completions", chat)["choices"][0]["logprobs"]["content"].size(), 8u);
+}
+
+/// Two workers, and large texts that are not done before the small requests were answered.
+TEST(Api, SmallRequestsPassLargeOnes) {
+  constexpr std::size_t kLarge = 200'000;
+  std::promise<void> small_ones_answered;
+  const std::shared_future<void> answered = small_ones_answered.get_future().share();
+  std::promise<void> large_one_begun;
+  EmptyModelOptions model;
+  model.on_tokenize = [&, begun = false](std::string_view text) mutable {  // one large text at a time
+    if (text.size() < kLarge) return;
+    if (!std::exchange(begun, true)) large_one_begun.set_value();
+    answered.wait();
+  };
+  const LocalServer server(model);
+  const std::string text(kLarge, 'x');
+  LocalClient large[4] = {LocalClient(server.port()), LocalClient(server.port()), LocalClient(server.port()),
+                          LocalClient(server.port())};
+  for (int i = 0; i < 4; ++i)
+    large[i].say(i % 2 == 0 ? post_of("/tokenize", Json{{"content", text}}.dump())
+                            : post_of("/v1/completions", Json{{"prompt", text}}.dump()));
+  large_one_begun.get_future().wait();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(LocalClient(server.port()).ask(post_of("/tokenize", R"({"content": "x"})")).status(), 200);
+    EXPECT_EQ(LocalClient(server.port()).ask(post_of("/v1/completions", R"({"prompt": "x"})")).status(), 200);
+  }
+  small_ones_answered.set_value();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(large[i].ask("").status(), i % 2 == 0 ? 200 : 400);
 }
 
 }  // namespace

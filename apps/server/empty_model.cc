@@ -21,10 +21,12 @@ class EmptySession final : public Session {
 
 class EmptyModel final : public Model {
  public:
-  explicit EmptyModel(std::int64_t context) : context_(context) {}
+  explicit EmptyModel(const EmptyModelOptions& options)
+      : context_(options.context), on_tokenize_(options.on_tokenize) {}
 
   std::unique_ptr<Session> new_session() override { return std::make_unique<EmptySession>(); }
   Result<std::vector<std::int32_t>> tokenize(std::string_view text, bool, bool) const override {
+    if (on_tokenize_) on_tokenize_(text);
     std::vector<std::int32_t> ids;
     ids.reserve(text.size());
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -50,6 +52,7 @@ class EmptyModel final : public Model {
 
  private:
   std::int64_t context_;
+  std::function<void(std::string_view)> on_tokenize_;
 };
 
 class PlainReader final : public AnswerReader {
@@ -161,7 +164,7 @@ ServedModel empty_model(std::string id, const EmptyModelOptions& options) {
   ServedModel served;
   served.id = std::move(id);
   served.path = served.id;
-  served.model = std::make_shared<EmptyModel>(options.context);
+  served.model = std::make_shared<EmptyModel>(options);
   served.chat = std::make_shared<EmptyChat>();
   served.engine = std::make_shared<EmptyEngine>(options);
   served.loaded_at = std::time(nullptr);

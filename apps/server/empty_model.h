@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "served_models.h"
 
@@ -16,6 +18,7 @@ struct EmptyModelOptions {
   std::chrono::microseconds step_time{0};
   bool synchronous = false;  ///< requests run to their end within submit(); nothing waits
   std::int64_t context = 4096;
+  std::function<void(std::string_view text)> on_tokenize;  ///< called with each text first; may wait; may be empty
 };
 
 /// Ids 0 to 255 are bytes, 256 ends a text; there are no others.
