@@ -480,6 +480,35 @@ TEST(Matmul, BitsDependOnNeitherThreadsNorBatchNorGroup) {
     }
 }
 
+/// A thread keeps a few tokens as it has laid them out: for the same input and the same kind of codes only.
+TEST(Matmul, FewTokensKeptAreTheInputs) {
+  ThreadPool pool(2);
+  MatrixMaker maker(12);
+  constexpr std::int64_t kCols = 576;
+  constexpr std::int64_t kRows = 100;
+  std::vector<PackedMatrix> matrices;
+  for (const char* name :
+       {"int4-g32-sym", "int3-g32-sym", "int4-g32-sym", "int4-g16-asym", "int4-g128-asym", "nf4-g64"})
+    matrices.push_back(pack(maker.make(named(name), kRows, kCols), pool));
+  MatmulInput inputs[2];
+  for (std::int64_t tokens : {8, 3, 7, 4, 8, 8, 2}) {
+    const std::vector<float> x[2] = {maker.activations(tokens * kCols), maker.activations(tokens * kCols)};
+    for (int i = 0; i < 2; ++i) inputs[i].set(x[i].data(), tokens, kCols, kCols, Compute::kInt8, pool);
+    for (const PackedMatrix& matrix : matrices)
+      for (int i = 0; i < 2; ++i) {
+        std::vector<float> y(static_cast<std::size_t>(tokens * kRows));
+        matmul(matrix, inputs[i], y.data(), kRows, pool);
+        std::vector<float> alone(y.size());
+        for (std::int64_t t = 0; t < tokens; ++t) {
+          MatmulInput token;
+          token.set(x[i].data() + t * kCols, 1, kCols, 0, Compute::kInt8, pool);
+          matmul(matrix, token, alone.data() + t * kRows, 0, pool);
+        }
+        EXPECT_EQ(first_difference(y, alone), -1) << tokens << " tokens of input " << i;
+      }
+  }
+}
+
 TEST(Matmul, AnArenaHoldsMatricesThatOutliveIt) {
   ThreadPool pool(2);
   MatrixMaker maker(11);
