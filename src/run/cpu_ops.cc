@@ -143,8 +143,9 @@ Value CpuOps::embed(LinearId table, float scale) {
     for (std::size_t t = begin; t < end; ++t) {
       const Status row =
           weights_.embedding_row(batch_.tokens[t], cpu(out).data() + static_cast<std::int64_t>(t) * out->width);
+      if (row.ok()) continue;
       const std::lock_guard lock(mutex);
-      if (!row.ok() && status_.ok()) status_ = row;
+      if (status_.ok()) status_ = row;
     }
   });
   if (scale != 1.0f) kernel::scale(cpu(out).data(), scale, cpu(out).size(), pool_);

@@ -75,10 +75,7 @@ Status KvBlockPool::grow() {
   if (is_huge) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: without it all works as well
   slabs_.emplace_back(static_cast<std::byte*>(memory));
   blocks_ += count;
-  NIBBLE_CHECK(fresh_ == 0);
-  fresh_ = count;
-  free_.insert(free_.begin(), count, nullptr);
-  for (std::size_t i = 0; i < count; ++i) free_[count - 1 - i] = slabs_.back().get() + i * stride + kHeaderBytes;
+  for (std::size_t i = count; i-- > 0;) fresh_.push_back(slabs_.back().get() + i * stride + kHeaderBytes);
   return {};
 }
 
@@ -92,10 +89,10 @@ Result<std::byte*> KvBlockPool::take() {
                   kTokens);
     lock.lock();
   }
-  if (free_.empty()) NIBBLE_TRY_STATUS(grow());
-  std::byte* block = free_.back();
-  free_.pop_back();
-  fresh_ = std::min(fresh_, free_.size());
+  if (free_.empty() && fresh_.empty()) NIBBLE_TRY_STATUS(grow());
+  std::vector<std::byte*>& from = free_.empty() ? fresh_ : free_;
+  std::byte* block = from.back();
+  from.pop_back();
   new (block - kHeaderBytes) Header{1, false};
   ++in_use_;
   return block;
@@ -103,10 +100,12 @@ Result<std::byte*> KvBlockPool::take() {
 
 bool KvBlockPool::prepare(std::size_t blocks) {
   const std::lock_guard lock(mutex_);
-  if (free_.size() - fresh_ >= blocks) return false;
-  if (fresh_ == 0 && ((max_blocks_ > 0 && blocks_ == max_blocks_) || !grow().ok())) return false;
-  volatile std::byte* pages = free_[--fresh_];
+  if (free_.size() >= blocks) return false;
+  if (fresh_.empty() && ((max_blocks_ > 0 && blocks_ == max_blocks_) || !grow().ok())) return false;
+  volatile std::byte* pages = fresh_.back();
   for (std::size_t at = 0; at < block_bytes_; at += kSmallPage) pages[at] = std::byte{0};
+  free_.push_back(fresh_.back());
+  fresh_.pop_back();
   return true;
 }
 

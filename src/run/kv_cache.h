@@ -69,9 +69,9 @@ class KvBlockPool {
   std::size_t only_kept_ = 0;
   std::function<bool()> give_up_;
   std::vector<std::unique_ptr<std::byte, FreeBytes>> slabs_;
-  std::size_t blocks_ = 0;        ///< in all slabs
-  std::vector<std::byte*> free_;  ///< first those that were never written to
-  std::size_t fresh_ = 0;         ///< how many those are
+  std::size_t blocks_ = 0;         ///< in all slabs
+  std::vector<std::byte*> free_;   ///< those that were written to once
+  std::vector<std::byte*> fresh_;  ///< those that never were
 };
 
 /// What a cache's blocks hold.

@@ -7,17 +7,17 @@
 #include <vector>
 
 #include "kernel/softmax/softmax.h"
+#include "run/sampling.h"
 
 namespace nibble {
 
 void add_logprobs(std::span<const float> logits, int top, GeneratedToken& token) {
-  static const kernel::SoftmaxKernel& softmax = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   std::vector<float> x(logits.begin(), logits.end());
-  for (float& value : x) value = std::isnan(value) ? kNever : std::min(value, std::numeric_limits<float>::max());
+  for (float& value : x) value = bounded_logit(value);
   const auto best = static_cast<std::size_t>(std::max_element(x.begin(), x.end()) - x.begin());
   std::vector<float> p(x.size());
-  softmax.row(x.data(), static_cast<std::int64_t>(x.size()), p.data());
+  kernel::best_softmax().row(x.data(), static_cast<std::int64_t>(x.size()), p.data());
   // The largest probability is 1 / sum of e^(x - largest); the others' own may be rounded to 0.
   const double log_sum = -std::log(static_cast<double>(p[best]));
   const auto logprob = [&](std::int32_t id) {

@@ -21,15 +21,9 @@ constexpr auto kBlock = static_cast<std::size_t>(kernel::kMaximaBlock);
 /// Candidates first tried for top_p when top_k is off: sorting a whole vocabulary is rarely needed.
 constexpr std::size_t kFirstTry = 512;
 
-/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
-float bounded(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
-
-const kernel::SoftmaxKernel& softmax_kernel() {
-  static const kernel::SoftmaxKernel& kernel = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
-  return kernel;
-}
-
 }  // namespace
+
+float bounded_logit(float x) { return std::isnan(x) ? kNever : std::min(x, std::numeric_limits<float>::max()); }
 
 SeededGenerator::SeededGenerator(std::uint64_t seed) {
   for (std::uint64_t& word : state_) {
@@ -83,7 +77,7 @@ bool Sampler::changes_logits(const TokenLimits& limits) const {
 void Sampler::copy_logits(std::span<const float> logits) {
   copy_.resize(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    copy_[i] = bounded(logits[i]);
+    copy_[i] = bounded_logit(logits[i]);
   }
 }
 
@@ -93,7 +87,7 @@ float* Sampler::logit_of(std::int32_t id) {
 
 void Sampler::add_biases() {
   for (const auto& [id, bias] : options_.logit_bias)
-    if (float* x = logit_of(id)) *x = bounded(*x + bias);
+    if (float* x = logit_of(id)) *x = bounded_logit(*x + bias);
 }
 
 /// Every token of the window once, however often it was seen.
@@ -104,13 +98,13 @@ void Sampler::penalize() {
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   for (const std::int32_t id : ids)
-    if (float* x = logit_of(id)) *x = bounded(*x <= 0.0f ? *x * penalty : *x / penalty);
+    if (float* x = logit_of(id)) *x = bounded_logit(*x <= 0.0f ? *x * penalty : *x / penalty);
 }
 
 void Sampler::penalize_answer() {
   for (const auto& [id, count] : answer_counts_)
     if (float* x = logit_of(id))
-      *x = bounded(*x - (static_cast<float>(count) * options_.frequency_penalty + options_.presence_penalty));
+      *x = bounded_logit(*x - (static_cast<float>(count) * options_.frequency_penalty + options_.presence_penalty));
 }
 
 void Sampler::forbid(std::span<const std::uint64_t> allowed) {
@@ -138,7 +132,7 @@ void Sampler::avoid(std::span<const std::int32_t> ids) {
 bool Sampler::find_maxima(std::span<const float> logits) {
   logits_ = logits;
   maxima_.resize((logits.size() + kBlock - 1) / kBlock);
-  return softmax_kernel().maxima(logits.data(), static_cast<std::int64_t>(logits.size()), maxima_.data());
+  return kernel::best_softmax().maxima(logits.data(), static_cast<std::int64_t>(logits.size()), maxima_.data());
 }
 
 std::size_t Sampler::largest_logit() const {
@@ -183,7 +177,7 @@ const std::vector<float>& Sampler::probabilities(float temperature) {
   for (const Candidate& c : candidates_) largest = std::max(largest, c.logit);
   // Differences first: a tiny temperature must not make two infinities of different logits.
   for (std::size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = (candidates_[i].logit - largest) / temperature;
-  softmax_kernel().row(scaled_.data(), static_cast<std::int64_t>(scaled_.size()), probabilities_.data());
+  kernel::best_softmax().row(scaled_.data(), static_cast<std::int64_t>(scaled_.size()), probabilities_.data());
   return probabilities_;
 }
 

@@ -21,6 +21,9 @@ struct TokenLimits {
   std::span<const std::int32_t> avoided;
 };
 
+/// A logit as it counts: NaN as -infinity; never above the largest float, so that differences of logits are numbers.
+float bounded_logit(float x);
+
 /// xoshiro256** (Blackman and Vigna 2018), seeded by SplitMix64.
 class SeededGenerator {
  public:
@@ -82,8 +85,8 @@ class Sampler {
   SeededGenerator generator_;
   std::deque<std::int32_t> recent_;
   std::map<std::int32_t, int> answer_counts_;  ///< of the answer's tokens; only where a penalty needs them
-  std::span<const float> logits_;
-  std::vector<float> copy_;  ///< of logits, where the model's own are not taken as they are
+  std::span<const float> logits_;              ///< while sample() runs
+  std::vector<float> copy_;                    ///< of logits, where the model's own are not taken as they are
   std::vector<float> maxima_;
   std::vector<Candidate> candidates_;
   std::vector<float> scaled_;

@@ -141,7 +141,7 @@ class HeadTask {
 
   const AttentionInputs& in_;
   const kernel::ActivationKernel& activation_ = kernel::best_kernel(kernel::activation_kernels(), cpu_features());
-  const kernel::SoftmaxKernel& softmax_ = kernel::best_kernel(kernel::softmax_kernels(), cpu_features());
+  const kernel::SoftmaxKernel& softmax_ = kernel::best_softmax();
   const kernel::GradientKernel& gradient_ = kernel::gradient_kernel();
   std::int64_t dim_;
   std::int64_t q_width_;

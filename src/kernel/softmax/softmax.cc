@@ -33,10 +33,15 @@ std::span<const SoftmaxKernel* const> softmax_kernels() {
   return kKernels;
 }
 
+const SoftmaxKernel& best_softmax() {
+  static const SoftmaxKernel& kernel = best_kernel(softmax_kernels(), cpu_features());
+  return kernel;
+}
+
 void softmax(const float* x, std::int64_t rows, std::int64_t n, std::int64_t ld_x, float* out, std::int64_t ld_out,
              ThreadPool& pool) {
   NIBBLE_CHECK(rows >= 0 && n >= 1);
-  static const SoftmaxKernel& kernel = best_kernel(softmax_kernels(), cpu_features());
+  const SoftmaxKernel& kernel = best_softmax();
   const auto grain = static_cast<std::size_t>(std::max<std::int64_t>(1, 4096 / n));
   pool.run(static_cast<std::size_t>(rows), grain, [&](std::size_t begin, std::size_t end, int) {
     for (auto t = static_cast<std::int64_t>(begin); t < static_cast<std::int64_t>(end); ++t)

@@ -17,7 +17,7 @@ namespace nibble::kernel {
 void softmax(const float* x, std::int64_t rows, std::int64_t n, std::int64_t ld_x, float* out, std::int64_t ld_out,
              ThreadPool& pool);
 
-constexpr std::int64_t kMaximaBlock = 64;
+constexpr std::int64_t kMaximaBlock = 64;  ///< numbers of which SoftmaxKernel::maxima finds the largest
 
 struct SoftmaxKernel {
   KernelInfo info;
@@ -29,5 +29,7 @@ struct SoftmaxKernel {
 
 /// All kernels in this build, slowest first.
 std::span<const SoftmaxKernel* const> softmax_kernels();
+/// The fastest that runs here.
+const SoftmaxKernel& best_softmax();
 
 }  // namespace nibble::kernel
