@@ -54,14 +54,10 @@ Job make_job(const PackedMatrix& w, const MatmulInput& x, float* y, std::int64_t
   const MatmulInput& input = w.column_order().empty() ? x : x.permuted(w.column_order(), pool);
   const PackedView& view = w.view();
   const bool int8 = view.has_int8 && x.compute() == Compute::kInt8;
+  const MatmulKernel& kernel = *chosen.kernels[static_cast<std::size_t>(view.layout)][int8];
   if (!int8) input.prepare_chunks(pool);
-  return {&view,
-          &input.view(),
-          chosen.kernels[static_cast<std::size_t>(view.layout)][int8],
-          y,
-          ld_y,
-          0,
-          (view.rows + kItemRows - 1) / kItemRows};
+  if (kernel.takes_tiles) input.prepare_tiles(pool);
+  return {&view, &input.view(), &kernel, y, ld_y, 0, (view.rows + kItemRows - 1) / kItemRows};
 }
 
 /// Items [begin, end) of the loop over all jobs.

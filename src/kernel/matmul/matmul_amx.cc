@@ -22,7 +22,6 @@ template <int tokens>
 
 namespace {
 
-constexpr int kTileTokens = 16;  // most rows of a tile register
 constexpr int kFewTileTokens = 8;
 
 /// Tile registers: sums and activations of 16 tokens, the same of 8, and the weights of two panels.
@@ -80,88 +79,37 @@ NIBBLE_LANES void multiply_tiles(bool signed_weights) {
     __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(activations), "i"(weights));
 }
 
-/// One part of the activations of a tile's tokens for a chunk of the columns.
-struct PartOfTile {
-  const std::int8_t* q;  // of the first token
-  std::int64_t ld_q;
-  alignas(64) std::int32_t sum[kTileTokens][kFolds];
-  alignas(64) float scaled_sum[kTileTokens][kFolds];  // with offsets in place of the sums
-  alignas(64) float scale[kTileTokens][kMostChunkBlocks];
-  alignas(64) std::int8_t copy[kTileTokens][kMostChunkBlocks * kBlockCols];
-};
-
 /// One product of a tile: a fold of one part of the activations.
 struct Step {
+  const TokenTile* part;
   std::int16_t fold;
-  std::int8_t part;
   bool ends_block;  // the last with this block's first part
 };
 
 /// What a tile of tokens multiplies with a chunk of the columns.
 struct TileSteps {
-  PartOfTile part[2];
   std::uint32_t rests[kMostChunkBlocks];  // bit i: token i has a rest in this block that no step multiplies
   int count;
   Step steps[2 * kFolds];
 };
 
-/// So many rests of a block are cheaper token by token than in a tile.
-constexpr int kFewRests = 8;
 constexpr int kStepsAtOnce = 8;  // their sums, of two panels, stay in the first-level cache
 using StepSums = std::int32_t[kStepsAtOnce][2][kTileTokens * kPanelRows];
 
-/// The scales of at most 8 blocks, for each fold.
+/// `at` is the tile's first block.
 template <int Fold>
-NIBBLE_LANES F scale_of_folds(const float* scale) {
-  const F blocks = load_first(scale, kMostChunkBlocks);
-  if (Fold == 32) return blocks;
-  return _mm512_permutexvar_ps(_mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), blocks);
-}
-
-/// A tile of fewer than MR tokens gets its activations copied, as it reads MR rows; scales of those that are not there
-/// are zero.
-template <int MR, int Fold, Extra E>
-static inline void gather_part(const Int8Part& from, const InputView& in, std::int64_t at, int tokens, int blocks,
-                               PartOfTile& to) {
+static inline void list_steps(const InputView& in, std::int64_t at, int blocks, TileSteps& to) {
   constexpr int kPerBlock = kBlockCols / Fold;
-  const bool copied = tokens < MR;
-  to.q = copied ? to.copy[0] : from.q + at * kBlockCols;
-  to.ld_q = copied ? static_cast<std::int64_t>(sizeof(to.copy[0])) : in.blocks * kBlockCols;
-  for (int i = 0; i < tokens; ++i, at += in.blocks) {
-    if (copied) copy_blocks(from.q + at * kBlockCols, blocks, to.copy[i]);
-    store_first(to.scale[i], load_first(from.scale + at, blocks), blocks);
-    if constexpr (E != Extra::kNothing) {
-      const I sum = load_int_first((Fold == 32 ? from.sum32 : from.sum16) + at * kPerBlock, blocks * kPerBlock);
-      if constexpr (E == Extra::kZeros) store_int(to.sum[i], sum);
-      if constexpr (E == Extra::kOffsets)
-        store(to.scaled_sum[i], mul(to_float(sum), scale_of_folds<Fold>(to.scale[i])));
-    }
-  }
-  for (int i = tokens; i < MR; ++i) store_first(to.scale[i], zero(), kMostChunkBlocks);
-}
-
-/// `at` is the first token's first block.
-template <int MR, int Fold, Extra E>
-static inline void gather_steps(const InputView& in, std::int64_t at, int tokens, int blocks, TileSteps& to) {
-  constexpr int kPerBlock = kBlockCols / Fold;
-  gather_part<MR, Fold, E>(in.part[0], in, at, tokens, blocks, to.part[0]);
-  for (std::uint32_t& of_block : to.rests) of_block = 0;
-  for (int i = 0; i < tokens; ++i)
-    for (std::uint64_t rests = rests_of<1>(in, at + i * in.blocks, blocks); rests != 0; rests &= rests - 1)
-      to.rests[__builtin_ctzll(rests) / 8] |= 1u << i;
   to.count = 0;
-  bool in_tiles = false;
   for (int b = 0; b < blocks; ++b) {
+    to.rests[b] = in.tile_rests[at + b];
     const int parts = __builtin_popcount(to.rests[b]) > kFewRests ? 2 : 1;
     for (int p = 0; p < parts; ++p)
       for (int n = 0; n < kPerBlock; ++n)
-        to.steps[to.count++] = {static_cast<std::int16_t>(b * kPerBlock + n), static_cast<std::int8_t>(p),
+        to.steps[to.count++] = {in.tiles[p] + at + b, static_cast<std::int16_t>(b * kPerBlock + n),
                                 p == 0 && n == kPerBlock - 1};
-    if (parts == 1) continue;
-    to.rests[b] = 0;
-    in_tiles = true;
+    if (parts == 2) to.rests[b] = 0;
   }
-  if (in_tiles) gather_part<MR, Fold, E>(in.part[1], in, at, tokens, blocks, to.part[1]);
 }
 
 /// The integer sums of some steps and of two panels; each is stored while the next is multiplied.
@@ -170,11 +118,11 @@ static inline void multiply_steps(const TileSteps& tile, int first, int count, c
                                   std::int64_t panel_stride, bool signed_weights, StepSums& sums) {
   constexpr int kS = MR > kFewTileTokens ? kSums : kFewSums;
   constexpr int kA = MR > kFewTileTokens ? kActivations : kFewActivations;
+  constexpr int kPerBlock = kBlockCols / Fold;
   for (int s = 0; s < count; ++s) {
     const Step step = tile.steps[first + s];
-    const PartOfTile& part = tile.part[step.part];
     const std::uint8_t* weights = u + step.fold * Fold * kPanelRows;
-    load_tile_rows<kA>(part.q + step.fold * Fold, part.ld_q);
+    load_tile_rows<kA>(step.part->q[0] + step.fold % kPerBlock * Fold, kBlockCols);
     load_tile_rows<kWeights>(weights, 64);
     zero_tile<kS>();
     multiply_tiles<kS, kA, kWeights>(signed_weights);
@@ -251,15 +199,20 @@ struct AmxDot {
         load_tile(slab.sums, t, p, tile.first_chunk && first == 0, acc);
         for (int s = 0; s < some; ++s) {
           const Step step = todo.steps[first + s];
-          const PartOfTile& part = todo.part[step.part];
+          const TokenTile& part = *step.part;
           const int block = step.fold / kPerBlock;
           FoldPlace place = place_of(tile, p, step.fold);
+          const float* float_sum = Fold == 32 ? part.sum32 : part.sum16[step.fold % kPerBlock];
+          [[maybe_unused]] alignas(64) float scaled_sum[kTileTokens];
+          if constexpr (E == Extra::kOffsets) {
+            store(scaled_sum, mul(load(part.scale), load(float_sum)));
+            float_sum = scaled_sum;
+          }
           NIBBLE_UNROLL
           for (int i = 0; i < MR; ++i) {
             const I sum[1][1] = {{load_int(sums[s][p - panel] + i * kPanelRows)}};
-            place.q_scale = part.scale[i] + block;
-            place.q_sum = part.sum[i] + step.fold;
-            place.q_scaled_sum = part.scaled_sum[i] + step.fold;
+            place.q_scale = part.scale + i;
+            place.q_float_sum = float_sum + i;
             add_fold<E, true>(place, sum, reinterpret_cast<F(&)[1][1]>(acc[i]));
           }
           if (!step.ends_block || todo.rests[block] == 0) continue;
@@ -280,23 +233,12 @@ struct AmxDot {
     }
   }
 
-  /// What the next tile reads, from the second-level cache.
-  NIBBLE_LANES void ask_for_next(const IntTile<AmxDot>& tile, std::int64_t t) {
-    const InputView& in = *tile.input;
-    const std::int8_t* q = in.part[0].q + ((tile.first_token + t) * in.blocks + tile.first_block) * kBlockCols;
-    for (int i = 0; i < kTileTokens; ++i, q += in.blocks * kBlockCols) {
-      for (int b = 0; b < tile.blocks; b += 2) prefetch_near(q + b * kBlockCols);
-      for (int panel = 0; panel < tile.panels; ++panel) prefetch_near(tile.slab->sums.sums[t + i] + panel * kPanelRows);
-    }
-  }
-
   /// Tokens [t, t + tokens) of the tile's, at most MR, and all panels.
   template <int MR, int Fold, Extra E>
   static inline void some_tokens(const IntTile<AmxDot>& tile, std::int64_t t, int tokens, TileSteps& todo,
                                  StepSums& sums) {
-    gather_steps<MR, Fold, E>(*tile.input, (tile.first_token + t) * tile.input->blocks + tile.first_block, tokens,
-                              tile.blocks, todo);
-    if (t + tokens < tile.tokens) ask_for_next(tile, t + tokens);
+    const InputView& in = *tile.input;
+    list_steps<Fold>(in, (tile.first_token + t) / kTileTokens * in.blocks + tile.first_block, tile.blocks, todo);
     for (int panel = 0; panel < tile.panels; panel += 2) two_panels<MR, Fold, E>(tile, todo, t, tokens, panel, sums);
   }
 
@@ -332,16 +274,11 @@ bool are_bytes(const PackedView& w) {
   return w.int_table_high == nullptr && (w.int_bias == 0 || (w.int_bias <= 128 && most - w.int_bias <= 127));
 }
 
-/// Up to so many AVX-512 is at least as fast. SmolLM2, two threads: of 20 tokens 1,870 a second without tiles and 1,490
-/// with, of 40 1,920 and 1,900.
-constexpr std::int64_t kFewTokens = 63;
-
 template <Layout L>
 void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin, std::int64_t item_end, float* y,
               std::int64_t ld_y) noexcept {
   static const MatmulRun without_tiles = run_without_tiles<L>();
-  if (in.tokens <= kFewTokens || in.blocks == 0 || !are_bytes<L>(w))
-    return without_tiles(w, in, item_begin, item_end, y, ld_y);
+  if (in.tile_rests == nullptr || !are_bytes<L>(w)) return without_tiles(w, in, item_begin, item_end, y, ld_y);
   const TileRegisters registers(w.fold);
   run_int_codes<L, AmxDot>(w, IntCodes{w.int_table, w.int_bias, nullptr}, in, item_begin, item_end, y, ld_y);
 }
@@ -349,13 +286,13 @@ void run_int8(const PackedView& w, const InputView& in, std::int64_t item_begin,
 constexpr std::uint32_t kNeeds = kAvx2 | kFma | kF16c | kAvx512 | kAvx512Vnni | kAmxInt8;
 
 constexpr MatmulKernel kKernels[] = {
-    {"matmul_q1_q8g32_amx", Layout::kQ1, true, kNeeds, run_int8<Layout::kQ1>},
-    {"matmul_q2_q8g32_amx", Layout::kQ2, true, kNeeds, run_int8<Layout::kQ2>},
-    {"matmul_q3_q8g32_amx", Layout::kQ3, true, kNeeds, run_int8<Layout::kQ3>},
-    {"matmul_q4_q8g32_amx", Layout::kQ4, true, kNeeds, run_int8<Layout::kQ4>},
-    {"matmul_q5_q8g32_amx", Layout::kQ5, true, kNeeds, run_int8<Layout::kQ5>},
-    {"matmul_q6_q8g32_amx", Layout::kQ6, true, kNeeds, run_int8<Layout::kQ6>},
-    {"matmul_q8_q8g32_amx", Layout::kQ8, true, kNeeds, run_int8<Layout::kQ8>},
+    {"matmul_q1_q8g32_amx", Layout::kQ1, true, kNeeds, run_int8<Layout::kQ1>, true},
+    {"matmul_q2_q8g32_amx", Layout::kQ2, true, kNeeds, run_int8<Layout::kQ2>, true},
+    {"matmul_q3_q8g32_amx", Layout::kQ3, true, kNeeds, run_int8<Layout::kQ3>, true},
+    {"matmul_q4_q8g32_amx", Layout::kQ4, true, kNeeds, run_int8<Layout::kQ4>, true},
+    {"matmul_q5_q8g32_amx", Layout::kQ5, true, kNeeds, run_int8<Layout::kQ5>, true},
+    {"matmul_q6_q8g32_amx", Layout::kQ6, true, kNeeds, run_int8<Layout::kQ6>, true},
+    {"matmul_q8_q8g32_amx", Layout::kQ8, true, kNeeds, run_int8<Layout::kQ8>, true},
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ struct MatmulKernel {
   bool int8;            ///< activations are int8; else float32
   std::uint32_t needs;  ///< bits of CpuFeature
   MatmulRun run;
+  bool takes_tiles = false;  ///< of InputView, where they are prepared
 };
 
 struct QuantizeKernel {

@@ -214,6 +214,7 @@ class EveryKernel : public testing::TestWithParam<const MatmulKernel*> {
     MatmulInput input;
     input.set(fixture.x.data(), tokens, m.cols, fixture.ld, Compute::kInt8, pool_);
     const MatmulInput& used = order.empty() ? input : input.permuted(order, pool_);
+    used.prepare_tiles(pool_);
     InputView view = used.view();
     std::vector<float> expected = fixture.expected(kernel.int8);
     expected.resize(static_cast<std::size_t>(tokens * m.rows));

@@ -109,6 +109,8 @@ class MatmulInput {
 
   /// Prepares InputView::chunks, where there are enough tokens for them. Not for concurrent use.
   void prepare_chunks(ThreadPool& pool) const;
+  /// Prepares InputView::tiles, where there are enough tokens for them. Not for concurrent use.
+  void prepare_tiles(ThreadPool& pool) const;
 
  private:
   struct State;
