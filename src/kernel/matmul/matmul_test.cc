@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <set>
 
 #include "kernel/matmul/matmul_fixtures.h"
 
@@ -296,6 +297,20 @@ TEST_P(EveryKernel, RowsOfManyColumns) {
     if (!fixture.suits(kernel)) continue;
     check(fixture, 1);
     check(fixture, kSomeTokens);
+  }
+}
+
+/// More tokens than wait for the next chunk of the columns together, and several chunks.
+TEST_P(EveryKernel, ManyTokensAndChunks) {
+  const MatmulKernel& kernel = *GetParam();
+  if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
+  constexpr std::int64_t kTokens = 256 + 21;
+  const std::set<std::string> names{"int4-g32-sym", "int4-g128-asym", "int8-g32-sym", "q4_k", "q6_k", "nf4-g64", "bf16"};
+  for (const NamedScheme& scheme : all_schemes()) {
+    if (!names.contains(scheme.name)) continue;
+    MatrixMaker maker(8);
+    Fixture fixture(scheme.name, maker.make(scheme, 81, 768), kTokens, maker);
+    if (fixture.suits(kernel)) check(fixture, kTokens);
   }
 }
 
