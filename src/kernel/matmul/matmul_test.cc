@@ -305,7 +305,8 @@ TEST_P(EveryKernel, ManyTokensAndChunks) {
   const MatmulKernel& kernel = *GetParam();
   if (!why_not(kernel, detected_cpu_features()).empty()) GTEST_SKIP() << kernel.name;
   constexpr std::int64_t kTokens = 256 + 21;
-  const std::set<std::string> names{"int4-g32-sym", "int4-g128-asym", "int8-g32-sym", "q4_k", "q6_k", "nf4-g64", "bf16"};
+  const std::set<std::string> names{"int4-g32-sym", "int4-g128-asym", "int8-g32-sym", "q4_k",
+                                    "q6_k",         "nf4-g64",        "bf16"};
   for (const NamedScheme& scheme : all_schemes()) {
     if (!names.contains(scheme.name)) continue;
     MatrixMaker maker(8);
