@@ -3,6 +3,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/check.h"
@@ -22,7 +23,9 @@ struct MatmulInput::State {
   Part parts[2];
   std::vector<std::uint8_t> has_rest;
   std::vector<float> chunks;
-  std::vector<TokenTile> tiles[2];
+  // Not cleared: most of the second part's are never touched.
+  std::unique_ptr<TokenTile[]> tiles[2];
+  std::int64_t tile_count = 0;
   std::vector<std::uint16_t> tile_rests;
 
   // The same activations in another column order, for the matrices that want it.
@@ -129,7 +132,11 @@ void MatmulInput::prepare_tiles(ThreadPool& pool) const {
   InputView& v = s.view;
   if (v.tile_rests != nullptr || v.part[0].q == nullptr || v.tokens <= kFewTokensForTiles) return;
   const std::int64_t rows = (v.tokens + kTileTokens - 1) / kTileTokens;
-  TokenTile* const tiles[2] = {grown(s.tiles[0], rows * v.blocks), grown(s.tiles[1], rows * v.blocks)};
+  if (s.tile_count < rows * v.blocks) {
+    s.tile_count = rows * v.blocks;
+    for (auto& tiles : s.tiles)
+      tiles = std::make_unique_for_overwrite<TokenTile[]>(static_cast<std::size_t>(s.tile_count));
+  }
   std::uint16_t* const rests = grown(s.tile_rests, rows * v.blocks);
   const auto grain = std::max<std::size_t>(token_grain(v.cols) / kTileTokens, 1);
   pool.run(static_cast<std::size_t>(rows), grain, [&](std::size_t begin, std::size_t end, int) {
@@ -140,13 +147,12 @@ void MatmulInput::prepare_tiles(ThreadPool& pool) const {
         unsigned bits = 0;
         for (std::int64_t i = 0; i < tokens; ++i) bits |= unsigned{v.has_rest[at + i * v.blocks]} << i;
         rests[row * v.blocks + b] = static_cast<std::uint16_t>(bits);
-        fill_tile(v.part[0], at, v.blocks, tokens, tiles[0][row * v.blocks + b]);
-        if (std::popcount(bits) > kFewRests) fill_tile(v.part[1], at, v.blocks, tokens, tiles[1][row * v.blocks + b]);
+        fill_tile(v.part[0], at, v.blocks, tokens, s.tiles[0][row * v.blocks + b]);
+        if (std::popcount(bits) > kFewRests) fill_tile(v.part[1], at, v.blocks, tokens, s.tiles[1][row * v.blocks + b]);
       }
     }
   });
-  v.tiles[0] = tiles[0];
-  v.tiles[1] = tiles[1];
+  for (int p = 0; p < 2; ++p) v.tiles[p] = s.tiles[p].get();
   v.tile_rests = rests;
 }
 
