@@ -102,13 +102,13 @@ static inline void list_steps(const InputView& in, std::int64_t at, int blocks, 
   constexpr int kPerBlock = kBlockCols / Fold;
   to.count = 0;
   for (int b = 0; b < blocks; ++b) {
-    to.rests[b] = in.tile_rests[at + b];
-    const int parts = __builtin_popcount(to.rests[b]) > kFewRests ? 2 : 1;
+    const bool rests_in_tile = in.tile_rests[at + b] == kRestsInTile;
+    to.rests[b] = rests_in_tile ? 0 : in.tile_rests[at + b];
+    const int parts = rests_in_tile ? 2 : 1;
     for (int p = 0; p < parts; ++p)
       for (int n = 0; n < kPerBlock; ++n)
         to.steps[to.count++] = {in.tiles[p] + at + b, static_cast<std::int16_t>(b * kPerBlock + n),
                                 p == 0 && n == kPerBlock - 1};
-    if (parts == 2) to.rests[b] = 0;
   }
 }
 
@@ -308,7 +308,7 @@ bool suit_tiles(const PackedView& w) {
   constexpr std::int32_t kMostCode[] = {1, 3, 7, 15, 31, 63, 255};
   const std::int32_t most = w.int_table != nullptr ? 255 : kMostCode[static_cast<int>(L)];
   if (w.int_table_high != nullptr) return w.int_bias == 0x8000;
-  return (w.int_bias == 0 || (w.int_bias <= 128 && most - w.int_bias <= 127));
+  return w.int_bias == 0 || (w.int_bias <= 128 && most - w.int_bias <= 127);
 }
 
 template <Layout L>

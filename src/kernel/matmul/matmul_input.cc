@@ -26,7 +26,7 @@ struct MatmulInput::State {
   // Not cleared: most of the second part's are never touched.
   std::unique_ptr<TokenTile[]> tiles[2];
   std::int64_t tile_count = 0;
-  std::vector<std::uint16_t> tile_rests;
+  std::vector<std::uint32_t> tile_rests;
 
   // The same activations in another column order, for the matrices that want it.
   std::vector<std::int32_t> order;
@@ -57,6 +57,9 @@ T* grown(std::vector<T>& buffer, std::int64_t size) {
 /// tiles and with: of 9 745 and 685, of 12 829 and 1,074, of 16 963 and 1,327, of 18 1,012 and 886, of 20 1,072 and
 /// 1,093, of 32 1,102 and 1,276, of 60 1,195 and 1,456.
 constexpr std::int64_t kFewTokensForTiles = 9;
+
+/// So many rests of 16 tokens are cheaper one by one than in a tile.
+constexpr int kFewRests = 8;
 
 /// Tokens per parallel chunk: some two thousand values, half a microsecond.
 std::size_t token_grain(std::int64_t cols) {
@@ -137,18 +140,20 @@ void MatmulInput::prepare_tiles(ThreadPool& pool) const {
     for (auto& tiles : s.tiles)
       tiles = std::make_unique_for_overwrite<TokenTile[]>(static_cast<std::size_t>(s.tile_count));
   }
-  std::uint16_t* const rests = grown(s.tile_rests, rows * v.blocks);
+  std::uint32_t* const rests = grown(s.tile_rests, rows * v.blocks);
   const auto grain = std::max<std::size_t>(token_grain(v.cols) / kTileTokens, 1);
   pool.run(static_cast<std::size_t>(rows), grain, [&](std::size_t begin, std::size_t end, int) {
     for (auto row = static_cast<std::int64_t>(begin); row < static_cast<std::int64_t>(end); ++row) {
       const std::int64_t tokens = std::min<std::int64_t>(v.tokens - row * kTileTokens, kTileTokens);
       for (std::int64_t b = 0; b < v.blocks; ++b) {
         const std::int64_t at = row * kTileTokens * v.blocks + b;
-        unsigned bits = 0;
-        for (std::int64_t i = 0; i < tokens; ++i) bits |= unsigned{v.has_rest[at + i * v.blocks]} << i;
-        rests[row * v.blocks + b] = static_cast<std::uint16_t>(bits);
-        fill_tile(v.part[0], at, v.blocks, tokens, s.tiles[0][row * v.blocks + b]);
-        if (std::popcount(bits) > kFewRests) fill_tile(v.part[1], at, v.blocks, tokens, s.tiles[1][row * v.blocks + b]);
+        const std::int64_t tile = row * v.blocks + b;
+        std::uint32_t bits = 0;
+        for (std::int64_t i = 0; i < tokens; ++i) bits |= std::uint32_t{v.has_rest[at + i * v.blocks]} << i;
+        fill_tile(v.part[0], at, v.blocks, tokens, s.tiles[0][tile]);
+        const bool in_tile = std::popcount(bits) > kFewRests;
+        if (in_tile) fill_tile(v.part[1], at, v.blocks, tokens, s.tiles[1][tile]);
+        rests[tile] = in_tile ? kRestsInTile : bits;
       }
     }
   });

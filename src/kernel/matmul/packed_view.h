@@ -142,10 +142,11 @@ struct alignas(64) TokenTile {
   float sum16[kBlockCols / 16][kTileTokens];
 };
 
+inline constexpr std::uint32_t kRestsInTile = 1u << kTileTokens;
+
 inline constexpr float kLeastMagnitude = 0x1p-100f;
 inline constexpr float kRestSteps = 254.0f;  ///< of a rest, in a step of the larger part: at most 127 either way
 inline constexpr float kRestFrom = 2.5f;     ///< times the mean magnitude; docs/decisions/two-bytes-where-it-matters.md
-inline constexpr int kFewRests = 8;          ///< so many rests of 16 tokens are cheaper one by one than in a tile
 
 /// Activations as kernels see them: a byte each, and two where a group is large beside the others of its token, whose
 /// rounding would be most of the product's error.
@@ -168,10 +169,11 @@ struct InputView {
   /// tokens: rows of x are often a power of two apart, and of such lines the caches hold few. Null: not prepared.
   const float* chunks = nullptr;
   /// The parts once more, [ceil(tokens / 16), blocks], for the integer path with many tokens in tiles; tokens past the
-  /// last are zeros. Of part[1] the blocks in which more than kFewRests of the 16 have a rest. Null: not prepared.
+  /// last are zeros. Of part[1] the blocks that tile_rests names. Null: not prepared.
   const TokenTile* tiles[2] = {};
-  /// [ceil(tokens / 16), blocks], with the tiles: bit i says that token i of the 16 has a rest.
-  const std::uint16_t* tile_rests = nullptr;
+  /// [ceil(tokens / 16), blocks], with the tiles: kRestsInTile when the rests of the block are in tiles[1], else bit i
+  /// says that token i of the 16 has one.
+  const std::uint32_t* tile_rests = nullptr;
   /// Of the call of MatmulInput::set() that filled it, none like another: what a thread made of it may be kept with it.
   /// 0: it may not.
   std::uint64_t number = 0;
