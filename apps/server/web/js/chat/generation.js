@@ -106,8 +106,10 @@ class Generations extends EventTarget {
     if (message.tools) message.tools = message.tools.filter(Boolean);
     this.#running.delete(conversation.id);
     conversation.updated = Date.now();
-    await conversations.save(conversation);
+    // Told before it is kept: saving says so at once, and what is shown twice, a click between, loses the click.
+    const kept = conversations.save(conversation);
     this.#tell("end", conversation, message);
+    await kept;
   }
 
   #add(conversation, run, piece) {
