@@ -161,16 +161,18 @@ Report soak(const Settings& s) {
   std::vector<double> hours, rss, files;
   const auto begin = Clock::now();
   int last_files = -1;
-  // Long prompts at once first: a server holds what its largest step needs, and chance would bring that after the
-  // warm-up.
+  // Long prompts at once first, then many texts at once: a server holds what its largest step needs, and chance would
+  // bring that after the warm-up.
   constexpr std::size_t kLongPrompt = 6000;  // letters
-  int left = 4 * s.clients;
-  closed_loop(
-      s.server, s.clients, warm_up,
-      [&] {
-        return left-- > 0 ? std::shared_ptr<const Ask>(completion(text_of(kLongPrompt, random()), 1, false)) : nullptr;
-      },
-      [&](const Answer& answer) { tally.add(answer); });
+  const auto at_once = [&](int clients, std::size_t letters, int tokens) {
+    int left = 4 * s.clients;
+    const NextAsk next_of_these = [&]() -> std::shared_ptr<const Ask> {
+      return left-- > 0 ? completion(text_of(letters, random()), tokens, false) : nullptr;
+    };
+    closed_loop(s.server, clients, warm_up, next_of_these, [&](const Answer& answer) { tally.add(answer); });
+  };
+  at_once(s.clients, kLongPrompt, 1);
+  at_once(4 * s.clients, 20, 40);
   while (elapsed(begin) < seconds) {
     closed_loop(s.server, s.clients, part, next, [&](const Answer& answer) { tally.add(answer); });
     // Between loads, so that what is counted is what stays.

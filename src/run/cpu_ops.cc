@@ -2,9 +2,6 @@
 #include "run/cpu_ops.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -12,44 +9,10 @@
 #include "kernel/activation/activation.h"
 #include "kernel/hadamard/hadamard.h"
 #include "kernel/norm/norm.h"
+#include "run/buffer_pool.h"
 #include "run/weight_stream.h"
 
 namespace nibble {
-
-/// Floats aligned for vector loads. Buffers are powers of two and are kept for good: of each size there are as many as
-/// were in use at once, so memory stops to grow with the largest step, whatever the lengths of the steps after it.
-class BufferPool {
- public:
-  struct Buffer {
-    float* data = nullptr;
-    int size_class = 0;
-  };
-
-  ~BufferPool() {
-    for (const auto& of_a_size : free_)
-      for (float* data : of_a_size) std::free(data);
-  }
-
-  Buffer take(std::size_t count) {
-    const auto size_class = static_cast<int>(std::bit_width(std::max(count, kSmallest) - 1));
-    auto& of_this_size = free_[static_cast<std::size_t>(size_class)];
-    if (!of_this_size.empty()) {
-      float* data = of_this_size.back();
-      of_this_size.pop_back();
-      return {data, size_class};
-    }
-    // A cache line more than a power of two: rows of several buffers would meet in the same sets of the caches.
-    const std::size_t bytes = (sizeof(float) << size_class) + 64;
-    auto* data = static_cast<float*>(std::aligned_alloc(64, bytes));
-    if (data == nullptr) throw std::bad_alloc();
-    return {data, size_class};
-  }
-  void give_back(Buffer buffer) { free_[static_cast<std::size_t>(buffer.size_class)].push_back(buffer.data); }
-
- private:
-  static constexpr std::size_t kSmallest = 1024;
-  std::array<std::vector<float*>, 64> free_;
-};
 
 namespace {
 
