@@ -14,7 +14,7 @@ constexpr int kMostPanels = 4;  // panels of a slab: many tokens go over two pai
 template <int tokens>
 constexpr int kTilePanels = 2;
 template <int tokens>
-constexpr int kFloatTilePanels = tokens == 1 ? 4 : 2;
+constexpr int kFloatTilePanels = 4;
 
 }  // namespace
 
