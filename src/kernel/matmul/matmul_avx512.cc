@@ -8,9 +8,10 @@ namespace nibble::kernel::avx512 {
 namespace {
 
 constexpr int kFloatTile = 6;   // tokens in a register tile of the float path
-constexpr int kMostPanels = 4;  // panels of a slab: many tokens go over two pairs while they are in the cache
+constexpr int kMostPanels = 4;  // panels of a slab: many tokens go over all while they are in the cache
 
-// Panels of a register tile. A single token's sums are chains of fused steps: four panels keep the processor busy.
+// Panels of a register tile. Floats take four: a single token's sums are chains of fused steps, and many tokens load
+// fewer activations.
 template <int tokens>
 constexpr int kTilePanels = 2;
 template <int tokens>
